@@ -1,0 +1,1 @@
+//! The simulator: virtual time and network around the production cores, with faults, checkers and scenarios.

@@ -1,0 +1,1 @@
+//! A sharded in-memory map: slots under their own locks, versions, expiry and exact memory accounting.
