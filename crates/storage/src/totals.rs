@@ -1,0 +1,51 @@
+//! What a whole store holds, and its limit.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a slot or a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Entries, among them those that have expired and were not swept yet.
+    pub entries: u64,
+    /// Tombstones.
+    pub tombstones: u64,
+    /// Bytes requested from the allocator for entries, tombstones and tables.
+    pub bytes: u64,
+}
+
+/// The sums over all slots, kept current by every operation.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    entries: AtomicU64,
+    tombstones: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Totals {
+    /// Replaces what one slot contributed by what it contributes now.
+    pub(crate) fn update(&self, old: Memory, new: Memory) {
+        shift(&self.entries, old.entries, new.entries);
+        shift(&self.tombstones, old.tombstones, new.tombstones);
+        shift(&self.bytes, old.bytes, new.bytes);
+    }
+
+    /// The bytes of all slots.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn get(&self) -> Memory {
+        Memory {
+            entries: self.entries.load(Ordering::Relaxed),
+            tombstones: self.tombstones.load(Ordering::Relaxed),
+            bytes: self.bytes(),
+        }
+    }
+}
+
+/// Adds `new - old`; an unchanged figure costs no shared write.
+fn shift(total: &AtomicU64, old: u64, new: u64) {
+    if old != new {
+        total.fetch_add(new.wrapping_sub(old), Ordering::Relaxed);
+    }
+}
