@@ -1,1 +1,15 @@
 //! SWIM membership as a state machine without I/O, with a QUIC driver behind a feature.
+
+mod config;
+mod error;
+mod gossip;
+mod id;
+mod io;
+mod member;
+
+pub use config::Config;
+pub use error::{AddressError, AttributeError, DecodeError, InputError, NewError};
+pub use gossip::Gossip;
+pub use id::{NodeId, Pid};
+pub use io::{Event, Input, Output};
+pub use member::{ATTRIBUTE_BYTES_MAX, Identity, Member, State, Tags};

@@ -1,0 +1,81 @@
+//! What can be wrong with what the caller or a peer hands in.
+
+use thiserror::Error;
+
+use crate::member::ATTRIBUTE_BYTES_MAX;
+
+/// Why [`Gossip::new`](crate::Gossip::new) refuses to start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NewError {
+    /// A setting is out of its range.
+    #[error("gossip setting {0}")]
+    Config(&'static str),
+    /// The own address cannot be announced.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// Name and tags cannot be announced.
+    #[error(transparent)]
+    Attributes(#[from] AttributeError),
+}
+
+/// An address that no peer could send to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{0} cannot be announced to peers: give a specific unicast address and a port other than 0")]
+pub struct AddressError(pub std::net::SocketAddr);
+
+/// Why a name and tags cannot be announced.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AttributeError {
+    /// They would not fit a datagram.
+    #[error(
+        "name and tags take {bytes} bytes, at most {ATTRIBUTE_BYTES_MAX} fit a datagram: shorten or drop tags"
+    )]
+    TooLarge {
+        /// Bytes they take, counted as [`ATTRIBUTE_BYTES_MAX`] says.
+        bytes: usize,
+    },
+    /// A tag has no key.
+    #[error("a tag has an empty key: name every tag")]
+    EmptyKey,
+    /// Two tags have one key.
+    #[error("tag {0:?} is given twice: give each key once")]
+    DuplicateKey(String),
+}
+
+/// Why an input was refused. Nothing was changed by it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The bytes of a peer are not a message.
+    #[error("message refused: {0}")]
+    Malformed(#[from] DecodeError),
+    /// Name and tags cannot be announced.
+    #[error(transparent)]
+    Attributes(#[from] AttributeError),
+    /// An address cannot be announced or joined.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// Too many joins wait for their turn.
+    #[error("{0} joins are waiting already: try again when some have been answered")]
+    JoinsFull(usize),
+    /// This member has left, or a newer boot of it has replaced it.
+    #[error("this member has left the cluster: start a new one with a higher boot epoch")]
+    Ended,
+}
+
+/// What is wrong with the bytes of a peer. Peers are authenticated, so this is a defect or another version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The bytes do not hold the structure of a message.
+    #[error("not a message of this protocol version")]
+    Structure,
+    /// A value is outside its range.
+    #[error("value out of range: {0}")]
+    Range(&'static str),
+    /// The kind of message does not belong on this way.
+    #[error("unexpected on this way: {0}")]
+    Way(&'static str),
+}

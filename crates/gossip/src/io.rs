@@ -1,0 +1,87 @@
+//! What goes into the state machine and what comes out of it.
+
+use std::net::SocketAddr;
+
+use crate::Member;
+
+/// One thing that happened to the member.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// A datagram arrived.
+    Datagram {
+        /// Where it came from; answers go there.
+        from: SocketAddr,
+        /// Its payload.
+        bytes: &'a [u8],
+    },
+    /// A message arrived on a stream.
+    Stream {
+        /// Where it came from; answers go there.
+        from: SocketAddr,
+        /// The whole message.
+        bytes: &'a [u8],
+    },
+    /// Exchange state with whoever is at this address. Nothing happens if a live member is known there.
+    Join(SocketAddr),
+    /// Announce another name.
+    SetName(String),
+    /// Announce other tags, in place of all former ones.
+    SetTags(Vec<(String, String)>),
+    /// Announce another address.
+    SetAddr(SocketAddr),
+    /// Say goodbye; [`Event::LeaveDone`] tells when it has spread.
+    Leave,
+    /// The time of [`poll_timeout`](crate::Gossip::poll_timeout) has come.
+    Timeout,
+}
+
+/// One thing the driver has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a datagram: small, may get lost, must never wait for a connection.
+    Datagram {
+        /// Whom to send it to.
+        to: SocketAddr,
+        /// Payload, at most [`Config::datagram_bytes`](crate::Config) long.
+        bytes: Vec<u8>,
+    },
+    /// Send a message on a stream, whole and in order, dialling if need be.
+    Stream {
+        /// Whom to send it to.
+        to: SocketAddr,
+        /// The whole message.
+        bytes: Vec<u8>,
+    },
+    /// Tell the application.
+    Event(Event),
+}
+
+/// A change the application may care about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The member was unknown, dead or gone and is alive now. After a false death it is the same boot as before.
+    Joined(Member),
+    /// A live member announced another address, name or tags.
+    Updated(Member),
+    /// A live member is suspected.
+    Suspected(Member),
+    /// A suspected member turned out alive.
+    Recovered(Member),
+    /// A live member was declared dead; for a restarted node its old boot, followed by `Joined` for the new one.
+    Failed(Member),
+    /// A live member said goodbye.
+    Left(Member),
+    /// The address that was joined is this member's own.
+    SelfJoin {
+        /// As given in [`Input::Join`].
+        addr: SocketAddr,
+    },
+    /// Own goodbye has spread, as far as that can be known; the process may end.
+    LeaveDone,
+    /// A newer boot of this very node is in the cluster; this one has fallen silent and has to end.
+    Replaced {
+        /// The newer boot.
+        boot: u64,
+    },
+}
