@@ -1,0 +1,68 @@
+//! What a node says about itself, and the bounds it keeps.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::Secret;
+
+/// Everything a [`Transport`](crate::Transport) needs to start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Name of the cluster. Nodes of another name are refused in the handshake.
+    pub cluster: String,
+    /// The cluster's secret. `None` uses a key that everybody knows, and only a loopback address may be bound.
+    pub secret: Option<Secret>,
+    /// This node's id; peers read it from the certificate.
+    pub node: u128,
+    /// Address of the one UDP socket; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// Version of what is spoken over this transport. Nodes of another version are refused in the handshake.
+    pub protocol: u32,
+    /// Bounds and patience.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A configuration without a secret and with default [`Limits`].
+    pub fn new(cluster: impl Into<String>, node: u128, bind: SocketAddr, protocol: u32) -> Self {
+        Self { cluster: cluster.into(), secret: None, node, bind, protocol, limits: Limits::default() }
+    }
+}
+
+/// Bounds on what peers can make this node hold, and how long it is patient.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest frame (message, request or answer) in bytes. Default 16 MiB, at most 256 MiB.
+    pub max_frame: usize,
+    /// Bytes that may wait per peer and channel before [`SendError::Full`](crate::SendError::Full). Default 8 MiB.
+    pub queue_bytes: usize,
+    /// Bytes of requests of one peer and channel that may be in service; above it their stream is not read. Default
+    /// 16 MiB.
+    pub serving_bytes: usize,
+    /// Connections in total, handshakes included. Default 4096.
+    pub max_connections: usize,
+    /// Connections accepted from one IP address, handshakes included. Default 1024.
+    pub max_connections_per_ip: usize,
+    /// Patience with a handshake, dialled or accepted. Default 3 s.
+    pub handshake_timeout: Duration,
+    /// A peer that is not in [`Transport::retain`](crate::Transport::retain)'s list is disconnected after this long without a frame.
+    /// Default 30 s.
+    pub idle_grace: Duration,
+    /// How long [`Transport::close`](crate::Transport::close) waits for queued frames and running requests. Default 1 s.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_frame: 16 << 20,
+            queue_bytes: 8 << 20,
+            serving_bytes: 16 << 20,
+            max_connections: 4096,
+            max_connections_per_ip: 1024,
+            handshake_timeout: Duration::from_secs(3),
+            idle_grace: Duration::from_secs(30),
+            drain: Duration::from_secs(1),
+        }
+    }
+}
