@@ -1,1 +1,61 @@
-fn main() {}
+//! The project's own commands, run as `cargo xtask <command>`.
+
+mod bench;
+mod ci;
+mod cluster;
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The project's own commands")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gate: every check that a change must pass, in one list
+    Ci(ci::Args),
+    /// Check the rules that a compiler does not know: edges between crates, file lengths, links
+    Tidy,
+    /// Start a cluster of real nodes on this machine, to play with; Ctrl-C stops it
+    Cluster(cluster::Args),
+    /// Run the benchmarks; arguments go to `cargo bench -p boato-benches`
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Ci(args) => ci::run(&args),
+        Command::Tidy => tidy::check(root()),
+        Command::Cluster(args) => cluster::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("invariant: xtask lies in the root of the repository")
+}
+
+/// The cargo that runs this program.
+fn cargo() -> std::process::Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(program);
+    command.current_dir(root());
+    command
+}

@@ -1,0 +1,146 @@
+//! `cargo xtask ci`: the gate, one list of named and timed steps.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Print the steps and their commands, run nothing
+    #[arg(long)]
+    list: bool,
+    /// Run only these steps
+    #[arg(value_name = "STEP")]
+    only: Vec<String>,
+}
+
+/// One step: its name and the arguments of the cargo call that it is.
+struct Step {
+    name: &'static str,
+    cargo: &'static str,
+    /// Environment of the call.
+    env: &'static [(&'static str, &'static str)],
+    /// A cargo subcommand that may be missing; the step is then skipped, aloud.
+    needs: Option<&'static str>,
+}
+
+const fn step(name: &'static str, cargo: &'static str) -> Step {
+    Step { name, cargo, env: &[], needs: None }
+}
+
+/// The gate. Cheap steps come first; the tests come last, so that the runner's own verdict is the last line printed.
+const STEPS: &[Step] = &[
+    step("format", "fmt --all --check"),
+    step("tidy", "xtask tidy"),
+    Step { needs: Some("deny"), ..step("licences", "deny check bans licenses sources") },
+    step("lints", "clippy --workspace --all-targets --all-features -- -D warnings"),
+    Step {
+        env: &[("RUSTDOCFLAGS", "-D warnings")],
+        ..step("docs", "doc --workspace --no-deps --all-features")
+    },
+    step("gossip-alone", "build --package boato-gossip --no-default-features"),
+    step("cluster-alone", "build --package boato-cluster --no-default-features"),
+    step("simulation", "xtask cluster-sim --nodes 50 --seed 7 --loss 0.05 --minutes 2"),
+    step("example", "run --package node --example edge_config -- --hosts 2000"),
+    step("tests", "test --workspace"),
+];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.list {
+        for step in STEPS {
+            println!("{:<14} cargo {}", step.name, step.cargo);
+        }
+        return Ok(());
+    }
+    let chosen = choose(&args.only)?;
+    let mut done = Vec::new();
+    for (index, step) in chosen.iter().enumerate() {
+        let last = index + 1 == chosen.len();
+        if last && index > 0 {
+            summary(&done);
+        }
+        println!("\n==> [{}/{}] {}: cargo {}", index + 1, chosen.len(), step.name, step.cargo);
+        let outcome = step.run()?;
+        if !last {
+            println!("    {}: {outcome}", step.name);
+        }
+        done.push((step.name, outcome));
+    }
+    Ok(())
+}
+
+fn choose(only: &[String]) -> Result<Vec<&'static Step>> {
+    for name in only {
+        ensure!(
+            STEPS.iter().any(|step| step.name == name),
+            "no step is named `{name}`; see `cargo xtask ci --list`"
+        );
+    }
+    Ok(STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect())
+}
+
+/// What came of a step that did not fail.
+enum Outcome {
+    Passed(Duration),
+    Skipped(String),
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Passed(took) => write!(f, "passed in {:.1} s", took.as_secs_f64()),
+            Self::Skipped(why) => write!(f, "skipped, {why}"),
+        }
+    }
+}
+
+fn summary(done: &[(&str, Outcome)]) {
+    println!("\n==> so far");
+    for (name, outcome) in done {
+        println!("    {name:<14} {outcome}");
+    }
+}
+
+impl Step {
+    fn run(&self) -> Result<Outcome> {
+        if let Some(tool) = self.needs
+            && !is_installed(tool)?
+        {
+            return Ok(Outcome::Skipped(format!("cargo-{tool} is not installed")));
+        }
+        let started = Instant::now();
+        let status = self.command()?.status().with_context(|| format!("starting step `{}`", self.name))?;
+        let took = started.elapsed();
+        if !status.success() {
+            bail!(
+                "step `{}` failed after {:.1} s ({status}): cargo {}",
+                self.name,
+                took.as_secs_f64(),
+                self.cargo
+            );
+        }
+        Ok(Outcome::Passed(took))
+    }
+
+    /// The command; a call of this program itself skips cargo, which would print a line of its own.
+    fn command(&self) -> Result<Command> {
+        let mut command = if let Some(own) = self.cargo.strip_prefix("xtask ") {
+            let mut command = Command::new(std::env::current_exe().context("finding this program")?);
+            command.args(own.split(' ')).current_dir(crate::root());
+            command
+        } else {
+            let mut command = crate::cargo();
+            command.args(self.cargo.split(' '));
+            command
+        };
+        command.envs(self.env.iter().copied());
+        Ok(command)
+    }
+}
+
+fn is_installed(tool: &str) -> Result<bool> {
+    let output =
+        crate::cargo().args([tool, "--version"]).output().context("looking for a cargo subcommand")?;
+    Ok(output.status.success())
+}
