@@ -1,0 +1,519 @@
+//! The state machine: messages, operations, members and time in; frames, answers and events out.
+//!
+//! One file per concern: `give` (the source of a hand-off), `take` (its target), `claim` (asking everybody,
+//! minting), `merge` (two holders), `tick` (what a slot does by itself), `standing` (beginning and leaving a
+//! cluster), `queue` (operations that wait), `wanted` (slots that wait for
+//! room on the way).
+
+mod claim;
+mod give;
+mod merge;
+mod queue;
+mod standing;
+mod take;
+mod tick;
+mod wanted;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use boato_placement::{SLOTS, Strategy, Table};
+use boato_storage::Entries;
+
+use crate::message::{Answer, Frame, Lane, Message, Standing};
+use crate::operation::Operation;
+use crate::outbox::{Outbox, Parcel};
+use crate::pid::{Epoch, Pid};
+use crate::shared::Slots;
+use crate::slot::{Header, State};
+use crate::time::Now;
+use crate::view::{Liveness, Routes, View};
+use crate::wire::epochs;
+
+use claim::Claim;
+use give::Budget;
+use standing::Departure;
+use wanted::Wanted;
+
+/// How a [`Machine`] behaves.
+pub struct Config {
+    /// This process.
+    pub me: Pid,
+    /// Its weight in the table, 0 to 65535.
+    pub weight: u16,
+    /// Seeds the jitter of retries and the hash of the slots' tables.
+    pub seed: u64,
+    /// Bytes of entries and tables beyond which writes are refused; `None`: no limit.
+    pub max_memory: Option<u64>,
+    /// How the table is computed; the same on every node.
+    pub strategy: Box<dyn Strategy>,
+    /// How long a tombstone is kept: two holders that meet within this time bring no deleted key back.
+    /// Default 60 s. Longer costs memory per delete.
+    pub healing: Duration,
+    /// How long membership must be quiet before a new table is computed; default 50 ms. Longer gathers more
+    /// changes into one table, and delays each.
+    pub settle: Duration,
+    /// The bytes of operations that may wait for slots to settle; beyond it they are answered `Busy`. Default
+    /// 64 MiB.
+    pub queue_bytes_max: usize,
+}
+
+impl Config {
+    /// The defaults for `me`, with `seed` for its randomness.
+    pub fn new(me: Pid, seed: u64) -> Self {
+        Self {
+            me,
+            weight: 1,
+            seed,
+            max_memory: None,
+            strategy: Box::new(boato_placement::Rendezvous::default()),
+            healing: Duration::from_secs(60),
+            settle: Duration::from_millis(50),
+            queue_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A frame arrived.
+    Frame(Frame),
+    /// Membership says something of a process; of this one too, if its weight changes.
+    Member {
+        /// The process.
+        pid: Pid,
+        /// Its liveness.
+        liveness: Liveness,
+        /// Its weight.
+        weight: u16,
+    },
+    /// This process may begin a cluster if it sees nobody who has one for `quiet`.
+    Eligible {
+        /// How long to look around.
+        quiet: Duration,
+    },
+    /// An operation that [`Slots::try_apply`] could not apply. Answered once, by [`Output::Answer`].
+    Operate {
+        /// Returned with the answer; the caller's to choose, never twice.
+        token: u64,
+        /// The epoch of the hint that led here.
+        used: Option<Epoch>,
+        /// When it stops waiting.
+        deadline: Duration,
+        /// The operation.
+        operation: Operation,
+    },
+    /// Hand everything off. Ends with [`Output::LeaveDone`].
+    Leave,
+    /// The time of [`Machine::poll_timeout`] has come.
+    Timeout,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a frame. It may be lost.
+    Send {
+        /// To whom.
+        to: Pid,
+        /// In which order: frames of one lane to one peer should stay in sequence.
+        lane: Lane,
+        /// What.
+        frame: Frame,
+    },
+    /// Answer an operation.
+    Answer {
+        /// Of this token.
+        token: u64,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Tell the operator.
+    Event(Event),
+    /// The leave is over; this many slots could not be handed off.
+    LeaveDone {
+        /// Slots still in custody.
+        slots_left: usize,
+    },
+}
+
+/// What an operator may want to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// This node belongs to a cluster now; `began`: it is the first.
+    Claimed {
+        /// Whether this node began it.
+        began: bool,
+    },
+    /// Slots that had lived on a crashed node were minted empty: their keys are lost.
+    SlotsLost {
+        /// How many.
+        slots: usize,
+    },
+    /// Another holder turned up, with a higher epoch: this node's entries are being merged into its.
+    Merging {
+        /// The slot.
+        slot: u16,
+        /// The other holder.
+        winner: Pid,
+    },
+}
+
+/// Counts since the start, and gauges.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Stats {
+    /// Slots handed to other nodes.
+    pub slots_given: u64,
+    /// Slots received from other nodes.
+    pub slots_taken: u64,
+    /// Slots minted empty.
+    pub slots_minted: u64,
+    /// Slots minted empty that had existed before: their keys are lost.
+    pub slots_lost: u64,
+    /// Slots merged into another holder's.
+    pub slots_merged: u64,
+    /// Bytes of entries sent to other nodes.
+    pub bytes_given: u64,
+    /// Slots in custody now.
+    pub custody: usize,
+    /// Operations waiting now.
+    pub queued: usize,
+    /// Bytes of operations waiting now.
+    pub queued_bytes: usize,
+}
+
+/// One slot under its lock.
+struct Cell<'a> {
+    slot: u16,
+    header: &'a mut Header,
+    entries: &'a mut Entries,
+}
+
+/// The slots of one node and their way to and from the others. Has no I/O, clock or unseeded randomness.
+pub struct Machine {
+    slots: Arc<Slots>,
+    me: Pid,
+    config: Config,
+    view: View,
+    table: Arc<Table>,
+    /// The table without this node: who held our slots before we came. Made when needed.
+    table_before: Option<Table>,
+    rebuild_at: Option<Duration>,
+    standing: Standing,
+    eligible: Option<standing::Eligible>,
+    departure: Departure,
+    batch: u64,
+    claims: BTreeMap<u64, Claim>,
+    wanted: BTreeMap<Pid, BTreeMap<u16, Wanted>>,
+    budgets: BTreeMap<Pid, Budget>,
+    timers: BTreeSet<(Duration, u16)>,
+    deadlines: BTreeSet<(Duration, u16, u64)>,
+    outbox: Outbox,
+    outputs: VecDeque<Output>,
+    stats: Stats,
+    lost: usize,
+    /// Something changed that may concern any slot.
+    stirred: bool,
+    rng: fastrand::Rng,
+}
+
+impl Machine {
+    /// A node that knows nobody and holds nothing.
+    pub fn new(config: Config, now: Now) -> Self {
+        let view = View::new(config.me, config.weight, now.at);
+        let table = Arc::new(view.table(&*config.strategy, false));
+        let store =
+            boato_storage::Config { slots: SLOTS, hash_seed: config.seed, max_memory: config.max_memory };
+        let healing_ms = u64::try_from(config.healing.as_millis()).unwrap_or(u64::MAX);
+        let routes = Routes::new(Arc::clone(&table), &view);
+        Self {
+            slots: Arc::new(Slots::new(config.me, store, healing_ms, routes)),
+            me: config.me,
+            rng: fastrand::Rng::with_seed(config.seed),
+            config,
+            view,
+            table,
+            table_before: None,
+            rebuild_at: None,
+            standing: Standing::Waiting,
+            eligible: None,
+            departure: Departure::Staying,
+            batch: 0,
+            claims: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            budgets: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            outbox: Outbox::default(),
+            outputs: VecDeque::new(),
+            stats: Stats::default(),
+            lost: 0,
+            stirred: false,
+        }
+    }
+
+    /// The slots, for the paths that need no state machine.
+    pub fn slots(&self) -> Arc<Slots> {
+        Arc::clone(&self.slots)
+    }
+
+    /// How far this node is on its way into a cluster.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Counts and gauges.
+    pub fn stats(&self) -> Stats {
+        Stats { queued: self.deadlines.len(), ..self.stats }
+    }
+
+    /// Whether every slot that the table gives this node is held here, and no other.
+    pub fn is_settled(&self) -> bool {
+        self.standing == Standing::Claimed
+            && self.rebuild_at.is_none()
+            && (0..).zip(0..SLOTS).all(|(slot, index)| {
+                let serving = self.slots.store.lock(index).header().serving().is_some();
+                serving == self.is_target(slot)
+            })
+    }
+
+    /// Takes one input. Drain [`Machine::poll_output`] afterwards, then wait for [`Machine::poll_timeout`].
+    pub fn handle(&mut self, input: Input, now: Now) {
+        self.batch += 1;
+        match input {
+            Input::Frame(frame) => self.on_frame(frame, now),
+            Input::Member { pid, liveness, weight } => {
+                if self.view.set(pid, liveness, weight, now.at) {
+                    self.members_changed(now);
+                }
+            }
+            Input::Eligible { quiet } => self.on_eligible(quiet, now),
+            Input::Operate { token, used, deadline, operation } => {
+                self.on_operation(token, used, deadline, operation, now);
+            }
+            Input::Leave => self.on_leave(now),
+            Input::Timeout => {}
+        }
+        self.advance(now);
+    }
+
+    /// What there is to do, until `None`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Machine::handle`] with [`Input::Timeout`], if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        [
+            self.timers.first().map(|&(at, _)| at),
+            self.deadlines.first().map(|&(at, ..)| at),
+            self.rebuild_at,
+            self.view.next_hello(self.standing != Standing::Claimed),
+            self.view.next_hearsay(),
+            self.next_standing(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Everything that is due, then out with the messages.
+    fn advance(&mut self, now: Now) {
+        if self.view.expire_hearsay(now.at) {
+            self.members_changed(now);
+        }
+        if self.rebuild_at.is_some_and(|at| at <= now.at) {
+            self.rebuild();
+        }
+        self.advance_standing(now);
+        if std::mem::take(&mut self.stirred) {
+            self.budgets.retain(|&pid, _| !self.view.is_dead(pid));
+            self.wanted.retain(|&pid, _| !self.view.is_dead(pid));
+            for slot in 0..u16::try_from(SLOTS).expect("invariant: 16384 slots") {
+                self.on_slot(slot, now, |machine, cell| machine.tick(cell, now));
+            }
+        }
+        while let Some(&(at, slot)) = self.timers.first()
+            && at <= now.at
+        {
+            self.on_slot(slot, now, |machine, cell| {
+                machine.timers.remove(&(at, slot));
+                cell.header.retry.at = None;
+                machine.tick(cell, now);
+            });
+        }
+        self.serve_wanted(now);
+        self.expire_queued(now);
+        self.advance_departure(now);
+        self.flush();
+    }
+
+    fn members_changed(&mut self, now: Now) {
+        self.rebuild_at = self.rebuild_at.or(Some(now.at + self.config.settle));
+        self.table_before = None;
+        self.publish();
+        self.stirred = true;
+    }
+
+    fn rebuild(&mut self) {
+        self.rebuild_at = None;
+        self.table = Arc::new(self.view.table(&*self.config.strategy, false));
+        self.publish();
+        self.stirred = true;
+    }
+
+    fn publish(&self) {
+        self.slots.routes.store(Arc::new(Routes::new(Arc::clone(&self.table), &self.view)));
+    }
+
+    fn on_frame(&mut self, frame: Frame, now: Now) {
+        let Frame { from, to, standing, hello, digest, runs } = frame;
+        if to != self.me || from == self.me {
+            return;
+        }
+        let all_met = self.view.all_met();
+        let mut changed = self.view.heard(from, standing, now.at);
+        if let Some(digest) = &digest {
+            changed |= self.view.learn_digest(digest, now.at);
+        }
+        if changed {
+            self.members_changed(now);
+        }
+        self.stirred |= self.view.all_met() && !all_met;
+        if hello {
+            self.outbox.greet(from, false);
+        }
+        self.advance_standing(now);
+        for run in runs {
+            for slot in run.start..run.start + run.len {
+                let (message, digest) = (run.message.clone(), digest.as_ref());
+                self.on_slot(slot, now, |machine, cell| {
+                    machine.on_message(cell, from, message, digest.map(|digest| &digest.dead[..]), now);
+                });
+            }
+        }
+    }
+
+    fn on_message(&mut self, cell: &mut Cell, from: Pid, message: Message, dead: Option<&[Pid]>, now: Now) {
+        // A commit is judged against the floor as it was; a `Need` must leave it there.
+        if !matches!(message, Message::Commit { .. } | Message::Need { .. }) {
+            for epoch in epochs(&message).into_iter().flatten() {
+                cell.header.raise_floor(epoch);
+            }
+        }
+        match message {
+            Message::Acquire => self.on_acquire(cell, from, now),
+            Message::Later => self.on_later(cell, from, now),
+            Message::NotHolder { hint, .. } => self.on_not_holder(cell, from, hint, now),
+            Message::Chunk { xfer, seq, items } => self.on_chunk(cell, from, (xfer, seq), &items, now),
+            Message::ChunkAck { xfer, seq } => self.on_chunk_ack(cell, from, (xfer, seq), now),
+            Message::Abort { xfer } => self.on_abort(cell, from, xfer, now),
+            Message::Commit { xfer, epoch, chunks, hlc } => {
+                self.on_commit(cell, from, &take::Commit { xfer, epoch, chunks, hlc }, now);
+            }
+            Message::Need { xfer, epoch, missing } => self.on_need(cell, from, (xfer, epoch), &missing, now),
+            Message::Taken { epoch } => self.on_taken(cell, from, epoch),
+            Message::Refuse { epoch, .. } => self.on_refuse(cell, from, epoch),
+            Message::Released { epoch, .. } => self.on_released(cell, from, epoch),
+            Message::Void { epoch, floor } => self.on_void(cell, from, epoch, floor, now),
+            Message::Forgotten { epoch, .. } => self.on_released(cell, from, epoch),
+            Message::WhoHas { nonce } => self.on_who_has(cell, from, nonce, dead.unwrap_or_default(), now),
+            Message::NotHere { nonce, floor, hint } => self.on_not_here(cell, from, (nonce, floor, hint), now),
+            Message::Has { nonce, epoch } => self.on_has(cell, from, nonce, epoch, now),
+            Message::ClaimEnd { nonce } => self.on_claim_end(cell, from, nonce, now),
+            Message::Offer { epoch } => self.on_offer(cell, from, epoch, now),
+            Message::Holding { epoch } => self.on_holding(cell, from, epoch),
+            Message::Merge { xfer, epoch, seq, hlc, items } => {
+                self.on_merge(cell, from, &merge::Part { xfer, epoch, seq, hlc }, &items, now);
+            }
+            Message::Merged { xfer, seq } => self.on_merged(cell, from, (xfer, seq), now),
+            Message::MergeNo { epoch, hint } => self.on_merge_no(cell, from, epoch, hint, now),
+        }
+    }
+
+    /// Works on one slot under its lock; what follows from a death comes before, what follows for waiting
+    /// operations after.
+    fn on_slot(&mut self, slot: u16, now: Now, act: impl FnOnce(&mut Self, &mut Cell)) {
+        let slots = Arc::clone(&self.slots);
+        let mut guard = slots.store.lock(usize::from(slot));
+        let (header, entries) = guard.split();
+        let mut cell = Cell { slot, header, entries };
+        let before = cell.header.custody().is_some();
+        self.settle_deaths(&mut cell, now);
+        act(self, &mut cell);
+        self.settle_queue(&mut cell, now);
+        self.stats.custody += usize::from(cell.header.custody().is_some());
+        self.stats.custody -= usize::from(before);
+    }
+
+    fn send(&mut self, cell: &Cell, to: Pid, message: Message) {
+        self.outbox.push(to, cell.slot, message);
+    }
+
+    /// Puts a slot into a state; its retries begin anew.
+    fn enter(&mut self, cell: &mut Cell, state: State) {
+        self.rest(cell);
+        if let State::Claiming(claiming) = &cell.header.state {
+            self.claim_left(claiming.nonce);
+        }
+        cell.header.state = state;
+    }
+
+    /// Lets a slot act by itself at `at`.
+    fn wake(&mut self, cell: &mut Cell, at: Duration) {
+        if let Some(old) = cell.header.retry.at.replace(at) {
+            self.timers.remove(&(old, cell.slot));
+        }
+        self.timers.insert((at, cell.slot));
+    }
+
+    /// Lets a slot wait until something happens.
+    fn rest(&mut self, cell: &mut Cell) {
+        if let Some(old) = cell.header.retry.at.take() {
+            self.timers.remove(&(old, cell.slot));
+        }
+        cell.header.retry.attempts = 0;
+    }
+
+    /// Lets a slot try again after a pause that doubles from `pause.0` to `pause.1` milliseconds, jittered by a
+    /// quarter either way.
+    fn retry(&mut self, cell: &mut Cell, pause: (u64, u64), now: Now) {
+        let attempts = cell.header.retry.attempts;
+        cell.header.retry.attempts = attempts.saturating_add(1);
+        let at = now.at + self.pause(pause, attempts);
+        self.wake(cell, at);
+    }
+
+    fn pause(&mut self, (first_ms, last_ms): (u64, u64), attempts: u32) -> Duration {
+        let nominal_ms = first_ms.saturating_mul(1 << attempts.min(16)).min(last_ms);
+        Duration::from_micros(nominal_ms * self.rng.u64(750..=1250))
+    }
+
+    fn is_target(&self, slot: u16) -> bool {
+        self.table.owner(slot) == Some(self.me.node)
+    }
+
+    fn target(&self, slot: u16) -> Option<Pid> {
+        self.view.pid_of(self.table.owner(slot)?)
+    }
+
+    fn flush(&mut self) {
+        if self.lost > 0 {
+            let slots = std::mem::take(&mut self.lost);
+            self.outputs.push_back(Output::Event(Event::SlotsLost { slots }));
+        }
+        for parcel in self.outbox.drain() {
+            let Parcel { to, lane, nonce, answers_claim, hello, runs, .. } = parcel;
+            let digest = match nonce.map(|nonce| self.claims.get(&nonce)) {
+                Some(None) => continue, // the claim ended in the same step
+                Some(Some(claim)) => Some(claim.digest()),
+                None => answers_claim.then(|| self.view.digest()),
+            };
+            let frame = Frame { from: self.me, to, standing: self.standing, hello, digest, runs };
+            self.outputs.push_back(Output::Send { to, lane, frame });
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Asking everybody, and minting when nobody has it.
+
+use std::collections::BTreeSet;
+
+use super::tick::ASK;
+use super::{Cell, Machine};
+use crate::message::{Digest, Message};
+use crate::pid::{Epoch, Hint, Pid};
+use crate::slot::{Claiming, State};
+use crate::time::Now;
+
+/// What the claims of one nonce have in common.
+#[derive(Debug)]
+pub(super) struct Claim {
+    /// The processes that need not answer, because this node holds them dead; every answerer agrees first.
+    dead: BTreeSet<Pid>,
+    /// The slots still being claimed under it.
+    slots: usize,
+}
+
+impl Claim {
+    pub(super) fn digest(&self) -> Digest {
+        Digest { live: Vec::new(), dead: self.dead.iter().copied().collect() }
+    }
+}
+
+impl Machine {
+    /// Absent to Claiming, and straight on to Held where there is nobody to ask.
+    pub(super) fn claim(&mut self, cell: &mut Cell, now: Now) {
+        let nonce = cell.header.next_serial(self.batch);
+        let view = &self.view;
+        let claim = self.claims.entry(nonce).or_insert_with(|| Claim { dead: view.dead().clone(), slots: 0 });
+        claim.slots += 1;
+        let floor = cell.header.floor;
+        self.enter(cell, State::Claiming(Claiming { nonce, answered: BTreeSet::new(), floor }));
+        self.ask_everybody(cell, now);
+    }
+
+    /// Called once for each slot that leaves `Claiming`.
+    pub(super) fn claim_left(&mut self, nonce: u64) {
+        if let Some(claim) = self.claims.get_mut(&nonce) {
+            claim.slots = claim.slots.saturating_sub(1);
+            if claim.slots == 0 {
+                self.claims.remove(&nonce);
+            }
+        }
+    }
+
+    fn ask_everybody(&mut self, cell: &mut Cell, now: Now) {
+        let State::Claiming(claiming) = &cell.header.state else { return };
+        let nonce = claiming.nonce;
+        let unanswered: Vec<Pid> = self.view.live().filter(|pid| !claiming.answered.contains(pid)).collect();
+        for pid in &unanswered {
+            self.send(cell, *pid, Message::WhoHas { nonce });
+        }
+        self.retry(cell, ASK, now);
+        if unanswered.is_empty() {
+            self.mint(cell);
+        }
+    }
+
+    pub(super) fn tick_claiming(&mut self, cell: &mut Cell, due: bool, now: Now) {
+        let State::Claiming(claiming) = &cell.header.state else { return };
+        if self.is_leaving() || !self.is_target(cell.slot) {
+            self.end_claim(cell);
+            return self.tick(cell, now);
+        }
+        let agreed = self.claims.get(&claiming.nonce).map(|claim| &claim.dead);
+        let excused = |pid: &Pid| agreed.is_some_and(|dead| dead.contains(pid));
+        // Somebody died whom the answerers were not told about: everybody has to agree anew.
+        if self.view.dead().iter().any(|pid| !excused(pid) && !claiming.answered.contains(pid)) {
+            self.end_claim(cell);
+            self.claim(cell, now);
+        } else if due {
+            self.ask_everybody(cell, now);
+        } else {
+            self.mint_if_answered(cell);
+        }
+    }
+
+    fn mint_if_answered(&mut self, cell: &mut Cell) {
+        let State::Claiming(claiming) = &cell.header.state else { return };
+        if self.view.live().all(|pid| claiming.answered.contains(&pid)) {
+            self.mint(cell);
+        }
+    }
+
+    fn mint(&mut self, cell: &mut Cell) {
+        let State::Claiming(claiming) = &cell.header.state else { return };
+        let floor = claiming.floor.max(cell.header.floor);
+        if floor > Epoch::ZERO {
+            self.stats.slots_lost += 1;
+            self.lost += 1;
+        }
+        self.stats.slots_minted += 1;
+        self.end_claim(cell);
+        self.hold(cell, floor.after(Epoch::ZERO, self.me));
+    }
+
+    /// Releases everybody from their promise.
+    fn end_claim(&mut self, cell: &mut Cell) {
+        let State::Claiming(claiming) = &cell.header.state else { return };
+        let nonce = claiming.nonce;
+        let asked: Vec<Pid> = self.view.live().collect();
+        for pid in asked {
+            self.send(cell, pid, Message::ClaimEnd { nonce });
+        }
+        self.enter(cell, State::Absent);
+        self.wake(cell, std::time::Duration::ZERO);
+    }
+
+    pub(super) fn on_who_has(&mut self, cell: &mut Cell, from: Pid, nonce: u64, dead: &[Pid], now: Now) {
+        if let Some(epoch) = cell.header.custody() {
+            return self.send(cell, from, Message::Has { nonce, epoch });
+        }
+        match &cell.header.state {
+            State::Claiming(_) if self.me < from => return,
+            State::Claiming(_) => self.end_claim(cell),
+            State::Asking(asking) if asking.staging.is_some() => return,
+            _ => {}
+        }
+        let bound = match cell.header.promised {
+            Some((claimant, known)) => claimant != from || known > nonce,
+            None => false,
+        };
+        if bound || self.view.is_dead(from) || !dead.iter().all(|&pid| self.view.is_dead(pid)) {
+            return;
+        }
+        if matches!(cell.header.state, State::Asking(_)) {
+            self.enter(cell, State::Absent);
+        }
+        cell.header.promised = Some((from, nonce));
+        self.say_not_here(cell, from, nonce);
+        self.rest(cell);
+        self.wake(cell, now.at + std::time::Duration::from_millis(500));
+    }
+
+    pub(super) fn say_not_here(&mut self, cell: &mut Cell, claimant: Pid, nonce: u64) {
+        let (floor, hint) = (cell.header.floor, cell.header.hint.filter(|hint| hint.epoch > Epoch::ZERO));
+        self.send(cell, claimant, Message::NotHere { nonce, floor, hint });
+    }
+
+    pub(super) fn on_not_here(&mut self, cell: &mut Cell, from: Pid, answer: (u64, Epoch, Option<Hint>), now: Now) {
+        let (nonce, floor, hint) = answer;
+        match &mut cell.header.state {
+            State::Claiming(claiming) if claiming.nonce == nonce => {
+                claiming.answered.insert(from);
+                claiming.floor = claiming.floor.max(floor);
+                // Whoever an answer speaks of is asked, too.
+                if hint.is_some_and(|hint| self.view.learn(hint.pid, now.at)) {
+                    self.members_changed(now);
+                }
+                self.tick_claiming(cell, false, now);
+            }
+            _ => self.send(cell, from, Message::ClaimEnd { nonce }),
+        }
+    }
+
+    pub(super) fn on_has(&mut self, cell: &mut Cell, from: Pid, nonce: u64, epoch: Epoch, now: Now) {
+        let current = matches!(&cell.header.state, State::Claiming(claiming) if claiming.nonce == nonce);
+        if !current || self.view.is_dead(from) {
+            return;
+        }
+        self.end_claim(cell);
+        cell.header.hint = Some(Hint { pid: from, epoch });
+        if self.is_target(cell.slot) && !self.is_leaving() {
+            self.ask(cell, from, now);
+        }
+    }
+
+    pub(super) fn on_claim_end(&mut self, cell: &mut Cell, from: Pid, nonce: u64, now: Now) {
+        if cell.header.promised == Some((from, nonce)) {
+            cell.header.promised = None;
+            self.rest(cell);
+            self.tick(cell, now);
+        }
+    }
+}

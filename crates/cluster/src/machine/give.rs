@@ -1,0 +1,312 @@
+//! The source of a hand-off: granting, copying while serving, freezing, letting go.
+
+use std::time::Duration;
+
+use super::tick::COMMIT;
+use super::wanted::Wanted;
+use super::{Cell, Machine};
+use crate::message::Message;
+use crate::pid::{Epoch, Hint, Pid};
+use crate::slot::{Ended, Giving, State};
+use crate::time::Now;
+use crate::transfer::{CHUNK_BYTES, Transfer};
+
+/// Bytes on their way to one node.
+const WINDOW_BYTES: usize = 4 << 20;
+
+/// Bytes on their way to all nodes.
+const WINDOWS_BYTES: usize = 32 << 20;
+
+/// Slots with entries on their way to one node at a time.
+const GIVING_MAX: usize = 64;
+
+/// The bytes still to be sent with which a slot is frozen.
+const FREEZE_BYTES: usize = CHUNK_BYTES;
+
+/// The bytes of frozen slots on their way to one node, beyond which no further slot is frozen: with the round
+/// trip they make up the pause of a hand-over.
+const FROZEN_BYTES: usize = 256 << 10;
+
+/// Rounds after which a slot is frozen however much was written meanwhile: what is left is what was written
+/// during one round, so the pause is shorter than that round.
+const ROUNDS_MAX: u32 = 4;
+
+/// Without an acknowledgement for this long, what is on its way is sent again when the target asks.
+const RESEND_AFTER: Duration = Duration::from_millis(500);
+
+/// Without an acknowledgement for this long, a copy is given up.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// What is on its way to one node.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    in_flight: usize,
+    frozen: usize,
+    giving: usize,
+}
+
+impl Machine {
+    pub(super) fn on_acquire(&mut self, cell: &mut Cell, from: Pid, now: Now) {
+        match &cell.header.state {
+            State::Absent | State::Asking(_) | State::Claiming(_) => {
+                let (hint, floor) = (cell.header.hint, cell.header.floor);
+                let hint = hint.filter(|hint| hint.pid != from && hint.epoch > Epoch::ZERO);
+                self.send(cell, from, Message::NotHolder { hint, floor });
+            }
+            State::Held { .. } if self.target(cell.slot) == Some(from) => {
+                self.wanted.entry(from).or_default().insert(cell.slot, Wanted::Grant);
+            }
+            State::Copying(giving) if giving.target == from => {
+                if giving.transfer.progress_at + RESEND_AFTER <= now.at {
+                    self.resend_unacknowledged(cell);
+                }
+            }
+            State::Committing(giving) if giving.target == from => self.send_commit(cell),
+            _ => self.send(cell, from, Message::Later),
+        }
+    }
+
+    /// Begins to copy a slot. False: there is no room now.
+    pub(super) fn grant(&mut self, cell: &mut Cell, target: Pid, now: Now) -> bool {
+        let epoch = match cell.header.state {
+            State::Held { epoch } if self.target(cell.slot) == Some(target) => epoch,
+            _ => return true,
+        };
+        if !cell.entries.is_empty() {
+            if !self.has_room(target) {
+                return false;
+            }
+            self.count_giving(target);
+        }
+        let transfer = Transfer::new(cell.header.next_serial(self.batch), cell.entries, now.at);
+        let giving = Giving { epoch, target, next: epoch, counted: !cell.entries.is_empty(), frozen: 0, transfer };
+        self.enter(cell, State::Copying(Box::new(giving)));
+        // An empty slot goes over in this very step.
+        self.tick(cell, now);
+        true
+    }
+
+    pub(super) fn has_room(&self, target: Pid) -> bool {
+        let total: usize = self.budgets.values().map(|budget| budget.in_flight).sum();
+        total < WINDOWS_BYTES
+            && self.budgets.get(&target).is_none_or(|budget| {
+                budget.in_flight < WINDOW_BYTES && budget.frozen < FROZEN_BYTES && budget.giving < GIVING_MAX
+            })
+    }
+
+    pub(super) fn count_giving(&mut self, target: Pid) {
+        self.budgets.entry(target).or_default().giving += 1;
+    }
+
+    pub(super) fn has_window(&self, target: Pid) -> bool {
+        self.budgets.get(&target).is_none_or(|budget| budget.in_flight < WINDOW_BYTES)
+    }
+
+    pub(super) fn tick_copying(&mut self, cell: &mut Cell, now: Now) {
+        let State::Copying(giving) = &cell.header.state else { return };
+        let target = giving.target;
+        let stuck = !giving.transfer.settled() && giving.transfer.progress_at + STUCK_AFTER <= now.at;
+        if stuck || self.view.is_leaving(target) || self.target(cell.slot) != Some(target) {
+            let xfer = giving.transfer.xfer;
+            self.send(cell, target, Message::Abort { xfer });
+            return self.stop_copying(cell);
+        }
+        self.pump(cell, now);
+    }
+
+    /// Sends on as far as there is room, and freezes the slot once little is left.
+    fn pump(&mut self, cell: &mut Cell, now: Now) {
+        loop {
+            let State::Copying(giving) = &cell.header.state else { return };
+            let transfer = &giving.transfer;
+            let little = transfer.pending_bytes(cell.entries, FREEZE_BYTES + 1) <= FREEZE_BYTES;
+            if transfer.settled() && (little || transfer.rounds >= ROUNDS_MAX) {
+                let target = giving.target;
+                if transfer.drained() || self.budgets.entry(target).or_default().frozen < FROZEN_BYTES {
+                    self.freeze(cell, now);
+                }
+                return;
+            }
+            let budget = self.budgets.entry(giving.target).or_default();
+            if little || budget.in_flight >= WINDOW_BYTES || !self.send_chunk(cell) {
+                return;
+            }
+        }
+    }
+
+    /// Sends the next chunk; false: nothing was left.
+    pub(super) fn send_chunk(&mut self, cell: &mut Cell) -> bool {
+        let frozen = !matches!(cell.header.state, State::Copying(_));
+        let merging = matches!(cell.header.state, State::Merging(_));
+        let Some(giving) = cell.header.state.giving_mut() else { return false };
+        let Some((seq, items, bytes)) = giving.transfer.next_chunk(cell.entries) else { return false };
+        let (target, xfer, epoch) = (giving.target, giving.transfer.xfer, giving.epoch);
+        let message = if merging {
+            Message::Merge { xfer, epoch, seq, hlc: self.slots.clock.latest(), items }
+        } else {
+            Message::Chunk { xfer, seq, items }
+        };
+        let budget = self.budgets.entry(target).or_default();
+        budget.in_flight += bytes;
+        if frozen {
+            budget.frozen += bytes;
+            giving.frozen += bytes;
+        }
+        self.stats.bytes_given += bytes as u64;
+        self.send(cell, target, message);
+        true
+    }
+
+    /// Copying to Committing: what is left goes out with the commit.
+    fn freeze(&mut self, cell: &mut Cell, now: Now) {
+        let State::Copying(mut giving) = std::mem::take(&mut cell.header.state) else { return };
+        giving.next = cell.header.floor.after(giving.epoch, giving.target);
+        cell.header.raise_floor(giving.next);
+        self.enter(cell, State::Committing(giving));
+        while self.send_chunk(cell) {}
+        self.send_commit(cell);
+        self.retry(cell, COMMIT, now);
+    }
+
+    pub(super) fn send_commit(&mut self, cell: &mut Cell) {
+        let State::Committing(giving) = &cell.header.state else { return };
+        let message = Message::Commit {
+            xfer: giving.transfer.xfer,
+            epoch: giving.next,
+            chunks: giving.transfer.chunks(),
+            hlc: self.slots.clock.latest(),
+        };
+        self.send(cell, giving.target, message);
+    }
+
+    pub(super) fn resend_unacknowledged(&mut self, cell: &mut Cell) {
+        let Some(giving) = cell.header.state.giving() else { return };
+        self.resend(cell, &giving.transfer.unacknowledged());
+    }
+
+    fn resend(&mut self, cell: &Cell, chunks: &[u32]) {
+        let hlc = self.slots.clock.latest();
+        let Some(giving) = cell.header.state.giving() else { return };
+        for &seq in chunks {
+            let Some(items) = giving.transfer.resend(seq, cell.entries) else { continue };
+            let xfer = giving.transfer.xfer;
+            let message = if matches!(cell.header.state, State::Merging(_)) {
+                Message::Merge { xfer, epoch: giving.epoch, seq, hlc, items }
+            } else {
+                Message::Chunk { xfer, seq, items }
+            };
+            self.send(cell, giving.target, message);
+        }
+    }
+
+    pub(super) fn on_chunk_ack(&mut self, cell: &mut Cell, from: Pid, chunk: (u64, u32), now: Now) {
+        if self.acknowledge(cell, from, chunk, now) && matches!(cell.header.state, State::Copying(_)) {
+            self.tick_copying(cell, now);
+        }
+    }
+
+    /// Notes that a chunk arrived; false: it was none of the transfer under way.
+    pub(super) fn acknowledge(
+        &mut self,
+        cell: &mut Cell,
+        from: Pid,
+        (xfer, seq): (u64, u32),
+        now: Now,
+    ) -> bool {
+        let Some(giving) = cell.header.state.giving_mut() else { return false };
+        if giving.target != from || giving.transfer.xfer != xfer {
+            return false;
+        }
+        let bytes = giving.transfer.acknowledge(seq, now.at);
+        let budget = self.budgets.entry(from).or_default();
+        budget.in_flight = budget.in_flight.saturating_sub(bytes);
+        true
+    }
+
+    pub(super) fn on_abort(&mut self, cell: &mut Cell, from: Pid, xfer: u64, now: Now) {
+        match &mut cell.header.state {
+            State::Copying(giving) if giving.target == from && giving.transfer.xfer == xfer => {
+                self.stop_copying(cell);
+            }
+            State::Asking(asking)
+                if asking.source == from && asking.staging.as_ref().is_some_and(|it| it.xfer == xfer) =>
+            {
+                self.on_later(cell, from, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Copying to Held, under the same epoch.
+    pub(super) fn stop_copying(&mut self, cell: &mut Cell) {
+        if let State::Copying(giving) = std::mem::take(&mut cell.header.state) {
+            self.settle_budget(&giving);
+            self.hold(cell, giving.epoch);
+        }
+    }
+
+    pub(super) fn on_need(&mut self, cell: &mut Cell, from: Pid, (xfer, epoch): (u64, Epoch), missing: &[u32], now: Now) {
+        let State::Committing(giving) = &mut cell.header.state else { return };
+        if giving.target == from && giving.next == epoch && giving.transfer.xfer == xfer {
+            giving.transfer.progress_at = now.at;
+            self.resend(cell, missing);
+            self.send_commit(cell);
+        }
+    }
+
+    /// The target has everything: the slot goes over. What was ended otherwise is answered as it ended.
+    pub(super) fn on_taken(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch) {
+        if !self.is_committing(cell, from, epoch) {
+            return self.answer_ended(cell, from, epoch);
+        }
+        let State::Committing(giving) = std::mem::take(&mut cell.header.state) else { return };
+        self.settle_budget(&giving);
+        cell.header.out = Some(Ended { target: from, epoch, released: true });
+        cell.header.hint = Some(Hint { pid: from, epoch });
+        cell.entries.clear();
+        self.stats.slots_given += 1;
+        let floor = cell.header.floor;
+        self.send(cell, from, Message::Released { epoch, floor });
+        self.enter(cell, State::Absent);
+        self.wake(cell, Duration::ZERO);
+    }
+
+    fn answer_ended(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch) {
+        let floor = cell.header.floor;
+        let ended = cell.header.out.filter(|out| out.target == from && out.epoch == epoch);
+        let message = match ended {
+            Some(Ended { released: true, .. }) => Message::Released { epoch, floor },
+            Some(Ended { released: false, .. }) => Message::Void { epoch, floor },
+            None => Message::Forgotten { epoch, floor },
+        };
+        self.send(cell, from, message);
+    }
+
+    pub(super) fn on_refuse(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch) {
+        if self.is_committing(cell, from, epoch) {
+            self.resume(cell);
+        }
+    }
+
+    fn is_committing(&self, cell: &Cell, target: Pid, epoch: Epoch) -> bool {
+        matches!(&cell.header.state, State::Committing(giving) if giving.target == target && giving.next == epoch)
+    }
+
+    /// The commit came to nothing: serve on, under a new epoch.
+    pub(super) fn resume(&mut self, cell: &mut Cell) {
+        let State::Committing(giving) = std::mem::take(&mut cell.header.state) else { return };
+        self.settle_budget(&giving);
+        cell.header.out = Some(Ended { target: giving.target, epoch: giving.next, released: false });
+        let epoch = cell.header.floor.after(giving.next, self.me);
+        self.hold(cell, epoch);
+    }
+
+    /// Takes what is on its way out of the books.
+    pub(super) fn settle_budget(&mut self, giving: &Giving) {
+        if let Some(budget) = self.budgets.get_mut(&giving.target) {
+            budget.in_flight = budget.in_flight.saturating_sub(giving.transfer.in_flight());
+            budget.frozen = budget.frozen.saturating_sub(giving.frozen);
+            budget.giving = budget.giving.saturating_sub(usize::from(giving.counted));
+        }
+    }
+}

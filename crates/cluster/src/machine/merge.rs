@@ -1,0 +1,175 @@
+//! Two holders of one slot, after a false death, a healed partition, or when two clusters meet: the higher
+//! epoch keeps the slot, the other ships its entries, and per key the higher version wins.
+
+use super::wanted::Wanted;
+use super::{Cell, Event, Machine, Output};
+use crate::message::{Item, Message};
+use crate::pid::{Epoch, Hint, Pid};
+use crate::slot::{Giving, State};
+use crate::time::Now;
+use crate::transfer::Transfer;
+
+/// A merge chunk but for its items.
+pub(super) struct Part {
+    pub(super) xfer: u64,
+    pub(super) epoch: Epoch,
+    pub(super) seq: u32,
+    pub(super) hlc: u64,
+}
+
+impl Machine {
+    /// A holder offers the slot.
+    pub(super) fn on_offer(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch, now: Now) {
+        if self.view.is_dead(from) {
+            return;
+        }
+        match &cell.header.state {
+            State::Held { .. } | State::Copying(_) => self.meet(cell, from, epoch),
+            State::Absent => {
+                let fresh = epoch >= cell.header.floor || cell.header.hint.is_none();
+                let free = cell.header.promised.is_none() && !self.is_leaving() && self.view.all_met();
+                if fresh && free {
+                    self.take_offer(cell, from, epoch, now);
+                }
+            }
+            State::Asking(asking) => {
+                let newer = cell.header.hint.is_none_or(|hint| epoch > hint.epoch);
+                if asking.source != from && asking.staging.is_none() && newer {
+                    self.take_offer(cell, from, epoch, now);
+                }
+            }
+            State::Claiming(_) => self.take_offer(cell, from, epoch, now),
+            State::Ready { .. } | State::Committing(_) | State::Merging(_) => {}
+        }
+    }
+
+    fn take_offer(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch, now: Now) {
+        cell.header.hint = Some(Hint { pid: from, epoch });
+        self.ask(cell, from, now);
+    }
+
+    /// The target of our offer holds the slot itself.
+    pub(super) fn on_holding(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch) {
+        if !self.view.is_dead(from) {
+            self.meet(cell, from, epoch);
+        }
+    }
+
+    /// Another holder: the higher epoch says so, the lower makes ready to merge.
+    fn meet(&mut self, cell: &mut Cell, other: Pid, theirs: Epoch) {
+        let Some(mine) = cell.header.serving() else { return };
+        if mine > theirs {
+            self.send(cell, other, Message::Holding { epoch: mine });
+        } else if mine < theirs {
+            self.wanted.entry(other).or_default().insert(cell.slot, Wanted::Merge(theirs));
+        }
+    }
+
+    /// Freezes the slot and ships everything. False: there is no room now.
+    pub(super) fn begin_merge(&mut self, cell: &mut Cell, winner: Pid, theirs: Epoch, now: Now) -> bool {
+        if self.view.is_dead(winner) || cell.header.serving().is_none_or(|mine| mine >= theirs) {
+            return true;
+        }
+        if !self.has_room(winner) {
+            return false;
+        }
+        if let State::Copying(giving) = &cell.header.state {
+            let (target, xfer) = (giving.target, giving.transfer.xfer);
+            self.send(cell, target, Message::Abort { xfer });
+            self.stop_copying(cell);
+        }
+        let State::Held { epoch } = cell.header.state else { return true };
+        self.outputs.push_back(Output::Event(Event::Merging { slot: cell.slot, winner }));
+        self.ship(cell, (winner, theirs), epoch, now);
+        true
+    }
+
+    /// Held or Merging to Merging into `winner`.
+    fn ship(&mut self, cell: &mut Cell, (winner, theirs): (Pid, Epoch), mine: Epoch, now: Now) {
+        let transfer = Transfer::new(cell.header.next_serial(self.batch), cell.entries, now.at);
+        let giving =
+            Giving { epoch: mine, target: winner, next: theirs, counted: true, frozen: 0, transfer };
+        self.count_giving(winner);
+        self.enter(cell, State::Merging(Box::new(giving)));
+        self.pump_merge(cell);
+        self.tick(cell, now);
+    }
+
+    /// Sends on as far as there is room; lets go when everything has been merged.
+    fn pump_merge(&mut self, cell: &mut Cell) {
+        while let State::Merging(giving) = &cell.header.state
+            && self.has_window(giving.target)
+            && self.send_chunk(cell)
+        {}
+        let State::Merging(giving) = &cell.header.state else { return };
+        if !giving.transfer.settled() || !giving.transfer.drained() {
+            return;
+        }
+        let State::Merging(giving) = std::mem::take(&mut cell.header.state) else { return };
+        self.settle_budget(&giving);
+        self.stats.slots_merged += 1;
+        cell.entries.clear();
+        cell.header.hint = Some(Hint { pid: giving.target, epoch: giving.next });
+        self.enter(cell, State::Absent);
+        self.wake(cell, std::time::Duration::ZERO);
+    }
+
+    pub(super) fn on_merge(&mut self, cell: &mut Cell, from: Pid, part: &Part, items: &[Item], now: Now) {
+        let &Part { xfer, epoch, seq, hlc } = part;
+        match &cell.header.state {
+            State::Held { epoch: mine } if *mine > epoch => {}
+            State::Copying(giving) if giving.epoch > epoch => {}
+            State::Ready { .. } | State::Committing(_) | State::Merging(_) => return,
+            _ => {
+                let hint = cell.header.hint.filter(|hint| hint.epoch > Epoch::ZERO);
+                return self.send(cell, from, Message::MergeNo { epoch, hint });
+            }
+        }
+        for item in items {
+            if cell.entries.merge(item.as_entry()) {
+                cell.header.mark_written(&item.key);
+            }
+        }
+        // A clock too far ahead is not followed; every write exceeds the version it replaces all the same.
+        let _ = self.slots.clock.observe(hlc, now.unix_ms);
+        self.send(cell, from, Message::Merged { xfer, seq });
+    }
+
+    pub(super) fn on_merged(&mut self, cell: &mut Cell, from: Pid, chunk: (u64, u32), now: Now) {
+        if self.acknowledge(cell, from, chunk, now) {
+            self.pump_merge(cell);
+        }
+    }
+
+    /// The winner has it no longer: after it, if somebody higher is known; else the slot stays here.
+    pub(super) fn on_merge_no(
+        &mut self,
+        cell: &mut Cell,
+        from: Pid,
+        epoch: Epoch,
+        hint: Option<Hint>,
+        now: Now,
+    ) {
+        match &cell.header.state {
+            State::Merging(giving) if giving.target == from && giving.epoch == epoch => {}
+            _ => return,
+        }
+        let next = hint.filter(|hint| {
+            hint.epoch > epoch && hint.pid != self.me && !self.view.is_dead(hint.pid)
+        });
+        let State::Merging(giving) = std::mem::take(&mut cell.header.state) else { return };
+        self.settle_budget(&giving);
+        match next {
+            Some(hint) => self.ship(cell, (hint.pid, hint.epoch), epoch, now),
+            None => self.hold(cell, epoch),
+        }
+    }
+
+    /// The winner died: what it took in is gone with it, this copy serves on under a new epoch.
+    pub(super) fn keep_fork(&mut self, cell: &mut Cell) {
+        let State::Merging(giving) = std::mem::take(&mut cell.header.state) else { return };
+        self.settle_budget(&giving);
+        let epoch = cell.header.floor.after(giving.epoch, self.me);
+        self.hold(cell, epoch);
+    }
+}

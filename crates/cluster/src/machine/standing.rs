@@ -1,0 +1,117 @@
+//! Beginning a cluster, and leaving one.
+
+use std::time::Duration;
+
+use super::{Event, Machine, Output};
+use crate::message::Standing;
+use crate::time::Now;
+
+/// A cluster is begun after this many quiet times even if new processes keep turning up.
+const QUIET_MAX: u32 = 5;
+
+/// How often a process without a cluster tells the others that it still has none.
+const UNCLAIMED_HELLO: Duration = Duration::from_secs(1);
+
+/// How long a node that has handed everything off still answers for it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Since when, and how long, this node looks around before it begins a cluster.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Eligible {
+    since: Duration,
+    quiet: Duration,
+}
+
+/// How far a leave has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Departure {
+    Staying,
+    HandingOff,
+    Lingering { until: Duration },
+    Gone,
+}
+
+impl Machine {
+    pub(super) fn on_eligible(&mut self, quiet: Duration, now: Now) {
+        if self.standing == Standing::Waiting {
+            self.eligible = Some(Eligible { since: now.at, quiet });
+            self.rise(Standing::Eligible, false);
+        }
+    }
+
+    /// Greets whom it has not met, and begins or joins a cluster when it is time.
+    pub(super) fn advance_standing(&mut self, now: Now) {
+        let unclaimed = self.standing != Standing::Claimed;
+        let mut rng = self.rng.clone();
+        let pause = |attempts: u32| {
+            let nominal_ms = 50_u64.saturating_mul(1 << attempts.min(5)).min(1000);
+            Duration::from_micros(nominal_ms * rng.u64(750..=1250))
+        };
+        for pid in self.view.due_hellos(now.at, unclaimed.then_some(UNCLAIMED_HELLO), pause) {
+            self.outbox.greet(pid, true);
+        }
+        self.rng = rng;
+        if unclaimed && self.view.standing() == Some(Standing::Claimed) {
+            self.rise(Standing::Claimed, false);
+        } else if self.begins_at().is_some_and(|at| at <= now.at) {
+            self.rise(Standing::Claimed, true);
+        }
+    }
+
+    /// When this node begins a cluster, if nothing changes before.
+    fn begins_at(&self) -> Option<Duration> {
+        let Eligible { since, quiet } = self.eligible.filter(|_| self.standing == Standing::Eligible)?;
+        let alone = self.view.all_met() && self.view.first_eligible() && !self.is_leaving();
+        alone.then(|| (self.view.grown_at().max(since) + quiet).min(since + quiet * QUIET_MAX))
+    }
+
+    pub(super) fn next_standing(&self) -> Option<Duration> {
+        let departure = match self.departure {
+            Departure::Lingering { until } => Some(until),
+            Departure::Staying | Departure::HandingOff | Departure::Gone => None,
+        };
+        self.begins_at().into_iter().chain(departure).min()
+    }
+
+    fn rise(&mut self, standing: Standing, began: bool) {
+        self.standing = standing;
+        self.stirred = true;
+        for pid in self.view.live().collect::<Vec<_>>() {
+            self.outbox.greet(pid, false);
+        }
+        if standing == Standing::Claimed {
+            self.outputs.push_back(Output::Event(Event::Claimed { began }));
+        }
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.departure != Departure::Staying
+    }
+
+    pub(super) fn on_leave(&mut self, now: Now) {
+        if !self.is_leaving() {
+            self.departure = Departure::HandingOff;
+            self.view.set_leaving();
+            self.members_changed(now);
+        }
+    }
+
+    /// Ends the leave when nothing is left, or nobody to leave it to.
+    pub(super) fn advance_departure(&mut self, now: Now) {
+        let idle = self.stats.custody == 0 && self.claims.is_empty();
+        match self.departure {
+            Departure::HandingOff if !self.view.has_heir() => self.depart(),
+            Departure::HandingOff if idle => {
+                self.departure = Departure::Lingering { until: now.at + LINGER };
+            }
+            Departure::Lingering { .. } if !idle => self.departure = Departure::HandingOff,
+            Departure::Lingering { until } if until <= now.at => self.depart(),
+            _ => {}
+        }
+    }
+
+    fn depart(&mut self) {
+        self.departure = Departure::Gone;
+        self.outputs.push_back(Output::LeaveDone { slots_left: self.stats.custody });
+    }
+}

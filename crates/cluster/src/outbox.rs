@@ -1,0 +1,112 @@
+//! Messages on their way out, one frame per peer, lane and claim, neighbouring slots folded into runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::message::{Lane, Message, Run};
+use crate::pid::Pid;
+
+/// The bytes of entries after which a frame is closed.
+const FRAME_BYTES: usize = 1 << 20;
+
+/// The runs after which a frame is closed.
+const FRAME_RUNS: usize = 4096;
+
+/// A frame but for what is the same in all frames of its sender.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) to: Pid,
+    pub(crate) lane: Lane,
+    /// The claim whose dead the frame has to name.
+    pub(crate) nonce: Option<u64>,
+    /// Whether the answer to a claim is in it, which needs the sender's members.
+    pub(crate) answers_claim: bool,
+    pub(crate) hello: bool,
+    pub(crate) runs: Vec<Run>,
+    bytes: usize,
+}
+
+type Key = (Pid, Lane, Option<u64>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    open: BTreeMap<Key, Parcel>,
+    closed: Vec<Parcel>,
+    greetings: BTreeSet<(Pid, bool)>,
+}
+
+impl Outbox {
+    /// Adds a message about one slot.
+    pub(crate) fn push(&mut self, to: Pid, slot: u16, message: Message) {
+        let lane = message.lane();
+        let nonce = if let Message::WhoHas { nonce } = message { Some(nonce) } else { None };
+        let key = (to, lane, nonce);
+        if self.open.get(&key).is_some_and(|parcel| parcel.bytes > FRAME_BYTES || parcel.runs.len() >= FRAME_RUNS) {
+            self.closed.extend(self.open.remove(&key));
+        }
+        let parcel = self.open.entry(key).or_insert_with(|| Parcel::new(to, lane, nonce));
+        parcel.push(slot, message);
+    }
+
+    /// Adds a frame without messages; `hello`: one that wants an answer.
+    pub(crate) fn greet(&mut self, to: Pid, hello: bool) {
+        self.greetings.insert((to, hello));
+    }
+
+    /// Everything, in the order it has to be sent.
+    pub(crate) fn drain(&mut self) -> Vec<Parcel> {
+        let mut parcels = std::mem::take(&mut self.closed);
+        parcels.extend(std::mem::take(&mut self.open).into_values());
+        for (to, hello) in std::mem::take(&mut self.greetings) {
+            parcels.push(Parcel { hello, ..Parcel::new(to, Lane::Control, None) });
+        }
+        parcels
+    }
+}
+
+impl Parcel {
+    fn new(to: Pid, lane: Lane, nonce: Option<u64>) -> Self {
+        Self { to, lane, nonce, answers_claim: false, hello: false, runs: Vec::new(), bytes: 0 }
+    }
+
+    fn push(&mut self, slot: u16, message: Message) {
+        self.answers_claim |= matches!(message, Message::NotHere { .. });
+        if let Message::Chunk { items, .. } | Message::Merge { items, .. } = &message {
+            self.bytes += items.iter().map(|item| item.key.len() + item.value.len() + 64).sum::<usize>();
+        } else if let Some(last) = self.runs.last_mut()
+            && usize::from(last.start) + usize::from(last.len) == usize::from(slot)
+            && last.message == message
+        {
+            last.len += 1;
+            return;
+        }
+        self.runs.push(Run { start: slot, len: 1, message });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: Pid = Pid { node: 7, boot: 1 };
+
+    #[test]
+    fn neighbouring_slots_with_the_same_message_share_a_run() {
+        let mut outbox = Outbox::default();
+        for slot in [3, 4, 5, 9] {
+            outbox.push(PEER, slot, Message::Acquire);
+        }
+        outbox.push(PEER, 10, Message::Later);
+        let parcels = outbox.drain();
+        let runs: Vec<_> = parcels[0].runs.iter().map(|run| (run.start, run.len)).collect();
+        assert_eq!((parcels.len(), runs), (1, vec![(3, 3), (9, 1), (10, 1)]));
+    }
+
+    #[test]
+    fn claims_with_different_dead_travel_in_frames_of_their_own() {
+        let mut outbox = Outbox::default();
+        outbox.push(PEER, 1, Message::WhoHas { nonce: 1 });
+        outbox.push(PEER, 2, Message::WhoHas { nonce: 2 });
+        outbox.push(PEER, 3, Message::ClaimEnd { nonce: 1 });
+        assert_eq!(outbox.drain().len(), 3);
+    }
+}

@@ -1,0 +1,183 @@
+//! The way of one operation: the node that a client asked drives it, peers only apply, keep or point on.
+
+use std::time::Duration;
+
+use crate::message::Answer;
+use crate::operation::{Operation, Outcome};
+use crate::pid::{Epoch, Hint, Pid};
+use crate::shared::Slots;
+use crate::slot::Disposition;
+
+/// How often an operation is sent to a peer before it counts as unroutable.
+const SENDS_MAX: u32 = 4;
+
+/// The pause before the first repetition; it doubles up to the last.
+const PAUSE_FIRST: Duration = Duration::from_millis(10);
+const PAUSE_LAST: Duration = Duration::from_millis(160);
+
+/// Why an operation has no outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// Not applied: too many operations wait for this slot's holder.
+    #[error("too many operations wait for this key's slot; try again later")]
+    Busy,
+    /// Not applied: nobody served the slot in time.
+    #[error("this key's slot has no holder at the moment; try again later")]
+    Unavailable,
+    /// Not applied: the nodes do not agree yet on who holds the slot.
+    #[error("this key's slot is moving; try again later")]
+    Unroutable,
+    /// A write that was sent and not answered: it may or may not have been applied.
+    #[error("the outcome is unknown: the write was sent to the holder and never answered")]
+    OutcomeUnknown,
+}
+
+/// What became of an operation sent to a peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Sent {
+    /// The peer answered.
+    Answered(Answer),
+    /// It certainly never left this node.
+    NotSent,
+    /// It may have arrived.
+    Lost,
+}
+
+/// Where to try next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// On this node: [`Slots::try_apply`], else [`crate::Input::Operate`].
+    Here {
+        /// To be passed on with the operation.
+        used: Option<Epoch>,
+    },
+    /// At a peer.
+    Peer {
+        /// Which.
+        to: Pid,
+        /// To be passed on with the operation.
+        used: Option<Epoch>,
+    },
+    /// Nowhere for now: no node is known that should hold it.
+    Nowhere,
+}
+
+/// What follows from an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Finished.
+    Done(Result<(Outcome, Pid), Failure>),
+    /// Not applied, and worth another try after a pause.
+    Again(Duration),
+}
+
+/// The way of one operation so far.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    slot: u16,
+    is_write: bool,
+    /// The hint to follow, from the last answer.
+    follow: Option<Hint>,
+    /// A hint that led nowhere.
+    dropped: Option<Epoch>,
+    sends: u32,
+    pauses: u32,
+}
+
+impl Attempt {
+    /// An operation that has not been tried anywhere.
+    pub fn new(operation: &Operation) -> Self {
+        let (slot, is_write) = (operation.slot(), operation.is_write());
+        Self { slot, is_write, follow: None, dropped: None, sends: 0, pauses: 0 }
+    }
+
+    /// Where to try next.
+    pub fn next(&self, slots: &Slots) -> Next {
+        let routes = slots.routes();
+        let used = self.follow.map(|hint| hint.epoch);
+        let target = routes.target(self.slot);
+        let disposition = slots.disposition(self.slot, used, target == Some(slots.me()));
+        let hint = match disposition {
+            Disposition::Serve | Disposition::Wait => return Next::Here { used },
+            Disposition::Route(hint) => hint,
+        };
+        let best = [self.follow, hint]
+            .into_iter()
+            .flatten()
+            .filter(|hint| Some(hint.epoch) != self.dropped && routes.is_live(hint.pid))
+            .max_by_key(|hint| hint.epoch);
+        match (best, target) {
+            (Some(hint), _) if hint.pid != slots.me() => Next::Peer { to: hint.pid, used: Some(hint.epoch) },
+            (_, Some(to)) if to != slots.me() => Next::Peer { to, used: None },
+            (_, Some(_)) => Next::Here { used },
+            (_, None) => Next::Nowhere,
+        }
+    }
+
+    /// Judges the answer to a try at `next`, and corrects this node's routes by it.
+    pub fn judge(&mut self, slots: &Slots, next: Next, sent: Sent) -> Verdict {
+        let answer = match (sent, next) {
+            (Sent::NotSent, _) => return self.again(),
+            (Sent::Lost, _) if self.is_write => return Verdict::Done(Err(Failure::OutcomeUnknown)),
+            (Sent::Lost, _) => return self.count_send(),
+            (Sent::Answered(answer), _) => answer,
+        };
+        let (holder, used) = match next {
+            Next::Here { used } => (slots.me(), used),
+            Next::Peer { to, used } => (to, used),
+            Next::Nowhere => return self.again(),
+        };
+        match answer {
+            Answer::Done { outcome, epoch } => {
+                slots.learn(self.slot, Hint { pid: holder, epoch });
+                Verdict::Done(Ok((outcome, holder)))
+            }
+            Answer::Busy => Verdict::Done(Err(Failure::Busy)),
+            Answer::Expired => Verdict::Done(Err(Failure::Unavailable)),
+            Answer::Moved(hint) => self.moved(slots, used, hint, holder != slots.me()),
+        }
+    }
+
+    /// A hint is followed only to a higher epoch than the one just used, so that no two nodes can send an
+    /// operation to and fro.
+    fn moved(&mut self, slots: &Slots, used: Option<Epoch>, hint: Option<Hint>, by_peer: bool) -> Verdict {
+        if let Some(hint) = hint.filter(|hint| Some(hint.epoch) > used) {
+            slots.learn(self.slot, hint);
+            self.follow = Some(hint);
+            return if by_peer { self.count_send() } else { Verdict::Again(Duration::ZERO) };
+        }
+        if let Some(epoch) = used {
+            slots.forget(self.slot, epoch);
+        }
+        self.dropped = used;
+        self.follow = None;
+        match self.count_send() {
+            Verdict::Again(_) => self.again(),
+            done @ Verdict::Done(_) => done,
+        }
+    }
+
+    fn count_send(&mut self) -> Verdict {
+        self.sends += 1;
+        if self.sends < SENDS_MAX {
+            Verdict::Again(Duration::ZERO)
+        } else {
+            Verdict::Done(Err(Failure::Unroutable))
+        }
+    }
+
+    fn again(&mut self) -> Verdict {
+        let pause = (PAUSE_FIRST * (1 << self.pauses.min(8))).min(PAUSE_LAST);
+        self.pauses += 1;
+        Verdict::Again(pause)
+    }
+
+    /// What to tell the client when its time is over while a try at `next` is under way, or `None`: in a pause.
+    pub fn out_of_time(&self, next: Option<Next>) -> Failure {
+        match next {
+            Some(Next::Peer { .. }) if self.is_write => Failure::OutcomeUnknown,
+            _ => Failure::Unavailable,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the state machine and the paths around it share: the slots, the clock and the published routes.
+
+use arc_swap::{ArcSwap, Guard};
+use boato_storage::{Clock, Memory, Store, Writer};
+use std::sync::Arc;
+
+use crate::message::{SlotRun, Status};
+use crate::operation::{Applier, Operation, Outcome};
+use crate::pid::{Epoch, Hint, Pid};
+use crate::slot::{Disposition, Header, State};
+use crate::view::Routes;
+
+/// The slots of one node. Operations on slots it holds are applied here directly, without the machine.
+#[derive(Debug)]
+pub struct Slots {
+    me: Pid,
+    pub(crate) store: Store<Header>,
+    pub(crate) clock: Clock,
+    pub(crate) routes: ArcSwap<Routes>,
+    healing_ms: u64,
+}
+
+impl Slots {
+    pub(crate) fn new(me: Pid, store: boato_storage::Config, healing_ms: u64, routes: Routes) -> Self {
+        Self {
+            me,
+            store: Store::new(store, |_| Header::default()),
+            clock: Clock::new(),
+            routes: ArcSwap::from_pointee(routes),
+            healing_ms,
+        }
+    }
+
+    /// The process these slots belong to.
+    pub fn me(&self) -> Pid {
+        self.me
+    }
+
+    /// The table and the live processes, as last published.
+    pub fn routes(&self) -> Guard<Arc<Routes>> {
+        self.routes.load()
+    }
+
+    pub(crate) fn applier(&self, unix_ms: u64) -> Applier<'_> {
+        let writer = Writer { clock: &self.clock, node: self.me.node, now_ms: unix_ms };
+        Applier { writer, healing_ms: self.healing_ms }
+    }
+
+    /// Applies `operation` if this node serves its slot now: one lock, one step. `None`: it does not; nothing
+    /// was changed.
+    #[inline]
+    pub fn try_apply(&self, operation: &Operation, unix_ms: u64) -> Option<(Outcome, Epoch)> {
+        let mut guard = self.store.lock(usize::from(operation.slot()));
+        let (header, entries) = guard.split();
+        let epoch = header.serving()?;
+        if let Some(key) = operation.written_key() {
+            header.mark_written(key);
+        }
+        Some((self.applier(unix_ms).apply(operation, entries), epoch))
+    }
+
+    pub(crate) fn disposition(&self, slot: u16, used: Option<Epoch>, target_is_me: bool) -> Disposition {
+        self.store.lock(usize::from(slot)).header().disposition(used, target_is_me)
+    }
+
+    /// Remembers where a slot was found, unless something newer is known or the slot is in custody here.
+    pub fn learn(&self, slot: u16, hint: Hint) {
+        let mut guard = self.store.lock(usize::from(slot));
+        let header = guard.header_mut();
+        let newer = header.hint.is_none_or(|known| hint.epoch > known.epoch);
+        if newer && hint.pid != self.me && matches!(header.state, State::Absent) {
+            header.hint = Some(hint);
+        }
+    }
+
+    /// Forgets a hint that led nowhere, if it is still the one.
+    pub fn forget(&self, slot: u16, epoch: Epoch) {
+        let mut guard = self.store.lock(usize::from(slot));
+        let header = guard.header_mut();
+        if matches!(header.state, State::Absent) && header.hint.is_some_and(|hint| hint.epoch == epoch) {
+            header.hint = None;
+        }
+    }
+
+    /// Removes expired entries and old tombstones of one slot; returns how many.
+    ///
+    /// Only a slot that is held and at rest is swept: a tombstone that vanished in the midst of a copy would
+    /// bring the deleted key back at the target.
+    pub fn sweep(&self, slot: u16, unix_ms: u64) -> usize {
+        let mut guard = self.store.lock(usize::from(slot));
+        let (header, entries) = guard.split();
+        if matches!(header.state, State::Held { .. }) { entries.sweep(unix_ms) } else { 0 }
+    }
+
+    /// Totals over all slots.
+    pub fn memory(&self) -> Memory {
+        self.store.memory()
+    }
+
+    /// What this node holds.
+    pub fn status(&self) -> Status {
+        let mut runs: Vec<SlotRun> = Vec::new();
+        let mut slots = 0;
+        for slot in 0..u16::try_from(self.store.slots()).expect("invariant: 16384 slots") {
+            let guard = self.store.lock(usize::from(slot));
+            let (state, custody) = (guard.header().state.name(), guard.header().custody().is_some());
+            drop(guard);
+            slots += u32::from(custody);
+            match runs.last_mut() {
+                Some(run) if run.state == state && run.to + 1 == slot => run.to = slot,
+                _ if state == State::Absent.name() => {}
+                _ => runs.push(SlotRun { from: slot, to: slot, state: state.to_owned(), custody }),
+            }
+        }
+        let memory = self.memory();
+        Status { slots, entries: memory.entries, bytes: memory.bytes, runs }
+    }
+}

@@ -1,0 +1,297 @@
+//! Whom this process knows, and the table that follows from it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use boato_placement::{Candidate, Strategy, Table};
+
+use crate::message::{Digest, Standing};
+use crate::pid::Pid;
+
+/// What membership says of a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Liveness {
+    /// Alive, suspected or not.
+    Alive,
+    /// Alive, and about to leave: it gets no slots.
+    Leaving,
+    /// Confirmed dead, or left.
+    Dead,
+}
+
+/// How many dead processes are remembered; the oldest are forgotten first. A claim asks its answerers to agree
+/// on all of them, so this also bounds that message (24 KiB).
+const DEAD_MAX: usize = 1024;
+
+/// How long a process that only a peer's message speaks of is believed in before membership confirms it.
+const HEARSAY_TTL: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+struct Peer {
+    liveness: Liveness,
+    /// `None`: membership has not spoken of it yet, only messages have.
+    weight: Option<u16>,
+    met: bool,
+    standing: Standing,
+    known_at: Duration,
+    hello: Hello,
+}
+
+/// The state of our greetings to a process not met yet.
+#[derive(Debug, Default)]
+struct Hello {
+    at: Duration,
+    attempts: u32,
+}
+
+/// The members as this process sees them. Every other process may see them differently.
+#[derive(Debug)]
+pub(crate) struct View {
+    me: Pid,
+    my_weight: u16,
+    my_leaving: bool,
+    peers: BTreeMap<Pid, Peer>,
+    dead: BTreeSet<Pid>,
+    dead_order: VecDeque<Pid>,
+    grown_at: Duration,
+}
+
+impl View {
+    pub(crate) fn new(me: Pid, weight: u16, now: Duration) -> Self {
+        Self {
+            me,
+            my_weight: weight,
+            my_leaving: false,
+            peers: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            dead_order: VecDeque::new(),
+            grown_at: now,
+        }
+    }
+
+    /// Takes what membership says. Returns whether anything changed.
+    pub(crate) fn set(&mut self, pid: Pid, liveness: Liveness, weight: u16, now: Duration) -> bool {
+        if pid == self.me {
+            let changed = self.my_weight != weight;
+            self.my_weight = weight;
+            return changed;
+        }
+        if pid.node == self.me.node {
+            return self.bury(pid);
+        }
+        if liveness == Liveness::Dead || self.newer_boot(pid) {
+            return self.bury(pid);
+        }
+        self.dead.remove(&pid);
+        self.dead_order.retain(|&dead| dead != pid);
+        let older: Vec<Pid> = self.boots(pid.node).filter(|other| other.boot < pid.boot).collect();
+        for other in older {
+            self.bury(other);
+        }
+        if let Some(peer) = self.peers.get_mut(&pid) {
+            let changed = (peer.liveness, peer.weight) != (liveness, Some(weight));
+            (peer.liveness, peer.weight) = (liveness, Some(weight));
+            return changed;
+        }
+        self.insert(pid, liveness, Some(weight), now);
+        true
+    }
+
+    pub(crate) fn set_leaving(&mut self) {
+        self.my_leaving = true;
+    }
+
+    /// Takes a message from `pid`. Returns whether that made it known.
+    pub(crate) fn heard(&mut self, pid: Pid, standing: Standing, now: Duration) -> bool {
+        let new = self.learn(pid, now);
+        if let Some(peer) = self.peers.get_mut(&pid) {
+            peer.met = true;
+            peer.standing = peer.standing.max(standing);
+        }
+        new
+    }
+
+    /// Takes a peer's list of members. Returns whether any of it was new.
+    pub(crate) fn learn_digest(&mut self, digest: &Digest, now: Duration) -> bool {
+        let mut new = false;
+        for &pid in &digest.live {
+            new |= self.learn(pid, now);
+        }
+        for &pid in &digest.dead {
+            // Membership's word about a member it knows stands above a peer's.
+            if self.peers.get(&pid).is_none_or(|peer| peer.weight.is_none()) {
+                new |= self.bury(pid);
+            }
+        }
+        new
+    }
+
+    /// Takes a process that a message speaks of. Returns whether it was unknown.
+    pub(crate) fn learn(&mut self, pid: Pid, now: Duration) -> bool {
+        let stale = pid.node == self.me.node || self.newer_boot(pid);
+        if stale || self.dead.contains(&pid) || self.peers.contains_key(&pid) {
+            return false;
+        }
+        self.insert(pid, Liveness::Alive, None, now);
+        true
+    }
+
+    fn insert(&mut self, pid: Pid, liveness: Liveness, weight: Option<u16>, now: Duration) {
+        let hello = Hello { at: now, attempts: 0 };
+        let standing = Standing::Waiting;
+        self.peers.insert(pid, Peer { liveness, weight, met: false, standing, known_at: now, hello });
+        self.grown_at = now;
+    }
+
+    fn bury(&mut self, pid: Pid) -> bool {
+        let was_live = self.peers.remove(&pid).is_some();
+        if pid == self.me || !self.dead.insert(pid) {
+            return was_live;
+        }
+        self.dead_order.push_back(pid);
+        if self.dead_order.len() > DEAD_MAX
+            && let Some(oldest) = self.dead_order.pop_front()
+        {
+            self.dead.remove(&oldest);
+        }
+        true
+    }
+
+    /// Forgets processes that membership never confirmed. Returns whether there were any.
+    pub(crate) fn expire_hearsay(&mut self, now: Duration) -> bool {
+        let before = self.peers.len();
+        self.peers.retain(|_, peer| peer.weight.is_some() || now < peer.known_at + HEARSAY_TTL);
+        self.peers.len() != before
+    }
+
+    fn boots(&self, node: u128) -> impl Iterator<Item = Pid> {
+        let range = Pid { node, boot: 0 }..=Pid { node, boot: u64::MAX };
+        self.peers.range(range).map(|(&pid, _)| pid)
+    }
+
+    fn newer_boot(&self, pid: Pid) -> bool {
+        let newer = Pid { node: pid.node, boot: pid.boot.saturating_add(1) }
+            ..=Pid { node: pid.node, boot: u64::MAX };
+        pid.boot < u64::MAX
+            && (self.peers.range(newer.clone()).next().is_some() || self.dead.range(newer).next().is_some())
+    }
+
+    /// Whether `pid` is considered dead; an older boot of a node always is.
+    pub(crate) fn is_dead(&self, pid: Pid) -> bool {
+        pid != self.me && (self.dead.contains(&pid) || pid.node == self.me.node || self.newer_boot(pid))
+    }
+
+    pub(crate) fn is_leaving(&self, pid: Pid) -> bool {
+        self.peers.get(&pid).is_some_and(|peer| peer.liveness == Liveness::Leaving)
+    }
+
+    /// Every known process that is not dead, leaving or not, without this one; in order.
+    pub(crate) fn live(&self) -> impl Iterator<Item = Pid> {
+        self.peers.keys().copied()
+    }
+
+    pub(crate) fn dead(&self) -> &BTreeSet<Pid> {
+        &self.dead
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        Digest { live: self.live().chain([self.me]).collect(), dead: self.dead.iter().copied().collect() }
+    }
+
+    /// Whether every known live process has sent us something.
+    pub(crate) fn all_met(&self) -> bool {
+        self.peers.values().all(|peer| peer.met)
+    }
+
+    /// The processes to greet now: those not met yet after growing pauses, the others every `again`.
+    pub(crate) fn due_hellos(
+        &mut self,
+        now: Duration,
+        again: Option<Duration>,
+        mut pause: impl FnMut(u32) -> Duration,
+    ) -> Vec<Pid> {
+        let mut due = Vec::new();
+        for (&pid, peer) in &mut self.peers {
+            let wait = if peer.met { again } else { Some(pause(peer.hello.attempts)) };
+            if let Some(wait) = wait
+                && peer.hello.at <= now
+            {
+                peer.hello = Hello { at: now + wait, attempts: peer.hello.attempts + 1 };
+                due.push(pid);
+            }
+        }
+        due
+    }
+
+    pub(crate) fn next_hello(&self, also_met: bool) -> Option<Duration> {
+        self.peers.values().filter(|peer| also_met || !peer.met).map(|peer| peer.hello.at).min()
+    }
+
+    pub(crate) fn next_hearsay(&self) -> Option<Duration> {
+        self.peers.values().filter(|peer| peer.weight.is_none()).map(|peer| peer.known_at + HEARSAY_TTL).min()
+    }
+
+    /// When the last process became known.
+    pub(crate) fn grown_at(&self) -> Duration {
+        self.grown_at
+    }
+
+    /// The furthest standing among the others.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        self.peers.values().map(|peer| peer.standing).max()
+    }
+
+    /// Whether this process comes first among those that may begin a cluster.
+    pub(crate) fn first_eligible(&self) -> bool {
+        !self.peers.iter().any(|(&pid, peer)| {
+            pid < self.me && peer.standing == Standing::Eligible && peer.liveness == Liveness::Alive
+        })
+    }
+
+    /// Whether anybody is there to take slots over.
+    pub(crate) fn has_heir(&self) -> bool {
+        self.peers.values().any(|peer| peer.liveness == Liveness::Alive && peer.weight.is_some())
+    }
+
+    /// The live process of a node: the newest boot known.
+    pub(crate) fn pid_of(&self, node: u128) -> Option<Pid> {
+        if node == self.me.node { Some(self.me) } else { self.boots(node).last() }
+    }
+
+    /// The table over everybody alive and not leaving; `without_me` leaves this process out.
+    pub(crate) fn table(&self, strategy: &dyn Strategy, without_me: bool) -> Table {
+        let mine = (!self.my_leaving && !without_me)
+            .then_some(Candidate { id: self.me.node, weight: self.my_weight });
+        let others = self.peers.iter().filter_map(|(pid, peer)| {
+            let weight = peer.weight.filter(|_| peer.liveness == Liveness::Alive)?;
+            Some(Candidate { id: pid.node, weight })
+        });
+        Table::build(strategy, others.chain(mine))
+    }
+}
+
+/// What routing needs of a view, published for readers without a lock.
+#[derive(Debug)]
+pub struct Routes {
+    /// Who should have which slot.
+    pub table: Arc<Table>,
+    pub(crate) pids: BTreeMap<u128, Pid>,
+}
+
+impl Routes {
+    pub(crate) fn new(table: Arc<Table>, view: &View) -> Self {
+        let pids = view.live().chain([view.me]).map(|pid| (pid.node, pid)).collect();
+        Self { table, pids }
+    }
+
+    /// The process that the table names for a slot.
+    pub fn target(&self, slot: u16) -> Option<Pid> {
+        self.pids.get(&self.table.owner(slot)?).copied()
+    }
+
+    /// Whether this view considers `pid` not dead.
+    pub fn is_live(&self, pid: Pid) -> bool {
+        self.pids.get(&pid.node) == Some(&pid)
+    }
+}
