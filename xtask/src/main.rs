@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod cluster;
+mod cluster_sim;
 mod tidy;
 
 use std::path::Path;
@@ -25,6 +26,8 @@ enum Command {
     Tidy,
     /// Start a cluster of real nodes on this machine, to play with; Ctrl-C stops it
     Cluster(cluster::Args),
+    /// Simulate a cluster of the production gossip cores in virtual time
+    ClusterSim(cluster_sim::Args),
     /// Run the benchmarks; arguments go to `cargo bench -p boato-benches`
     Bench(bench::Args),
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::run(&args),
         Command::Tidy => tidy::check(root()),
         Command::Cluster(args) => cluster::run(&args),
+        Command::ClusterSim(args) => cluster_sim::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match done {

@@ -37,6 +37,8 @@ fn with_extension<'a>(files: &'a [PathBuf], extension: &'a str) -> impl Iterator
 mod tests {
     #[test]
     fn the_repository_keeps_its_rules() {
-        super::check(crate::root()).unwrap();
+        if let Err(broken) = super::check(crate::root()) {
+            panic!("{broken}");
+        }
     }
 }

@@ -1,0 +1,260 @@
+//! The engine: hosts, virtual time, and what happens next.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::queue::Queue;
+use crate::trace::Happened;
+use crate::{Host, Network, Outbox, Payload, Process, TraceHash};
+
+/// A process that is woken this often without time passing is stuck.
+const WAKES_MAX: u32 = 10_000;
+
+/// A discrete-event simulation of processes of one type on a network.
+///
+/// Everything it does follows from its seed and from the calls made to it. After each call that lets a process act
+/// ([`start`](Engine::start), [`with`](Engine::with), [`step`](Engine::step)), drain [`notes`](Engine::notes).
+#[derive(Debug)]
+pub struct Engine<P: Process> {
+    now: Duration,
+    rng: Rng,
+    network: Network,
+    queue: Queue<Next<P::Message>>,
+    seats: Vec<Seat<P>>,
+    outbox: Outbox<P>,
+    notes: Vec<(Duration, Host, P::Note)>,
+    trace: TraceHash,
+    happened: u64,
+}
+
+/// What a host has sent, lost messages included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages: datagrams and whole stream messages.
+    pub messages: u64,
+    /// Their payload.
+    pub bytes: u64,
+}
+
+impl std::iter::Sum for Traffic {
+    fn sum<I: Iterator<Item = Traffic>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            messages: sum.messages + one.messages,
+            bytes: sum.bytes + one.bytes,
+        })
+    }
+}
+
+/// Something in the queue. It is void if the host has another process by then.
+#[derive(Debug)]
+struct Next<M> {
+    host: Host,
+    boot: u32,
+    what: What<M>,
+}
+
+#[derive(Debug)]
+enum What<M> {
+    Receive { from: Host, message: M },
+    Wake,
+}
+
+/// What is known about one host.
+#[derive(Debug)]
+struct Seat<P> {
+    process: Option<P>,
+    /// How many processes have run here.
+    boot: u32,
+    /// The earliest wake in the queue.
+    alarm: Option<Duration>,
+    /// How often it was woken in this instant.
+    wakes: u32,
+    traffic: Traffic,
+}
+
+impl<P: Process> Engine<P> {
+    /// An engine without hosts, at time zero.
+    pub fn new(network: Network, seed: u64) -> Self {
+        Self {
+            now: Duration::ZERO,
+            rng: Rng::with_seed(seed),
+            network,
+            queue: Queue::new(),
+            seats: Vec::new(),
+            outbox: Outbox::new(),
+            notes: Vec::new(),
+            trace: TraceHash::default(),
+            happened: 0,
+        }
+    }
+
+    /// Virtual time since the start of the run.
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// The rules of the network, to change them.
+    pub fn network(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    /// How many things have happened: processes started and stopped, messages received, wakes.
+    pub fn happened(&self) -> u64 {
+        self.happened
+    }
+
+    /// Fingerprint of all that has happened.
+    pub fn trace_hash(&self) -> TraceHash {
+        self.trace
+    }
+
+    /// The hosts, in order.
+    pub fn hosts(&self) -> impl Iterator<Item = Host> + use<P> {
+        (0..self.seats.len()).map(nth_host)
+    }
+
+    /// The process on a host, if one runs there.
+    pub fn process(&self, host: Host) -> Option<&P> {
+        self.seats.get(host.index())?.process.as_ref()
+    }
+
+    /// What a host has sent so far.
+    pub fn traffic(&self, host: Host) -> Traffic {
+        self.seats.get(host.index()).map_or_else(Traffic::default, |seat| seat.traffic)
+    }
+
+    /// A new host, on which nothing runs yet.
+    pub fn add_host(&mut self) -> Host {
+        let host = nth_host(self.seats.len());
+        self.seats.push(Seat { process: None, boot: 0, alarm: None, wakes: 0, traffic: Traffic::default() });
+        host
+    }
+
+    /// Starts a process on a host, in place of the one that may run there.
+    pub fn start(&mut self, host: Host, process: P) {
+        self.stop(host);
+        let seat = self.seat(host);
+        seat.process = Some(process);
+        seat.boot += 1;
+        self.record(host, Happened::Started);
+        self.with(host, P::start);
+    }
+
+    /// Stops the process on a host as a crash does: it sends nothing more, and what is under way to it gets lost.
+    pub fn stop(&mut self, host: Host) -> Option<P> {
+        let seat = self.seat(host);
+        seat.alarm = None;
+        let process = seat.process.take()?;
+        self.record(host, Happened::Stopped);
+        Some(process)
+    }
+
+    /// Acts on the process of a host from outside, as its user would. `None` if nothing runs there.
+    pub fn with<R>(&mut self, host: Host, act: impl FnOnce(&mut P, &mut Outbox<P>) -> R) -> Option<R> {
+        let seat = &mut self.seats[host.index()];
+        let process = seat.process.as_mut()?;
+        self.outbox.now = self.now;
+        let result = act(process, &mut self.outbox);
+        let wake_at = process.wake_at();
+        self.dispatch(host);
+        self.arm(host, wake_at);
+        self.notes.extend(self.outbox.notes.drain(..).map(|note| (self.now, host, note)));
+        Some(result)
+    }
+
+    /// Takes what the processes have told since the last call: when, who, what.
+    pub fn notes(&mut self) -> impl Iterator<Item = (Duration, Host, P::Note)> {
+        self.notes.drain(..)
+    }
+
+    /// Lets the next thing happen that is due by `deadline`. If there is none, the time is `deadline` and the result
+    /// false.
+    pub fn step(&mut self, deadline: Duration) -> bool {
+        let Some((at, next)) = self.queue.pop_until(deadline) else {
+            self.now = self.now.max(deadline);
+            return false;
+        };
+        self.now = at;
+        let seat = &self.seats[next.host.index()];
+        if seat.process.is_some() && seat.boot == next.boot {
+            match next.what {
+                What::Receive { from, message } => self.receive(from, next.host, message),
+                What::Wake => self.wake(next.host, at),
+            }
+        }
+        true
+    }
+
+    fn receive(&mut self, from: Host, to: Host, message: P::Message) {
+        self.record(to, Happened::Received { from, bytes: message.bytes() });
+        self.with(to, |process, outbox| process.receive(from, message, outbox));
+    }
+
+    /// An alarm went off. It is void if an earlier one was set since, and early if the process has put it off.
+    fn wake(&mut self, host: Host, alarm: Duration) {
+        let seat = self.seat(host);
+        if seat.alarm != Some(alarm) {
+            return;
+        }
+        seat.alarm = None;
+        let wake_at = seat.process.as_ref().and_then(P::wake_at);
+        if wake_at.is_some_and(|at| at <= alarm) {
+            self.record(host, Happened::Woke);
+            self.with(host, P::wake);
+        } else {
+            self.arm(host, wake_at);
+        }
+    }
+
+    /// Sees to it that an alarm goes off at `wake_at` or before.
+    fn arm(&mut self, host: Host, wake_at: Option<Duration>) {
+        let Some(wake_at) = wake_at else { return };
+        let at = wake_at.max(self.now);
+        let now = self.now;
+        let seat = self.seat(host);
+        seat.wakes = if at > now { 0 } else { seat.wakes + 1 };
+        assert!(seat.wakes < WAKES_MAX, "{host:?} asks to be woken again and again at {now:?}");
+        if seat.alarm.is_none_or(|alarm| at < alarm) {
+            seat.alarm = Some(at);
+            let boot = seat.boot;
+            self.queue.push(at, Next { host, boot, what: What::Wake });
+        }
+    }
+
+    /// Hands what a process has sent to the network.
+    fn dispatch(&mut self, from: Host) {
+        let mut sent = std::mem::take(&mut self.outbox.sent);
+        for (to, message) in sent.drain(..) {
+            self.send(from, to, message);
+        }
+        self.outbox.sent = sent;
+    }
+
+    fn send(&mut self, from: Host, to: Host, message: P::Message) {
+        let bytes = message.bytes().len();
+        let traffic = &mut self.seat(from).traffic;
+        traffic.messages += 1;
+        traffic.bytes += bytes as u64;
+        // An address where nobody has ever lived.
+        let Some(seat) = self.seats.get(to.index()) else { return };
+        let boot = seat.boot;
+        let arrival = self.network.arrival((from, to), message.way(), bytes, self.now, &mut self.rng);
+        if let Some(at) = arrival {
+            self.queue.push(at, Next { host: to, boot, what: What::Receive { from, message } });
+        }
+    }
+
+    fn record(&mut self, host: Host, what: Happened<'_>) {
+        self.happened += 1;
+        self.trace.add(self.now, host, what);
+    }
+
+    fn seat(&mut self, host: Host) -> &mut Seat<P> {
+        &mut self.seats[host.index()]
+    }
+}
+
+fn nth_host(index: usize) -> Host {
+    Host(u32::try_from(index).expect("invariant: nobody simulates 2^32 hosts"))
+}

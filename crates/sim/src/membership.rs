@@ -1,0 +1,17 @@
+//! Membership in a simulated cluster: how fast it assembles, how fast it notices a crash, and at what price.
+//!
+//! [`run`] drives one production gossip core per node, with encoded bytes, through three phases:
+//!
+//! 1. All nodes start within [`START_WINDOW`]; all but the first know the address of the first.
+//! 2. As soon as each lists all others, the cluster is converged, and what it sends from then on is its traffic.
+//! 3. Nodes chosen at random crash, one after the other, from a sixth to a half of the time that is left; the rest is
+//!    time to notice.
+
+mod node;
+mod report;
+mod scenario;
+mod watch;
+
+pub use node::{Message, Node, Note};
+pub use report::{Figures, Report, Shortfall};
+pub use scenario::{NODES_MAX, Progress, START_WINDOW, Scenario, ScenarioError, run};

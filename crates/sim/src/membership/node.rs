@@ -1,0 +1,186 @@
+//! One node of the simulated cluster: the production gossip core, and what its driver would do.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use boato_gossip::{Config, Event, Gossip, Identity, Input, InputError, NewError, NodeId, Output};
+use fastrand::Rng;
+
+use crate::{Host, Outbox, Payload, Process, Way};
+
+/// Every node listens on this port of an address of its own.
+const PORT: u16 = 7400;
+/// A node that knows nobody at the address it was told to join asks again after this time.
+const JOIN_RETRY: Duration = Duration::from_secs(1);
+
+/// What a gossip core sends.
+#[derive(Debug)]
+pub struct Message {
+    way: Way,
+    bytes: Vec<u8>,
+}
+
+impl Payload for Message {
+    fn way(&self) -> Way {
+        self.way
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// What a node tells the observer.
+#[derive(Debug)]
+pub enum Note {
+    /// The core reports a change.
+    Event(Event),
+    /// The core refused the message of a peer, which no correct peer sends.
+    Refused(InputError),
+}
+
+/// A node: the core, and the retry of its join.
+#[derive(Debug)]
+pub struct Node {
+    core: Gossip,
+    join: Option<Join>,
+}
+
+#[derive(Debug)]
+struct Join {
+    addr: SocketAddr,
+    at: Duration,
+}
+
+impl Node {
+    /// A node that starts at `now` and joins through `seed_host`, if that is given.
+    ///
+    /// Its identity is drawn from `rng`; its attributes have the size that a production node's have.
+    ///
+    /// # Errors
+    /// The core refuses the configuration.
+    pub fn new(
+        host: Host,
+        seed_host: Option<Host>,
+        config: Config,
+        rng: &mut Rng,
+        now: Duration,
+    ) -> Result<Self, NewError> {
+        let addr = addr_of(host);
+        let tag = |key: &str, value: String| (key.to_owned(), value);
+        let identity = Identity {
+            id: NodeId(rng.u128(..)),
+            boot: 1,
+            addr,
+            name: format!("n{}-{:08x}", host.0, rng.u32(..)),
+            tags: vec![
+                tag("http", format!("{}:7480", addr.ip())),
+                tag("version", env!("CARGO_PKG_VERSION").to_owned()),
+                tag("weight", "1".to_owned()),
+            ],
+        };
+        let core = Gossip::new(config, identity, rng.u64(..), now)?;
+        let join = seed_host.map(|seed| Join { addr: addr_of(seed), at: now });
+        Ok(Self { core, join })
+    }
+
+    /// The production core.
+    pub fn core(&self) -> &Gossip {
+        &self.core
+    }
+
+    fn handle(&mut self, input: Input<'_>, outbox: &mut Outbox<Self>) {
+        if let Err(error) = self.core.handle(input, outbox.now()) {
+            outbox.note(Note::Refused(error));
+        }
+        self.drain(outbox);
+    }
+
+    fn drain(&mut self, outbox: &mut Outbox<Self>) {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Datagram { to, bytes } => send(outbox, to, Way::Datagram, bytes),
+                Output::Stream { to, bytes } => send(outbox, to, Way::Stream, bytes),
+                Output::Event(event) => outbox.note(Note::Event(event)),
+            }
+        }
+    }
+
+    /// Joins as a node's discovery does: again and again, until somebody at that address is known.
+    fn join_if_due(&mut self, outbox: &mut Outbox<Self>) {
+        let now = outbox.now();
+        let Some(join) = self.join.as_mut().filter(|join| join.at <= now) else { return };
+        let addr = join.addr;
+        join.at = now + JOIN_RETRY;
+        if self.core.live().any(|member| member.addr == addr) {
+            self.join = None;
+        } else {
+            self.handle(Input::Join(addr), outbox);
+        }
+    }
+}
+
+fn send(outbox: &mut Outbox<Node>, to: SocketAddr, way: Way, bytes: Vec<u8>) {
+    if let Some(host) = host_of(to) {
+        outbox.send(host, Message { way, bytes });
+    }
+}
+
+impl Process for Node {
+    type Message = Message;
+    type Note = Note;
+
+    fn start(&mut self, outbox: &mut Outbox<Self>) {
+        self.drain(outbox);
+        self.join_if_due(outbox);
+    }
+
+    fn receive(&mut self, from: Host, message: Message, outbox: &mut Outbox<Self>) {
+        let (from, bytes) = (addr_of(from), message.bytes());
+        let input = match message.way {
+            Way::Datagram => Input::Datagram { from, bytes },
+            Way::Stream => Input::Stream { from, bytes },
+        };
+        self.handle(input, outbox);
+    }
+
+    fn wake(&mut self, outbox: &mut Outbox<Self>) {
+        self.join_if_due(outbox);
+        if self.core.poll_timeout().is_some_and(|at| at <= outbox.now()) {
+            self.handle(Input::Timeout, outbox);
+        }
+    }
+
+    fn wake_at(&self) -> Option<Duration> {
+        let join_at = self.join.as_ref().map(|join| join.at);
+        self.core.poll_timeout().into_iter().chain(join_at).min()
+    }
+}
+
+/// The address of a host: its number in 10.0.0.0/8, counted from 10.0.0.1.
+fn addr_of(host: Host) -> SocketAddr {
+    let ip = u32::from(Ipv4Addr::new(10, 0, 0, 1)) + host.0;
+    SocketAddr::from((Ipv4Addr::from(ip), PORT))
+}
+
+/// The host at an address; `None` for an address that no host can have.
+pub(super) fn host_of(addr: SocketAddr) -> Option<Host> {
+    match addr.ip() {
+        IpAddr::V4(ip) => u32::from(ip).checked_sub(u32::from(Ipv4Addr::new(10, 0, 0, 1))).map(Host),
+        IpAddr::V6(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_addresses_correspond() {
+        for host in [0, 1, 254, 255, 256, 65_536].map(Host) {
+            assert_eq!(host_of(addr_of(host)), Some(host));
+        }
+        assert_eq!(host_of("[::1]:7400".parse().unwrap()), None);
+        assert_eq!(host_of("9.9.9.9:7400".parse().unwrap()), None);
+    }
+}

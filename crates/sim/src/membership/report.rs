@@ -1,0 +1,129 @@
+//! What came out of a run.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The figures of a run. Times are milliseconds of virtual time; `None` where nothing was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figures {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Fingerprint of the run, 16 hexadecimal digits.
+    pub trace_hash: String,
+    /// From the start of the first node until every node listed all others.
+    pub converge_ms: Option<f64>,
+    /// From a crash until a survivor suspected it: median over crashes and survivors.
+    pub suspect_p50_ms: Option<f64>,
+    /// The same, 99th percentile.
+    pub suspect_p99_ms: Option<f64>,
+    /// From a crash until a survivor declared it dead: median over crashes and survivors.
+    pub detect_p50_ms: Option<f64>,
+    /// The same, 99th percentile.
+    pub detect_p99_ms: Option<f64>,
+    /// How often some node declared one dead that ran.
+    pub false_deaths: u64,
+    /// Messages that a running node sent per second once the cluster had converged.
+    pub msgs_per_node_s: f64,
+    /// Payload bytes of those messages.
+    pub bytes_per_node_s: f64,
+}
+
+/// The result of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The figures.
+    pub figures: Figures,
+    /// From a crash until the last survivor declared it dead, the slowest of all crashes.
+    pub detect_max_ms: Option<f64>,
+    /// How often some node suspected one that ran.
+    pub false_suspicions: u64,
+    /// Things that happened: messages received, wakes, starts and stops.
+    pub happened: u64,
+    /// What the cluster owed and did not deliver; empty after a good run.
+    pub shortfalls: Vec<Shortfall>,
+}
+
+/// Something that a cluster must reach by the end of a run, and did not.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Shortfall {
+    /// The nodes never all listed each other.
+    NotConverged {
+        /// Part of the member lists that was complete, 0 to 1.
+        completeness: f64,
+    },
+    /// Survivors had not declared a crashed node dead.
+    Undetected {
+        /// How many pairs of survivor and crashed node.
+        pairs: usize,
+    },
+    /// Survivors listed a crashed node or missed a running one.
+    WrongViews {
+        /// How many survivors.
+        nodes: usize,
+    },
+    /// Nodes refused messages of their peers.
+    Refused {
+        /// How many messages.
+        messages: u64,
+    },
+    /// The member list of a core was not what its events had told.
+    EventsDiffer {
+        /// How many nodes.
+        nodes: usize,
+    },
+}
+
+impl fmt::Display for Shortfall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotConverged { completeness } => {
+                write!(f, "did not converge: the member lists are {:.1} % complete", 100.0 * completeness)?;
+                write!(f, "; give more time or less loss")
+            }
+            Self::Undetected { pairs } => {
+                write!(f, "{pairs} times a survivor had not declared a crashed node dead; give more time")
+            }
+            Self::WrongViews { nodes } => {
+                write!(f, "{nodes} survivors list a crashed node or miss a running one")
+            }
+            Self::Refused { messages } => {
+                write!(f, "{messages} messages of peers were refused: a defect of the gossip core")
+            }
+            Self::EventsDiffer { nodes } => {
+                write!(
+                    f,
+                    "{nodes} nodes list other members than their events told: a defect of the gossip core"
+                )
+            }
+        }
+    }
+}
+
+/// Milliseconds, to the microsecond.
+pub(super) fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The smallest of the sorted `samples` that at least `percent` of them do not exceed (nearest rank).
+pub(super) fn percentile(samples: &[Duration], percent: usize) -> Option<Duration> {
+    let rank = (samples.len() * percent).div_ceil(100).max(1);
+    samples.get(rank - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_a_sample_of_nearest_rank() {
+        let samples: Vec<_> = (1..=200).map(Duration::from_millis).collect();
+        assert_eq!(percentile(&samples, 50), Some(Duration::from_millis(100)));
+        assert_eq!(percentile(&samples, 99), Some(Duration::from_millis(198)));
+        assert_eq!(percentile(&samples, 100), Some(Duration::from_millis(200)));
+        assert_eq!(percentile(&samples[..1], 1), Some(Duration::from_millis(1)));
+        assert_eq!(percentile(&[], 50), None);
+    }
+}

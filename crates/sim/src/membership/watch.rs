@@ -1,0 +1,158 @@
+//! Who believes what: the views of all nodes, kept up by their events.
+
+use std::time::Duration;
+
+use boato_gossip::{Event, Member};
+
+use super::node::host_of;
+use crate::Host;
+
+/// The observer of a run.
+pub(super) struct Watch {
+    nodes: usize,
+    /// Whether a node (row) counts another one (column) as live.
+    listed: Vec<bool>,
+    /// How many cells of `listed` are true.
+    listings: usize,
+    crashed: Vec<Option<Crash>>,
+    /// When the last node listed its last other node.
+    converged_at: Option<Duration>,
+    /// Declarations of death of nodes that ran.
+    pub(super) false_deaths: u64,
+    /// Suspicions of nodes that ran.
+    pub(super) false_suspicions: u64,
+    /// Messages of peers that a core refused.
+    pub(super) refused: u64,
+}
+
+/// One crash, and when each survivor noticed.
+struct Crash {
+    at: Duration,
+    suspected: Vec<Option<Duration>>,
+    declared: Vec<Option<Duration>>,
+}
+
+impl Watch {
+    pub(super) fn new(nodes: usize) -> Self {
+        Self {
+            nodes,
+            listed: vec![false; nodes * nodes],
+            listings: 0,
+            crashed: (0..nodes).map(|_| None).collect(),
+            converged_at: None,
+            false_deaths: 0,
+            false_suspicions: 0,
+            refused: 0,
+        }
+    }
+
+    /// When every node first listed all the others.
+    pub(super) fn converged_at(&self) -> Option<Duration> {
+        self.converged_at
+    }
+
+    /// Part of the member lists that is complete, 0 to 1.
+    pub(super) fn completeness(&self) -> f64 {
+        let all = self.nodes * (self.nodes - 1);
+        #[expect(clippy::cast_precision_loss, reason = "a share for people to look at")]
+        let share = self.listings as f64 / all as f64;
+        share
+    }
+
+    pub(super) fn crash(&mut self, at: Duration, host: Host) {
+        let never = vec![None; self.nodes];
+        self.crashed[host.index()] = Some(Crash { at, suspected: never.clone(), declared: never });
+    }
+
+    pub(super) fn event(&mut self, at: Duration, observer: Host, event: &Event) {
+        match event {
+            Event::Joined(member) => self.list(at, observer, member, true),
+            Event::Left(member) => self.list(at, observer, member, false),
+            Event::Suspected(member) => self.suspected(at, observer, member),
+            Event::Failed(member) => {
+                self.list(at, observer, member, false);
+                self.declared(at, observer, member);
+            }
+            _ => {}
+        }
+    }
+
+    fn list(&mut self, at: Duration, observer: Host, member: &Member, live: bool) {
+        let Some(subject) = host_of(member.addr) else { return };
+        let cell = &mut self.listed[observer.index() * self.nodes + subject.index()];
+        if *cell == live {
+            return;
+        }
+        *cell = live;
+        if live {
+            self.listings += 1;
+        } else {
+            self.listings -= 1;
+        }
+        if self.listings == self.nodes * (self.nodes - 1) {
+            self.converged_at.get_or_insert(at);
+        }
+    }
+
+    fn suspected(&mut self, at: Duration, observer: Host, member: &Member) {
+        match self.crash_of(member) {
+            Some(crash) => _ = crash.suspected[observer.index()].get_or_insert(at.saturating_sub(crash.at)),
+            None => self.false_suspicions += 1,
+        }
+    }
+
+    /// A death counts as a suspicion too: who hears of it late never suspects.
+    fn declared(&mut self, at: Duration, observer: Host, member: &Member) {
+        match self.crash_of(member) {
+            Some(crash) => {
+                let took = at.saturating_sub(crash.at);
+                crash.suspected[observer.index()].get_or_insert(took);
+                crash.declared[observer.index()].get_or_insert(took);
+            }
+            None => self.false_deaths += 1,
+        }
+    }
+
+    fn crash_of(&mut self, member: &Member) -> Option<&mut Crash> {
+        self.crashed.get_mut(host_of(member.addr)?.index())?.as_mut()
+    }
+
+    fn has_crashed(&self, host: usize) -> bool {
+        self.crashed[host].is_some()
+    }
+
+    fn survivors(&self) -> impl Iterator<Item = usize> {
+        (0..self.nodes).filter(|host| !self.has_crashed(*host))
+    }
+
+    /// How long each survivor took to suspect each crashed node, `None` for never.
+    pub(super) fn suspicions(&self) -> Vec<Option<Duration>> {
+        self.noticed(|crash| &crash.suspected)
+    }
+
+    /// How long each survivor took to declare each crashed node dead, `None` for never.
+    pub(super) fn deaths(&self) -> Vec<Option<Duration>> {
+        self.noticed(|crash| &crash.declared)
+    }
+
+    fn noticed(&self, times: impl Fn(&Crash) -> &Vec<Option<Duration>>) -> Vec<Option<Duration>> {
+        let crashes = self.crashed.iter().flatten();
+        crashes
+            .flat_map(|crash| self.survivors().map(|host| times(crash)[host]).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// What an observer's list must be by its events: whether it counts `subject` as live.
+    pub(super) fn lists(&self, observer: Host, subject: Host) -> bool {
+        self.listed[observer.index() * self.nodes + subject.index()]
+    }
+
+    /// How many survivors list a crashed node or miss a running one.
+    pub(super) fn wrong_views(&self) -> usize {
+        let wrong = |observer: usize| {
+            let row = &self.listed[observer * self.nodes..][..self.nodes];
+            (0..self.nodes).any(|subject| subject != observer && row[subject] == self.has_crashed(subject))
+        };
+        self.survivors().filter(|observer| wrong(*observer)).count()
+    }
+}

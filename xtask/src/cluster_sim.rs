@@ -1,0 +1,136 @@
+//! `cargo xtask cluster-sim`: a cluster of gossip cores in virtual time.
+
+mod table;
+
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, bail, ensure};
+use boato_sim::membership::{self, Progress, Report, Scenario};
+use indicatif::{ProgressBar, ProgressStyle};
+use table::Table;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many nodes
+    #[arg(long, default_value_t = 100)]
+    nodes: u32,
+    /// Everything random follows from it [default: made up, and printed]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Probability that a packet gets lost
+    #[arg(long, default_value_t = 0.0)]
+    loss: f64,
+    /// Mean one-way delay: half of it fixed, half a heavy tail
+    #[arg(long, default_value = "1ms", value_parser = duration)]
+    latency: Duration,
+    /// Virtual time of the whole run
+    #[arg(long, default_value_t = 5.0)]
+    minutes: f64,
+    /// How many nodes crash
+    #[arg(long, default_value_t = 1)]
+    crashes: u32,
+    /// Print the figures as one JSON object, alone on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let scenario = args.scenario()?;
+    let options = options(&scenario, args.minutes);
+    if args.json {
+        eprintln!("{options}");
+    } else {
+        println!("{options}\n");
+    }
+    let bar = progress_bar(&scenario)?;
+    let started = Instant::now();
+    let report = membership::run(&scenario, &mut |progress| show(&bar, progress))?;
+    bar.finish_and_clear();
+    if args.json {
+        println!("{}", serde_json::to_string(&report.figures).context("writing the figures")?);
+    } else {
+        println!("{}", Table { report: &report, length: scenario.length, took: started.elapsed() });
+    }
+    verdict(&report)
+}
+
+impl Args {
+    fn scenario(&self) -> Result<Scenario> {
+        let length = Duration::try_from_secs_f64(60.0 * self.minutes);
+        let length = length.ok().filter(|length| !length.is_zero() && self.minutes <= 1e6);
+        let length = length.with_context(|| format!("--minutes {}: give a time above 0", self.minutes))?;
+        let made_up = || u64::from(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos());
+        let mut scenario = Scenario::new(self.nodes, self.seed.unwrap_or_else(made_up));
+        scenario.length = length;
+        scenario.loss = self.loss;
+        scenario.latency = self.latency;
+        scenario.crashes = self.crashes;
+        Ok(scenario)
+    }
+}
+
+/// The command that does the same run again.
+fn options(scenario: &Scenario, minutes: f64) -> String {
+    let Scenario { nodes, seed, loss, latency, crashes, .. } = scenario;
+    format!(
+        "cargo xtask cluster-sim --nodes {nodes} --seed {seed} --loss {loss} --latency {latency:?} \
+         --minutes {minutes} --crashes {crashes}"
+    )
+}
+
+/// Drawn on standard error, and only on a terminal.
+fn progress_bar(scenario: &Scenario) -> Result<ProgressBar> {
+    let style =
+        ProgressStyle::with_template("{bar:40} {pos:>4}/{len} s  {msg}").context("the style of the bar")?;
+    Ok(ProgressBar::new(scenario.length.as_secs()).with_style(style))
+}
+
+fn show(bar: &ProgressBar, progress: Progress) {
+    bar.set_position(progress.now.as_secs());
+    bar.set_message(format!("lists {:.1} % complete", 100.0 * progress.completeness));
+}
+
+fn verdict(report: &Report) -> Result<()> {
+    if report.shortfalls.is_empty() {
+        return Ok(());
+    }
+    let reasons: Vec<_> = report.shortfalls.iter().map(ToString::to_string).collect();
+    bail!("the cluster fell short:\n  {}", reasons.join("\n  "))
+}
+
+/// A number and its unit: `500us`, `1ms`, `0.2s`.
+fn duration(text: &str) -> Result<Duration> {
+    let digits = text.trim_end_matches(|c: char| c.is_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "ns" => 1e-9,
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        _ => bail!("give a number and its unit: ns, us, ms or s"),
+    };
+    let seconds = digits.parse::<f64>().context("give a number and its unit")? * unit;
+    ensure!((0.0..=60.0).contains(&seconds), "give 0 to 60 s");
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_number_and_a_unit() {
+        for (text, micros) in [("500us", 500), ("1ms", 1_000), ("0.2s", 200_000), ("1.5ms", 1_500), ("0s", 0)]
+        {
+            let parsed = duration(text).unwrap();
+            assert_eq!(parsed, Duration::from_micros(micros), "{text}");
+            assert_eq!(
+                duration(&format!("{parsed:?}")).unwrap(),
+                parsed,
+                "what is printed can be given again"
+            );
+        }
+        for bad in ["", "1", "ms", "-1ms", "1h", "61s", "nans", "infs"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}
