@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::codec::DATAGRAM_BYTES_MIN;
+
 /// Settings of the protocol, equal on all members. Start from [`Config::lan`], [`Config::wan`] or
 /// [`Config::local`] and change single fields.
 #[derive(Clone, Debug)]
@@ -29,9 +31,9 @@ pub struct Config {
     pub gossip_to_dead: Duration,
     /// How often the full state is exchanged with one random member, up to 32 members; longer with log2 of more.
     /// LAN 30 s.
-    pub sync_interval: Duration,
-    /// How long an exchange of state waits for the answer. 10 s.
-    pub sync_timeout: Duration,
+    pub push_pull_interval: Duration,
+    /// How long a push-pull waits for the answer. 10 s.
+    pub push_pull_timeout: Duration,
     /// How often a dead or forgotten member may be contacted. LAN 30 s.
     pub reconnect_interval: Duration,
     /// When a dead member is forgotten. 24 h.
@@ -60,8 +62,8 @@ impl Config {
             gossip_fanout: 3,
             retransmit_multiplier: 4,
             gossip_to_dead: Duration::from_secs(30),
-            sync_interval: Duration::from_secs(30),
-            sync_timeout: Duration::from_secs(10),
+            push_pull_interval: Duration::from_secs(30),
+            push_pull_timeout: Duration::from_secs(10),
             reconnect_interval: Duration::from_secs(30),
             reclaim_dead: Duration::from_hours(24),
             reclaim_left: Duration::from_hours(1),
@@ -80,7 +82,7 @@ impl Config {
             gossip_interval: Duration::from_millis(500),
             gossip_fanout: 4,
             gossip_to_dead: Duration::from_mins(1),
-            sync_interval: Duration::from_mins(1),
+            push_pull_interval: Duration::from_mins(1),
             reconnect_interval: Duration::from_mins(1),
             leave_timeout: Duration::from_secs(10),
             ..Config::lan()
@@ -96,10 +98,69 @@ impl Config {
             gossip_interval: Duration::from_millis(100),
             retransmit_multiplier: 2,
             gossip_to_dead: Duration::from_secs(15),
-            sync_interval: Duration::from_secs(15),
+            push_pull_interval: Duration::from_secs(15),
             reconnect_interval: Duration::from_secs(15),
             leave_timeout: Duration::from_secs(2),
             ..Config::lan()
         }
+    }
+
+    /// What is wrong with the settings, if anything.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let times = [
+            self.probe_interval,
+            self.probe_timeout,
+            self.gossip_interval,
+            self.push_pull_interval,
+            self.push_pull_timeout,
+            self.reconnect_interval,
+            self.leave_timeout,
+        ];
+        let rules = [
+            (times.iter().all(|t| (TIME_MIN..=TIME_MAX).contains(t)), "times must be from 1 ms to 1 day"),
+            (self.probe_timeout < self.probe_interval, "probe_timeout must be shorter than probe_interval"),
+            (self.reclaim_dead <= RECLAIM_MAX, "reclaim_dead must be at most 366 days"),
+            (self.reclaim_left <= RECLAIM_MAX, "reclaim_left must be at most 366 days"),
+            (self.gossip_to_dead <= TIME_MAX, "gossip_to_dead must be at most 1 day"),
+            ((1..=100).contains(&self.suspicion_multiplier), "suspicion_multiplier must be from 1 to 100"),
+            (
+                (1..=100).contains(&self.suspicion_max_multiplier),
+                "suspicion_max_multiplier must be from 1 to 100",
+            ),
+            ((1..=100).contains(&self.retransmit_multiplier), "retransmit_multiplier must be from 1 to 100"),
+            (self.indirect_probes <= 16, "indirect_probes must be at most 16"),
+            (self.suspicion_confirmations <= 16, "suspicion_confirmations must be at most 16"),
+            ((1..=16).contains(&self.gossip_fanout), "gossip_fanout must be from 1 to 16"),
+            ((1..=1 << 20).contains(&self.members_max), "members_max must be from 1 to 1048576"),
+            (
+                (DATAGRAM_BYTES_MIN..=65_507).contains(&self.datagram_bytes),
+                "datagram_bytes must be from 1120 to 65507",
+            ),
+        ];
+        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))
+    }
+}
+
+const TIME_MIN: Duration = Duration::from_millis(1);
+const TIME_MAX: Duration = Duration::from_hours(24);
+const RECLAIM_MAX: Duration = Duration::from_hours(24 * 366);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_obey_the_rules() {
+        for config in [Config::lan(), Config::wan(), Config::local()] {
+            assert_eq!(config.check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let config = Config { probe_timeout: Duration::from_secs(1), ..Config::lan() };
+        assert_eq!(config.check(), Err("probe_timeout must be shorter than probe_interval"));
+        let config = Config { datagram_bytes: DATAGRAM_BYTES_MIN - 1, ..Config::lan() };
+        assert!(config.check().is_err_and(|rule| rule.contains(&DATAGRAM_BYTES_MIN.to_string())));
     }
 }

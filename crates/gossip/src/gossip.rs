@@ -1,9 +1,34 @@
-//! The state machine.
+//! The state machine: what it is made of, and what comes in where.
+
+mod leave;
+mod merge;
+mod probe;
+mod push_pull;
+mod receive;
+mod reconnect;
+mod relay;
+mod spread;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Config, Identity, Input, InputError, Member, NewError, NodeId, Output};
+use fastrand::Rng;
+
+use crate::awareness::Awareness;
+use crate::member::{announceable, check_attributes};
+use crate::queue::Queue;
+use crate::table::Table;
+use crate::timers::{Timer, Timers};
+use crate::{
+    Config, Event, Identity, Input, InputError, Member, NewError, NodeId, Output, State, Stats, Tags,
+};
+
+use probe::Probe;
+use push_pull::PushPulls;
+use receive::Way;
+use relay::Relays;
 
 /// One member of a cluster: membership by SWIM, without I/O, clock or randomness of its own.
 ///
@@ -11,8 +36,40 @@ use crate::{Config, Identity, Input, InputError, Member, NewError, NodeId, Outpu
 /// sleep until [`poll_timeout`](Gossip::poll_timeout) or the next input.
 #[derive(Debug)]
 pub struct Gossip {
+    config: Config,
+    now: Duration,
+    rng: Rng,
     me: Member,
+    phase: Phase,
+    table: Table,
+    queue: Queue,
+    timers: Timers,
+    awareness: Awareness,
+    probe: Option<Probe>,
+    relays: Relays,
+    push_pulls: PushPulls,
+    /// Members found dead a short while ago, and until when they still receive news.
+    fallen: VecDeque<(Duration, NodeId)>,
+    /// Addresses of members that died and were forgotten; contacted now and then for ever.
+    forgotten: VecDeque<SocketAddr>,
+    /// When news is sent next; none while there is none.
+    spread_at: Option<Duration>,
+    /// The last number given to a probe or a push-pull.
+    number: u64,
     outputs: VecDeque<Output>,
+    stats: Stats,
+}
+
+/// How far this member's life has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Active,
+    /// The goodbye is spreading.
+    Leaving,
+    /// The goodbye has spread. Probes are still answered, with the goodbye on them.
+    Left,
+    /// A newer boot of this node exists: this one is silent.
+    Replaced,
 }
 
 impl Gossip {
@@ -22,17 +79,53 @@ impl Gossip {
     /// # Errors
     /// A setting is out of range, or address, name or tags cannot be announced.
     pub fn new(config: Config, identity: Identity, seed: u64, now: Duration) -> Result<Gossip, NewError> {
-        let _ = (config, seed, now);
+        config.check().map_err(NewError::Config)?;
         let me = Member {
             id: identity.id,
             boot: identity.boot,
             incarnation: 0,
-            addr: identity.addr,
-            state: crate::State::Alive,
+            addr: announceable(identity.addr)?,
+            state: State::Alive,
             name: identity.name.into(),
-            tags: crate::Tags::new(identity.tags)?,
+            tags: Tags::new(identity.tags)?,
         };
-        Ok(Gossip { me, outputs: VecDeque::new() })
+        check_attributes(&me.name, &me.tags)?;
+        let mut gossip = Gossip {
+            now,
+            rng: Rng::with_seed(seed),
+            me,
+            phase: Phase::Active,
+            table: Table::default(),
+            queue: Queue::default(),
+            timers: Timers::default(),
+            awareness: Awareness::default(),
+            probe: None,
+            relays: Relays::default(),
+            push_pulls: PushPulls::default(),
+            fallen: VecDeque::new(),
+            forgotten: VecDeque::new(),
+            spread_at: None,
+            number: 0,
+            outputs: VecDeque::new(),
+            stats: Stats::default(),
+            config,
+        };
+        gossip.start_clocks();
+        Ok(gossip)
+    }
+
+    /// Starts the periodic timers, each at a random phase, so that members started together do not act together.
+    fn start_clocks(&mut self) {
+        self.number = self.rng.u64(..u64::from(u32::MAX));
+        let clocks = [
+            (self.config.probe_interval, Timer::Probe),
+            (self.config.push_pull_interval, Timer::PushPull),
+            (self.config.reconnect_interval, Timer::Reconnect),
+        ];
+        for (interval, timer) in clocks {
+            let phase = interval.mul_f64(self.rng.f64());
+            self.timers.set(self.now + phase, timer);
+        }
     }
 
     /// Takes one input at time `now`, which never goes back.
@@ -40,8 +133,84 @@ impl Gossip {
     /// # Errors
     /// The input is refused and nothing has changed. Bad bytes of a peer are an error, never a panic.
     pub fn handle(&mut self, input: Input<'_>, now: Duration) -> Result<(), InputError> {
-        let _ = (input, now);
+        self.now = self.now.max(now);
+        match input {
+            Input::Timeout => {
+                self.on_timeout();
+                Ok(())
+            }
+            Input::Datagram { from, bytes } => self.on_message(from, bytes, Way::Datagram),
+            Input::Stream { from, bytes } => self.on_message(from, bytes, Way::Stream),
+            Input::Leave => {
+                self.leave();
+                Ok(())
+            }
+            _ if self.phase != Phase::Active => Err(InputError::Ended),
+            Input::Join(addr) => self.join(addr),
+            Input::SetName(name) => self.set_attributes(name.into(), self.me.tags.clone()),
+            Input::SetTags(tags) => self.set_attributes(Arc::clone(&self.me.name), Tags::new(tags)?),
+            Input::SetAddr(addr) => {
+                let addr = announceable(addr)?;
+                self.announce_anew(|me| me.addr = addr);
+                Ok(())
+            }
+        }
+    }
+
+    fn set_attributes(&mut self, name: Arc<str>, tags: Tags) -> Result<(), InputError> {
+        check_attributes(&name, &tags)?;
+        self.announce_anew(|me| {
+            me.name = name;
+            me.tags = tags;
+        });
         Ok(())
+    }
+
+    /// Changes what this member says about itself and tells the others, if that made a difference.
+    fn announce_anew(&mut self, change: impl FnOnce(&mut Member)) {
+        let former = self.me.clone();
+        change(&mut self.me);
+        if self.me != former {
+            self.me.incarnation += 1;
+            self.tell(self.me.id);
+            self.emit(Event::Updated(self.me.clone()));
+        }
+    }
+
+    fn on_timeout(&mut self) {
+        let late = self.timers.next().map_or(Duration::ZERO, |at| self.now.saturating_sub(at));
+        if late > self.config.probe_interval / 2 {
+            self.stalled(late);
+        }
+        while let Some(timer) = self.timers.due(self.now) {
+            self.on_timer(timer);
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Probe => self.on_probe_interval(),
+            Timer::ProbeTimeout(number) => self.on_probe_timeout(number),
+            Timer::Relay(number) => self.on_relay_timeout(number),
+            Timer::Gossip => self.on_gossip_interval(),
+            Timer::PushPull => self.on_push_pull_interval(),
+            Timer::PushPullTimeout(number) => self.on_push_pull_timeout(number),
+            Timer::Reconnect => self.on_reconnect_interval(),
+            Timer::Member(id) => self.on_member_deadline(id),
+            Timer::Leave => self.left(),
+        }
+    }
+
+    /// This process did not run for a while: what it did not hear in that time proves nothing about others.
+    fn stalled(&mut self, late: Duration) {
+        self.stats.stalls += 1;
+        self.awareness.worsen(1);
+        self.probe = None;
+        let suspects: Vec<NodeId> =
+            self.table.iter_live().filter(|entry| entry.suspicion.is_some()).map(|e| e.member.id).collect();
+        for id in suspects {
+            self.postpone(id, late);
+        }
     }
 
     /// The next thing to do, until `None`.
@@ -49,9 +218,9 @@ impl Gossip {
         self.outputs.pop_front()
     }
 
-    /// When [`Input::Timeout`] is due, or `None` for never.
+    /// When [`Input::Timeout`] is due, or `None` for never. O(log n).
     pub fn poll_timeout(&self) -> Option<Duration> {
-        None
+        self.timers.next()
     }
 
     /// This member.
@@ -61,16 +230,43 @@ impl Gossip {
 
     /// All known members, this one first, then the live, the dead and those that left.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
-        std::iter::once(&self.me)
+        std::iter::once(&self.me).chain(self.table.iter().map(|entry| &entry.member))
     }
 
     /// The live members (alive and suspect), this one first.
     pub fn live(&self) -> impl Iterator<Item = &Member> {
-        std::iter::once(&self.me)
+        std::iter::once(&self.me).chain(self.table.iter_live().map(|entry| &entry.member))
     }
 
-    /// What is known about one node; this one included.
+    /// What is known about one node; this one included. O(1).
     pub fn member(&self, id: NodeId) -> Option<&Member> {
-        (id == self.me.id).then_some(&self.me)
+        if id == self.me.id { Some(&self.me) } else { self.table.get(id).map(|entry| &entry.member) }
+    }
+
+    /// What this member has done so far.
+    pub fn stats(&self) -> Stats {
+        Stats { news_queued: self.queue.len(), health_score: self.awareness.score(), ..self.stats }
+    }
+
+    /// Live members, this one included.
+    fn size(&self) -> usize {
+        self.table.live().len() + 1
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// A newer boot of this node exists: this one falls silent.
+    fn replaced(&mut self, boot: u64) {
+        self.phase = Phase::Replaced;
+        self.timers.clear();
+        self.spread_at = None;
+        self.emit(Event::Replaced { boot });
     }
 }

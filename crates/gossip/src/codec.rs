@@ -1,0 +1,186 @@
+//! Messages to bytes and back: exact sizes, checked access, and the ranges of every value.
+
+use std::net::{IpAddr, SocketAddr};
+
+use rkyv::api::low::{LowSerializer, access, to_bytes_in_with_alloc};
+use rkyv::rancor::Failure;
+use rkyv::ser::allocator::ArenaHandle;
+use rkyv::util::with_arena;
+
+use crate::member::{ATTRIBUTE_BYTES_MAX, announceable, attribute_bytes};
+use crate::wire::{
+    Announce, ArchivedAnnounce, ArchivedBelief, ArchivedClaim, ArchivedMessage, ArchivedPacket,
+    ArchivedPushPull, ArchivedRecord, ArchivedWireAddr, ArchivedWirePid, Belief, Claim, Message, Tag,
+    WireAddr, WirePid,
+};
+use crate::{DecodeError, Member, NodeId, Pid, State, Tags};
+
+/// Bytes of a packet without news. Nothing is aligned, so there is no padding and all sizes are exact.
+pub(crate) const PACKET_BYTES: usize = size_of::<ArchivedMessage<'static>>();
+/// Bytes that a claim adds.
+pub(crate) const CLAIM_BYTES: usize = size_of::<ArchivedClaim>();
+const ANNOUNCE_BYTES: usize = size_of::<ArchivedAnnounce<'static>>();
+const RECORD_BYTES: usize = size_of::<ArchivedRecord<'static>>();
+
+/// A datagram that holds the largest announcement and a claim about its reader is at least this long.
+pub(crate) const DATAGRAM_BYTES_MIN: usize =
+    PACKET_BYTES + CLAIM_BYTES + ANNOUNCE_BYTES + ATTRIBUTE_BYTES_MAX;
+/// No network carries larger datagrams unbroken, so no peer sends them.
+const PACKET_BYTES_MAX: usize = 65_535;
+/// Only the member itself raises its incarnation, one by one: nobody gets this far.
+pub(crate) const INCARNATION_MAX: u64 = 1 << 48;
+
+/// Bytes that the announcement of `member` adds.
+pub(crate) fn announce_bytes(member: &Member) -> usize {
+    ANNOUNCE_BYTES + attribute_bytes(&member.name, member.tags.iter())
+}
+
+/// Bytes that the record of `member` adds.
+pub(crate) fn record_bytes(member: &Member) -> usize {
+    RECORD_BYTES + attribute_bytes(&member.name, member.tags.iter())
+}
+
+/// The bytes of a message; `capacity` spares reallocations.
+pub(crate) fn encode(message: &Message<'_>, capacity: usize) -> Vec<u8> {
+    with_arena(|arena| to_bytes(message, Vec::with_capacity(capacity), arena.acquire()))
+        .expect("invariant: writing to memory cannot fail")
+}
+
+fn to_bytes<'a>(
+    message: &impl rkyv::Serialize<LowSerializer<Vec<u8>, ArenaHandle<'a>, Failure>>,
+    into: Vec<u8>,
+    arena: ArenaHandle<'a>,
+) -> Result<Vec<u8>, Failure> {
+    to_bytes_in_with_alloc(message, into, arena)
+}
+
+/// The message in `bytes`, after every value in it has been found sound.
+pub(crate) fn decode(bytes: &[u8]) -> Result<&ArchivedMessage<'static>, DecodeError> {
+    let message = access::<ArchivedMessage<'static>, Failure>(bytes).map_err(|_| DecodeError::Structure)?;
+    match message {
+        ArchivedMessage::Packet(packet) => {
+            ensure(bytes.len() <= PACKET_BYTES_MAX, "length of a packet")?;
+            check_packet(packet)?;
+        }
+        ArchivedMessage::PushPull(push_pull) => check_push_pull(push_pull)?,
+    }
+    Ok(message)
+}
+
+fn ensure(sound: bool, what: &'static str) -> Result<(), DecodeError> {
+    if sound { Ok(()) } else { Err(DecodeError::Range(what)) }
+}
+
+fn check_packet(packet: &ArchivedPacket<'static>) -> Result<(), DecodeError> {
+    packet.announces.iter().try_for_each(check_announce)?;
+    packet.claims.iter().try_for_each(|claim| {
+        ensure(claim.incarnation <= INCARNATION_MAX, "incarnation of a claim")?;
+        ensure(!matches!(claim.state, ArchivedBelief::Alive), "a claim that somebody else is alive")
+    })
+}
+
+fn check_push_pull(push_pull: &ArchivedPushPull<'static>) -> Result<(), DecodeError> {
+    push_pull.records.iter().try_for_each(|record| {
+        check_announce(&record.announce)?;
+        ensure(record.incarnation <= INCARNATION_MAX, "incarnation of a record")?;
+        ensure(record.announce.incarnation <= record.incarnation, "an announcement newer than its record")
+    })
+}
+
+fn check_announce(announce: &ArchivedAnnounce<'static>) -> Result<(), DecodeError> {
+    ensure(announce.incarnation <= INCARNATION_MAX, "incarnation of an announcement")?;
+    let addr = SocketAddr::from(&announce.addr);
+    ensure(announceable(addr) == Ok(addr), "address of an announcement")?;
+    let tags = || announce.tags.iter().map(|tag| (&*tag.key, &*tag.value));
+    ensure(attribute_bytes(&announce.name, tags()) <= ATTRIBUTE_BYTES_MAX, "size of name and tags")?;
+    let sorted = announce.tags.windows(2).all(|pair| pair[0].key < pair[1].key);
+    ensure(sorted && announce.tags.first().is_none_or(|tag| !tag.key.is_empty()), "keys of tags")
+}
+
+/// What `member` says about itself, in its own words of incarnation `incarnation`.
+pub(crate) fn announce(member: &Member, incarnation: u64) -> Announce<'_> {
+    Announce {
+        pid: member.pid().into(),
+        incarnation,
+        addr: member.addr.into(),
+        name: &member.name,
+        tags: &member.tags.0,
+    }
+}
+
+/// What is believed about `member`, as `by` has it.
+pub(crate) fn claim(member: &Member, by: NodeId) -> Claim {
+    Claim { pid: member.pid().into(), incarnation: member.incarnation, state: member.state.into(), by: by.0 }
+}
+
+/// The member that announces itself, alive.
+pub(crate) fn announced(announce: &ArchivedAnnounce<'static>) -> Member {
+    let pid = Pid::from(&announce.pid);
+    Member {
+        id: pid.id,
+        boot: pid.boot,
+        incarnation: announce.incarnation.to_native(),
+        addr: SocketAddr::from(&announce.addr),
+        state: State::Alive,
+        name: (*announce.name).into(),
+        tags: Tags(
+            announce
+                .tags
+                .iter()
+                .map(|tag| Tag { key: (*tag.key).into(), value: (*tag.value).into() })
+                .collect(),
+        ),
+    }
+}
+
+impl From<Pid> for WirePid {
+    fn from(pid: Pid) -> WirePid {
+        WirePid { id: pid.id.0, boot: pid.boot }
+    }
+}
+
+impl From<&ArchivedWirePid> for Pid {
+    fn from(pid: &ArchivedWirePid) -> Pid {
+        Pid { id: NodeId(pid.id.to_native()), boot: pid.boot.to_native() }
+    }
+}
+
+impl From<SocketAddr> for WireAddr {
+    fn from(addr: SocketAddr) -> WireAddr {
+        match addr.ip() {
+            IpAddr::V4(ip) => WireAddr::V4 { ip: ip.octets(), port: addr.port() },
+            IpAddr::V6(ip) => WireAddr::V6 { ip: ip.octets(), port: addr.port() },
+        }
+    }
+}
+
+impl From<&ArchivedWireAddr> for SocketAddr {
+    fn from(addr: &ArchivedWireAddr) -> SocketAddr {
+        match addr {
+            ArchivedWireAddr::V4 { ip, port } => (*ip, port.to_native()).into(),
+            ArchivedWireAddr::V6 { ip, port } => (*ip, port.to_native()).into(),
+        }
+    }
+}
+
+impl From<State> for Belief {
+    fn from(state: State) -> Belief {
+        match state {
+            State::Alive => Belief::Alive,
+            State::Suspect => Belief::Suspect,
+            State::Dead => Belief::Dead,
+            State::Left => Belief::Left,
+        }
+    }
+}
+
+impl From<&ArchivedBelief> for State {
+    fn from(belief: &ArchivedBelief) -> State {
+        match belief {
+            ArchivedBelief::Alive => State::Alive,
+            ArchivedBelief::Suspect => State::Suspect,
+            ArchivedBelief::Dead => State::Dead,
+            ArchivedBelief::Left => State::Left,
+        }
+    }
+}

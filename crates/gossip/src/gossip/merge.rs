@@ -1,0 +1,362 @@
+//! What is believed: news about members, weighed by the one rule of precedence.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Gossip, Phase};
+use crate::codec::{INCARNATION_MAX, announced};
+use crate::precedence::Standing;
+use crate::suspicion::Suspicion;
+use crate::table::Entry;
+use crate::timers::Timer;
+use crate::wire::{ArchivedAnnounce, ArchivedPacket, ArchivedRecord};
+use crate::{Event, Member, NodeId, Pid, State};
+
+/// How far an incarnation may be ahead of the one known. A member raises it by one per refutation or update, so a
+/// larger step is a defect, which must not drive the number to its end.
+const INCARNATION_STEP_MAX: u64 = 1 << 20;
+
+/// A statement about one member.
+#[derive(Clone, Copy)]
+pub(super) struct News<'a> {
+    pid: Pid,
+    incarnation: u64,
+    state: State,
+    by: NodeId,
+    /// How long ago it died or left.
+    gone: Duration,
+    /// Its own announcement, of this incarnation or an older one.
+    words: Option<&'a ArchivedAnnounce<'static>>,
+    source: Source,
+}
+
+/// How a statement came here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// As news in a packet, or from this member's own probe.
+    Packet,
+    /// In a push-pull: the belief of one other, perhaps formed on the far side of a partition. `spread` says
+    /// whether there was anybody here to tell.
+    PushPull { spread: bool },
+}
+
+impl Gossip {
+    pub(super) fn learn_news(&mut self, packet: &ArchivedPacket<'static>) {
+        for announce in packet.announces.iter() {
+            self.learn(News {
+                pid: (&announce.pid).into(),
+                incarnation: announce.incarnation.to_native(),
+                state: State::Alive,
+                by: NodeId(announce.pid.id.to_native()),
+                gone: Duration::ZERO,
+                words: Some(announce),
+                source: Source::Packet,
+            });
+        }
+        for claim in packet.claims.iter() {
+            self.learn(News {
+                pid: (&claim.pid).into(),
+                incarnation: claim.incarnation.to_native(),
+                state: (&claim.state).into(),
+                by: NodeId(claim.by.to_native()),
+                gone: Duration::ZERO,
+                words: None,
+                source: Source::Packet,
+            });
+        }
+    }
+
+    pub(super) fn learn_record(&mut self, record: &ArchivedRecord<'static>, spread: bool) {
+        self.learn(News {
+            pid: (&record.announce.pid).into(),
+            incarnation: record.incarnation.to_native(),
+            state: (&record.state).into(),
+            by: NodeId(record.by.to_native()),
+            gone: Duration::from_secs(record.gone_s.to_native().into()),
+            words: Some(&record.announce),
+            source: Source::PushPull { spread },
+        });
+    }
+
+    /// This member got no answer.
+    pub(super) fn accuse(&mut self, id: NodeId) {
+        self.learn_own(id, State::Suspect);
+    }
+
+    fn learn_own(&mut self, id: NodeId, state: State) {
+        let Some(entry) = self.table.get(id) else { return };
+        self.learn(News {
+            pid: entry.member.pid(),
+            incarnation: entry.member.incarnation,
+            state,
+            by: self.me.id,
+            gone: Duration::ZERO,
+            words: None,
+            source: Source::Packet,
+        });
+    }
+
+    fn learn(&mut self, news: News<'_>) {
+        if self.phase == Phase::Replaced {
+            return;
+        }
+        if self.is_myself(news.pid) {
+            return self.learn_of_me(news);
+        }
+        let Some(entry) = self.table.get(news.pid.id) else { return self.learn_of_unknown(news) };
+        let known = entry.standing();
+        if news.pid.boot > known.boot {
+            return self.learn_of_restart(news);
+        }
+        if news.incarnation > known.incarnation.saturating_add(INCARNATION_STEP_MAX) {
+            return;
+        }
+        let believed = believed(news, known);
+        if believed.standing().beats(known) {
+            self.change(believed);
+        } else if news.pid.boot == known.boot {
+            if believed.standing() == known && known.state == State::Suspect {
+                self.confirm(believed);
+            }
+            self.catch_up(news);
+        }
+    }
+
+    /// The one answer to any belief that this member is not alive is a higher incarnation. What is said about
+    /// earlier boots is left alone: it is true.
+    fn learn_of_me(&mut self, news: News<'_>) {
+        let current = news.pid == self.me.pid() && self.phase == Phase::Active;
+        let ahead = news.incarnation.saturating_sub(self.me.incarnation);
+        let refute = news.state != State::Alive && news.incarnation >= self.me.incarnation;
+        if !current || ahead > INCARNATION_STEP_MAX || !(refute || ahead > 0) {
+            return;
+        }
+        if news.incarnation >= INCARNATION_MAX {
+            return;
+        }
+        self.me.incarnation = news.incarnation + 1;
+        self.tell(self.me.id);
+        if refute {
+            self.stats.refutations += 1;
+            self.awareness.worsen(1);
+        }
+    }
+
+    /// A member is taken in by its own words only. One that is dead or gone comes in without a sound, so that its
+    /// death outlives older news of its life; news of a death is no use where the member is unknown.
+    fn learn_of_unknown(&mut self, news: News<'_>) {
+        let Some(words) = news.words else { return };
+        if self.table.len() >= self.config.members_max {
+            self.stats.members_refused += 1;
+            return;
+        }
+        let gone = matches!(news.state, State::Dead | State::Left);
+        if gone && news.gone >= self.reclaim_after(news.state) {
+            return;
+        }
+        let id = news.pid.id;
+        // Comes in alive and is then changed like any other, so there is one place where states change.
+        self.table.insert(Entry::new(announced(words)), &mut self.rng);
+        if gone {
+            self.set_belief(&news);
+        } else {
+            self.event(id, Event::Joined);
+            self.tell_if_heard(&news);
+            if news.standing().beats(self.standing(id)) {
+                self.change(news);
+            }
+        }
+    }
+
+    /// A newer boot replaces the older at once; the older is dead, whatever it said last.
+    fn learn_of_restart(&mut self, news: News<'_>) {
+        if news.words.is_none() {
+            return;
+        }
+        if let Some(old) = self.remove(news.pid.id).filter(Member::is_live) {
+            self.emit(Event::Failed(Member { state: State::Dead, ..old }));
+        }
+        self.learn_of_unknown(news);
+    }
+
+    /// A known boot has another standing now.
+    fn change(&mut self, news: News<'_>) {
+        let id = news.pid.id;
+        let former = self.standing(id).state;
+        let updated = self.take_words(&news);
+        self.set_belief(&news);
+        let was_live = matches!(former, State::Alive | State::Suspect);
+        match (was_live, news.state) {
+            (false, State::Alive | State::Suspect) => self.event(id, Event::Joined),
+            (true, State::Dead) => self.event(id, Event::Failed),
+            (true, State::Left) => self.event(id, Event::Left),
+            (true, State::Alive) if former == State::Suspect => self.event(id, Event::Recovered),
+            _ => {}
+        }
+        if was_live && updated && news.state == State::Alive {
+            self.event(id, Event::Updated);
+        }
+        if news.state == State::Suspect && former != State::Suspect {
+            self.event(id, Event::Suspected);
+        }
+        if news.state == State::Dead && was_live {
+            self.remember_fallen(id);
+        }
+        self.tell_if_heard(&news);
+    }
+
+    /// Writes the belief down, with the timers that belong to it.
+    fn set_belief(&mut self, news: &News<'_>) {
+        let (id, state) = (news.pid.id, news.state);
+        self.cancel_deadline(id);
+        let suspicion =
+            (state == State::Suspect).then(|| Suspicion::new(&self.config, self.size(), news.by, self.now));
+        let deadline = match &suspicion {
+            Some(suspicion) => suspicion.deadline(),
+            None => self.now + self.reclaim_after(state).saturating_sub(news.gone),
+        };
+        self.table.set_state(id, state, &mut self.rng);
+        let Some(entry) = self.table.get_mut(id) else { return };
+        entry.member.incarnation = news.incarnation;
+        entry.suspicion = suspicion;
+        entry.deadline = deadline;
+        if state != State::Alive {
+            self.timers.set(deadline, Timer::Member(id));
+        }
+    }
+
+    /// Another member suspects it, too.
+    fn confirm(&mut self, news: News<'_>) {
+        let id = news.pid.id;
+        if self.change_suspicion(id, |suspicion| suspicion.confirm(news.by)) {
+            self.tell_if_heard(&news);
+        }
+    }
+
+    /// This process did not run for `late`, so the suspect gets that much longer.
+    pub(super) fn postpone(&mut self, id: NodeId, late: Duration) {
+        self.change_suspicion(id, |suspicion| {
+            suspicion.postpone(late);
+            true
+        });
+    }
+
+    fn change_suspicion(&mut self, id: NodeId, change: impl FnOnce(&mut Suspicion) -> bool) -> bool {
+        let Some(entry) = self.table.get_mut(id) else { return false };
+        let Some(suspicion) = entry.suspicion.as_mut() else { return false };
+        let changed = change(suspicion);
+        let (before, after) = (entry.deadline, suspicion.deadline());
+        entry.deadline = after;
+        self.timers.cancel(before, Timer::Member(id));
+        self.timers.set(after, Timer::Member(id));
+        changed
+    }
+
+    /// A suspicion overtook the announcement it speaks of: its words are still news, its state is not.
+    fn catch_up(&mut self, news: News<'_>) {
+        if self.take_words(&news) {
+            let id = news.pid.id;
+            if self.table.get(id).is_some_and(|entry| entry.member.is_live()) {
+                self.event(id, Event::Updated);
+            }
+            self.tell_if_heard(&news);
+        }
+    }
+
+    /// Takes over address, name and tags if they are newer than those known. True if they differ.
+    fn take_words(&mut self, news: &News<'_>) -> bool {
+        let Some(entry) = self.table.get_mut(news.pid.id) else { return false };
+        let Some(words) = news.words.filter(|words| words.incarnation > entry.announced) else {
+            return false;
+        };
+        entry.announced = words.incarnation.to_native();
+        let Member { addr, name, tags, .. } = announced(words);
+        let known = &mut entry.member;
+        if (addr, &name, &tags) == (known.addr, &known.name, &known.tags) {
+            return false;
+        }
+        (known.addr, known.name, known.tags) = (addr, name, tags);
+        true
+    }
+
+    /// The time of a suspicion or of a record is up.
+    pub(super) fn on_member_deadline(&mut self, id: NodeId) {
+        match self.table.get(id).map(|entry| (entry.member.state, entry.member.addr)) {
+            Some((State::Suspect, _)) => self.learn_own(id, State::Dead),
+            Some((State::Dead, addr)) => {
+                self.remove(id);
+                self.remember_forgotten(addr);
+            }
+            Some((State::Left, _)) => {
+                self.remove(id);
+            }
+            Some((State::Alive, _)) | None => {}
+        }
+    }
+
+    fn remove(&mut self, id: NodeId) -> Option<Member> {
+        self.cancel_deadline(id);
+        self.queue.remove(id);
+        self.table.remove(id).map(|entry| entry.member)
+    }
+
+    fn cancel_deadline(&mut self, id: NodeId) {
+        if let Some(entry) = self.table.get(id).filter(|entry| entry.member.state != State::Alive) {
+            self.timers.cancel(entry.deadline, Timer::Member(id));
+        }
+    }
+
+    /// A sender nobody has announced: probes alone make nobody a member, but they are a reason to ask.
+    pub(super) fn notice(&mut self, sender: Pid, addr: SocketAddr) {
+        if self.table.get(sender.id).is_none_or(|entry| entry.member.boot < sender.boot) {
+            self.meet(addr);
+        }
+    }
+
+    pub(super) fn reclaim_after(&self, state: State) -> Duration {
+        match state {
+            State::Left => self.config.reclaim_left,
+            _ => self.config.reclaim_dead,
+        }
+    }
+
+    fn standing(&self, id: NodeId) -> Standing {
+        self.table.get(id).expect("invariant: only asked about members in the table").standing()
+    }
+
+    fn tell_if_heard(&mut self, news: &News<'_>) {
+        if news.source != (Source::PushPull { spread: false }) {
+            self.tell(news.pid.id);
+        }
+    }
+
+    fn event(&mut self, id: NodeId, kind: fn(Member) -> Event) {
+        if let Some(entry) = self.table.get(id) {
+            self.emit(kind(entry.member.clone()));
+        }
+    }
+}
+
+impl News<'_> {
+    fn standing(&self) -> Standing {
+        Standing { boot: self.pid.boot, incarnation: self.incarnation, state: self.state }
+    }
+}
+
+/// What to make of news about a boot whose standing is known.
+///
+/// A goodbye counts only in an incarnation of its own, which nobody but the member can have opened: without it,
+/// somebody else said goodbye for the member, and that is a death, which it can refute. A death heard in a push-pull
+/// is a suspicion, so that a partition heals by refutation.
+fn believed(news: News<'_>, known: Standing) -> News<'_> {
+    let mut believed = news;
+    let foreign = news.incarnation == known.incarnation && known.state != State::Left;
+    if believed.state == State::Left && foreign {
+        believed.state = State::Dead;
+    }
+    let live = matches!(known.state, State::Alive | State::Suspect);
+    if believed.state == State::Dead && live && news.source != Source::Packet {
+        believed.state = State::Suspect;
+    }
+    believed
+}

@@ -1,0 +1,88 @@
+//! Failure detection: one member per interval is asked whether it is there, directly, then through relays and by
+//! stream at once (SWIM, section 3.1; the relays' nacks are Lifeguard's).
+
+use super::receive::Way;
+use super::{Gossip, Phase};
+use crate::timers::Timer;
+use crate::wire::Body;
+use crate::{NodeId, Pid};
+
+/// The probe of this interval, until it is answered.
+#[derive(Debug)]
+pub(super) struct Probe {
+    number: u64,
+    target: Pid,
+    relays: u32,
+    nacks: u32,
+}
+
+impl Gossip {
+    pub(super) fn on_probe_interval(&mut self) {
+        self.conclude_probe();
+        if self.phase != Phase::Active {
+            return;
+        }
+        self.timers.set(self.now + self.awareness.scale(self.config.probe_interval), Timer::Probe);
+        if let Some(id) = self.table.next_to_probe(&mut self.rng) {
+            self.start_probe(id);
+        }
+    }
+
+    fn start_probe(&mut self, id: NodeId) {
+        let Some(entry) = self.table.get(id) else { return };
+        let (target, addr) = (entry.member.pid(), entry.member.addr);
+        let number = self.next_number();
+        self.stats.probes += 1;
+        self.probe = Some(Probe { number, target, relays: 0, nacks: 0 });
+        self.timers
+            .set(self.now + self.awareness.scale(self.config.probe_timeout), Timer::ProbeTimeout(number));
+        self.send(addr, Some(target), Body::Ping { number, target: target.into() }, Way::Datagram);
+    }
+
+    /// No direct answer in time: asks relays, and once more by stream, which tells loss from death.
+    pub(super) fn on_probe_timeout(&mut self, number: u64) {
+        let Some(probe) = self.probe.as_mut().filter(|probe| probe.number == number) else { return };
+        let target = probe.target;
+        let relays = self.table.sample(self.config.indirect_probes, Some(target.id), &mut self.rng);
+        probe.relays = u32::try_from(relays.len()).unwrap_or(u32::MAX);
+        for relay in relays {
+            if let Some((addr, pid)) = self.address(relay) {
+                self.send(addr, Some(pid), Body::Relay { number, target: target.into() }, Way::Datagram);
+            }
+        }
+        if let Some((addr, pid)) = self.address(target.id).filter(|(_, pid)| *pid == target) {
+            self.send(addr, Some(pid), Body::Ping { number, target: target.into() }, Way::Stream);
+        }
+    }
+
+    pub(super) fn on_ack(&mut self, number: u64, target: Pid) {
+        let mine = |probe: &mut Probe| probe.number == number && probe.target == target;
+        if self.probe.take_if(mine).is_some() {
+            self.awareness.improve();
+        } else {
+            self.relay_ack(number, target);
+        }
+    }
+
+    pub(super) fn on_nack(&mut self, number: u64) {
+        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.number == number) {
+            probe.nacks += 1;
+        }
+    }
+
+    /// The interval is over: a probe that is still open has failed.
+    fn conclude_probe(&mut self) {
+        let Some(probe) = self.probe.take() else { return };
+        self.stats.probes_failed += 1;
+        // Relays that say nothing at all hint that this member is the deaf one. All of them saying that they get no
+        // answer either speaks against the target alone.
+        self.awareness.worsen(if probe.relays == 0 { 1 } else { probe.relays.saturating_sub(probe.nacks) });
+        if self.address(probe.target.id).is_some_and(|(_, pid)| pid == probe.target) {
+            self.accuse(probe.target.id);
+        }
+    }
+
+    pub(super) fn address(&self, id: NodeId) -> Option<(std::net::SocketAddr, Pid)> {
+        self.table.get(id).map(|entry| (entry.member.addr, entry.member.pid()))
+    }
+}

@@ -1,0 +1,96 @@
+//! A message from a peer: which kind it is, and who sent it.
+
+use std::net::SocketAddr;
+
+use super::{Gossip, Phase};
+use crate::codec::decode;
+use crate::wire::{ArchivedBody, ArchivedMessage, ArchivedPacket, Body};
+use crate::{DecodeError, InputError, Pid};
+
+/// How a message came, and how its answer goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Datagram,
+    Stream,
+}
+
+impl Gossip {
+    pub(super) fn on_message(&mut self, from: SocketAddr, bytes: &[u8], way: Way) -> Result<(), InputError> {
+        if self.phase == Phase::Replaced {
+            return Ok(());
+        }
+        let message = decode(bytes).and_then(|message| fits(message, way).map(|()| message));
+        match message {
+            Ok(ArchivedMessage::Packet(packet)) => self.on_packet(from, packet, way),
+            Ok(ArchivedMessage::PushPull(push_pull)) => self.on_push_pull(from, push_pull),
+            Err(error) => {
+                self.stats.messages_refused += 1;
+                return Err(error.into());
+            }
+        }
+        self.stats.messages_received += 1;
+        Ok(())
+    }
+
+    fn on_packet(&mut self, from: SocketAddr, packet: &ArchivedPacket<'static>, way: Way) {
+        let sender = Pid::from(&packet.from);
+        if self.is_myself(sender) {
+            return;
+        }
+        self.learn_news(packet);
+        if self.phase == Phase::Replaced {
+            return;
+        }
+        self.on_body(from, sender, &packet.body, way);
+        self.notice(sender, from);
+    }
+
+    fn on_body(&mut self, from: SocketAddr, sender: Pid, body: &ArchivedBody, way: Way) {
+        match body {
+            ArchivedBody::News | ArchivedBody::Other { .. } => {}
+            ArchivedBody::Ping { number, target } => {
+                self.on_ping(from, sender, number.to_native(), target.into(), way);
+            }
+            ArchivedBody::Ack { number, target } => self.on_ack(number.to_native(), target.into()),
+            ArchivedBody::Relay { number, target } => {
+                self.on_relay_request(from, sender, number.to_native(), target.into());
+            }
+            ArchivedBody::Nack { number } => self.on_nack(number.to_native()),
+        }
+    }
+
+    fn on_ping(&mut self, from: SocketAddr, sender: Pid, number: u64, target: Pid, way: Way) {
+        if self.is_myself(target) && self.phase == Phase::Replaced {
+            return;
+        }
+        let body = if target == self.me.pid() {
+            Body::Ack { number, target: target.into() }
+        } else {
+            Body::Other { number }
+        };
+        self.send(from, Some(sender), body, way);
+    }
+
+    /// Whether `pid` is this node. A newer boot of it replaces this one.
+    pub(super) fn is_myself(&mut self, pid: Pid) -> bool {
+        if pid.id != self.me.id {
+            return false;
+        }
+        if pid.boot > self.me.boot {
+            self.replaced(pid.boot);
+        }
+        true
+    }
+}
+
+/// Large messages travel on streams, where only probes keep them company.
+fn fits(message: &ArchivedMessage<'static>, way: Way) -> Result<(), DecodeError> {
+    match (message, way) {
+        (ArchivedMessage::PushPull(_), Way::Datagram) => Err(DecodeError::Way("a push-pull in a datagram")),
+        (ArchivedMessage::Packet(packet), Way::Stream) => match packet.body {
+            ArchivedBody::Ping { .. } | ArchivedBody::Ack { .. } | ArchivedBody::Other { .. } => Ok(()),
+            _ => Err(DecodeError::Way("a packet other than a probe on a stream")),
+        },
+        _ => Ok(()),
+    }
+}

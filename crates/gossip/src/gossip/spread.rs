@@ -1,0 +1,188 @@
+//! Dissemination: news on its own clock and on the back of probes, and every packet's way out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::receive::Way;
+use super::{Gossip, Phase};
+use crate::codec::{CLAIM_BYTES, PACKET_BYTES, announce, announce_bytes, claim, encode};
+use crate::suspicion::Suspicion;
+use crate::timers::Timer;
+use crate::wire::{Body, Message, Packet};
+use crate::{NodeId, Output, Pid, State};
+
+/// Most members that are remembered as found dead a short while ago.
+const FALLEN_MAX: usize = 1024;
+
+impl Gossip {
+    /// There is news about `subject`: it goes out with the next packets.
+    pub(super) fn tell(&mut self, subject: NodeId) {
+        self.queue.push(subject);
+        self.wake_gossip();
+    }
+
+    /// Sees to it that the gossip clock ticks: it rests while there is nothing to do.
+    pub(super) fn wake_gossip(&mut self) {
+        if self.spread_at.is_none() {
+            // Anywhere in the interval, so that members that hear the same news do not pass it on in step.
+            let at = self.now + self.config.gossip_interval.mul_f64(self.rng.f64());
+            self.spread_at = Some(at);
+            self.timers.set(at, Timer::Gossip);
+        }
+    }
+
+    pub(super) fn on_gossip_interval(&mut self) {
+        self.spread_at = None;
+        self.spread_news();
+        self.resume_answers();
+        if self.phase == Phase::Leaving && !self.queue.contains(self.me.id) {
+            self.left();
+        }
+        if !self.queue.is_empty() || self.answers_waiting() {
+            let at = self.now + self.config.gossip_interval;
+            self.spread_at = Some(at);
+            self.timers.set(at, Timer::Gossip);
+        }
+    }
+
+    /// Sends news to some live members, and to one of those that fell a short while ago: it may not be dead.
+    pub(super) fn spread_news(&mut self) {
+        let mut readers = self.table.sample(self.config.gossip_fanout, None, &mut self.rng);
+        if readers.is_empty() {
+            self.drop_news();
+        }
+        readers.extend(self.pick_fallen());
+        for id in readers {
+            let Some((addr, pid)) = self.address(id).filter(|_| !self.queue.is_empty()) else { continue };
+            self.send(addr, Some(pid), Body::News, Way::Datagram);
+        }
+    }
+
+    /// Nobody is there to be told: whoever comes will learn everything by push-pull.
+    fn drop_news(&mut self) {
+        self.queue = crate::queue::Queue::default();
+    }
+
+    /// Somebody fallen, as often as if it were among the live that are chosen from.
+    #[expect(clippy::cast_precision_loss, reason = "a cluster has far fewer than 2^52 members")]
+    fn pick_fallen(&mut self) -> Option<NodeId> {
+        while self.fallen.front().is_some_and(|(until, _)| *until <= self.now) {
+            self.fallen.pop_front();
+        }
+        if self.fallen.is_empty() {
+            return None;
+        }
+        let candidates = (self.table.live().len() + self.fallen.len()) as f64;
+        let share = (self.fallen.len() * self.config.gossip_fanout) as f64 / candidates;
+        let (_, id) = self.fallen[self.rng.usize(..self.fallen.len())];
+        (self.rng.f64() < share && self.table.get(id)?.member.state == State::Dead).then_some(id)
+    }
+
+    pub(super) fn remember_fallen(&mut self, id: NodeId) {
+        if self.fallen.len() == FALLEN_MAX {
+            self.fallen.pop_front();
+        }
+        self.fallen.push_back((self.now + self.config.gossip_to_dead, id));
+    }
+
+    /// Sends a packet to the member `reader`, if it is known who reads at that address.
+    ///
+    /// Buddy rule (Lifeguard, section IV.C, for more than suspects): whoever is not alive to this member is told so
+    /// first. News fills what is left, except on relayed probes and streams, which are meant to be light.
+    pub(super) fn send(&mut self, to: SocketAddr, reader: Option<Pid>, body: Body, way: Way) {
+        let mut subjects = Vec::new();
+        if matches!(body, Body::Other { .. }) {
+            subjects.push(self.me.id);
+        }
+        subjects.extend(reader.and_then(|pid| self.to_be_told(pid)));
+        if way == Way::Datagram && matches!(body, Body::Ping { .. } | Body::Ack { .. } | Body::News) {
+            self.add_news(&mut subjects);
+        }
+        let bytes = self.packet(body, &subjects);
+        self.send_bytes(to, bytes, way);
+    }
+
+    pub(super) fn send_bytes(&mut self, to: SocketAddr, bytes: Vec<u8>, way: Way) {
+        let size = bytes.len() as u64;
+        self.outputs.push_back(match way {
+            Way::Datagram => {
+                self.stats.datagrams_sent += 1;
+                self.stats.datagram_bytes_sent += size;
+                Output::Datagram { to, bytes }
+            }
+            Way::Stream => {
+                self.stats.stream_messages_sent += 1;
+                self.stats.stream_bytes_sent += size;
+                Output::Stream { to, bytes }
+            }
+        });
+    }
+
+    /// What the reader has to hear about itself: that it is not alive here, or that a newer boot of it is.
+    fn to_be_told(&self, reader: Pid) -> Option<NodeId> {
+        let member = &self.table.get(reader.id)?.member;
+        let disbelieved = member.boot == reader.boot && member.state != State::Alive;
+        (disbelieved || member.boot > reader.boot).then_some(reader.id)
+    }
+
+    fn add_news(&mut self, subjects: &mut Vec<NodeId>) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let taken: usize = subjects.iter().map(|id| self.news_bytes(*id)).sum();
+        let room = (self.config.datagram_bytes - PACKET_BYTES).saturating_sub(taken);
+        let limit = self.retransmissions();
+        let mut queue = std::mem::take(&mut self.queue);
+        queue.fill(room, limit, |id| self.news_bytes(id), subjects);
+        self.queue = queue;
+    }
+
+    /// How often each piece of news is sent by each member (SWIM, section 4.1): the multiplier times
+    /// `ceil(log10(n + 1))`.
+    fn retransmissions(&self) -> u32 {
+        self.config.retransmit_multiplier * (self.size().ilog10() + 1)
+    }
+
+    /// Bytes that the news about `id` takes. Only members that are known are in the queue.
+    fn news_bytes(&self, id: NodeId) -> usize {
+        match self.member(id) {
+            Some(member) if member.state == State::Alive => announce_bytes(member),
+            _ => CLAIM_BYTES,
+        }
+    }
+
+    fn packet(&self, body: Body, subjects: &[NodeId]) -> Vec<u8> {
+        let (mut announces, mut claims) = (Vec::new(), Vec::new());
+        let mut size = PACKET_BYTES;
+        for id in subjects {
+            let Some(member) = self.member(*id) else { continue };
+            size += self.news_bytes(*id);
+            match member.state {
+                State::Alive => announces.push(announce(member, member.incarnation)),
+                _ => claims.push(claim(member, self.accuser(*id))),
+            }
+        }
+        let packet = Packet { from: self.me.pid().into(), body, announces, claims };
+        let bytes = encode(&Message::Packet(packet), size);
+        debug_assert_eq!(bytes.len(), size, "sizes are exact");
+        bytes
+    }
+
+    /// Whom to name for a claim: who got no answer from a suspect, else this member.
+    pub(super) fn accuser(&self, id: NodeId) -> NodeId {
+        let suspicion = self.table.get(id).and_then(|entry| entry.suspicion.as_ref());
+        suspicion.map_or(self.me.id, Suspicion::accuser)
+    }
+
+    /// The interval of something each member does to one other, stretched so that a large cluster as a whole does
+    /// not do it too often (memberlist's push-pull scale).
+    pub(super) fn scaled(&self, interval: Duration) -> Duration {
+        const UNSCALED: usize = 32;
+        let n = self.size();
+        if n <= UNSCALED {
+            interval
+        } else {
+            interval * (n.div_ceil(UNSCALED).next_power_of_two().ilog2() + 1)
+        }
+    }
+}
