@@ -21,19 +21,17 @@ struct Step {
     cargo: &'static str,
     /// Environment of the call.
     env: &'static [(&'static str, &'static str)],
-    /// A cargo subcommand that may be missing; the step is then skipped, aloud.
-    needs: Option<&'static str>,
 }
 
 const fn step(name: &'static str, cargo: &'static str) -> Step {
-    Step { name, cargo, env: &[], needs: None }
+    Step { name, cargo, env: &[] }
 }
 
 /// The gate. Cheap steps come first; the tests come last, so that the runner's own verdict is the last line printed.
 const STEPS: &[Step] = &[
     step("format", "fmt --all --check"),
     step("tidy", "xtask tidy"),
-    Step { needs: Some("deny"), ..step("licences", "deny check bans licenses sources") },
+    step("licences", "xtask licences"),
     step("lints", "clippy --workspace --all-targets --all-features -- -D warnings"),
     Step {
         env: &[("RUSTDOCFLAGS", "-D warnings")],
@@ -61,11 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             summary(&done);
         }
         println!("\n==> [{}/{}] {}: cargo {}", index + 1, chosen.len(), step.name, step.cargo);
-        let outcome = step.run()?;
-        if !last {
-            println!("    {}: {outcome}", step.name);
-        }
-        done.push((step.name, outcome));
+        done.push((step.name, step.run()?));
     }
     Ok(())
 }
@@ -80,35 +74,15 @@ fn choose(only: &[String]) -> Result<Vec<&'static Step>> {
     Ok(STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect())
 }
 
-/// What came of a step that did not fail.
-enum Outcome {
-    Passed(Duration),
-    Skipped(String),
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Passed(took) => write!(f, "passed in {:.1} s", took.as_secs_f64()),
-            Self::Skipped(why) => write!(f, "skipped, {why}"),
-        }
-    }
-}
-
-fn summary(done: &[(&str, Outcome)]) {
-    println!("\n==> so far");
-    for (name, outcome) in done {
-        println!("    {name:<14} {outcome}");
+fn summary(done: &[(&str, Duration)]) {
+    println!("\n==> passed so far");
+    for (name, took) in done {
+        println!("    {name:<14} {:>7.1} s", took.as_secs_f64());
     }
 }
 
 impl Step {
-    fn run(&self) -> Result<Outcome> {
-        if let Some(tool) = self.needs
-            && !is_installed(tool)?
-        {
-            return Ok(Outcome::Skipped(format!("cargo-{tool} is not installed")));
-        }
+    fn run(&self) -> Result<Duration> {
         let started = Instant::now();
         let status = self.command()?.status().with_context(|| format!("starting step `{}`", self.name))?;
         let took = started.elapsed();
@@ -120,7 +94,7 @@ impl Step {
                 self.cargo
             );
         }
-        Ok(Outcome::Passed(took))
+        Ok(took)
     }
 
     /// The command; a call of this program itself skips cargo, which would print a line of its own.
@@ -137,10 +111,4 @@ impl Step {
         command.envs(self.env.iter().copied());
         Ok(command)
     }
-}
-
-fn is_installed(tool: &str) -> Result<bool> {
-    let output =
-        crate::cargo().args([tool, "--version"]).output().context("looking for a cargo subcommand")?;
-    Ok(output.status.success())
 }

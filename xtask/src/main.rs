@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod cluster;
 mod cluster_sim;
+mod licences;
 mod tidy;
 
 use std::path::Path;
@@ -24,6 +25,8 @@ enum Command {
     Ci(ci::Args),
     /// Check the rules that a compiler does not know: edges between crates, file lengths, links
     Tidy,
+    /// Check licences and sources of all dependencies against deny.toml
+    Licences,
     /// Start a cluster of real nodes on this machine, to play with; Ctrl-C stops it
     Cluster(cluster::Args),
     /// Simulate a cluster of the production gossip cores in virtual time
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Ci(args) => ci::run(&args),
         Command::Tidy => tidy::check(root()),
+        Command::Licences => licences::run(),
         Command::Cluster(args) => cluster::run(&args),
         Command::ClusterSim(args) => cluster_sim::run(&args),
         Command::Bench(args) => bench::run(&args),
