@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::Secret;
+use crate::{BindError, Secret};
+
+/// Upper end of [`Limits::max_frame`].
+const MAX_FRAME: usize = 256 << 20;
 
 /// Everything a [`Transport`](crate::Transport) needs to start.
 #[derive(Debug, Clone)]
@@ -26,6 +29,16 @@ impl Config {
     /// A configuration without a secret and with default [`Limits`].
     pub fn new(cluster: impl Into<String>, node: u128, bind: SocketAddr, protocol: u32) -> Self {
         Self { cluster: cluster.into(), secret: None, node, bind, protocol, limits: Limits::default() }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), BindError> {
+        if self.secret.is_none() && !self.bind.ip().to_canonical().is_loopback() {
+            return Err(BindError::SecretNeeded(self.bind));
+        }
+        if self.limits.max_frame > MAX_FRAME {
+            return Err(BindError::MaxFrame(self.limits.max_frame));
+        }
+        Ok(())
     }
 }
 
@@ -64,5 +77,34 @@ impl Default for Limits {
             idle_grace: Duration::from_secs(30),
             drain: Duration::from_secs(1),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(bind: &str) -> Config {
+        Config::new("test", 1, bind.parse().unwrap(), 1)
+    }
+
+    #[test]
+    fn without_a_secret_only_loopback_is_bound() {
+        for bind in ["127.0.0.1:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
+            assert!(config(bind).validate().is_ok(), "{bind}");
+        }
+        for bind in ["0.0.0.0:0", "[::]:0", "10.0.0.1:7400"] {
+            let error = config(bind).validate().unwrap_err();
+            assert!(error.to_string().contains("boato keygen"), "{error}");
+            let secret = Secret::parse(&Secret::generate()).ok();
+            assert!(Config { secret, ..config(bind) }.validate().is_ok(), "{bind}");
+        }
+    }
+
+    #[test]
+    fn frames_have_an_upper_end() {
+        let mut config = config("127.0.0.1:0");
+        config.limits.max_frame = MAX_FRAME + 1;
+        assert!(matches!(config.validate(), Err(BindError::MaxFrame(_))));
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use crate::frame::{FrameError, Kind};
+
 /// Why [`Secret::parse`](crate::Secret::parse) refused a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -26,9 +28,9 @@ pub enum BindError {
          every node, or bind a loopback address"
     )]
     SecretNeeded(SocketAddr),
-    /// A setting is out of its range.
-    #[error("{0}")]
-    Config(String),
+    /// [`Limits::max_frame`](crate::Limits::max_frame) is out of its range.
+    #[error("frames of up to {0} bytes are too large, choose at most 256 MiB")]
+    MaxFrame(usize),
     /// The socket could not be opened or bound.
     #[error("cannot bind UDP {addr}: {source}")]
     Socket {
@@ -106,4 +108,27 @@ pub enum RequestError {
     /// The peer received the request and gave up on it without an answer: the outcome is unknown.
     #[error("the peer dropped the request without an answer: the outcome is unknown")]
     NoAnswer,
+}
+
+/// Why a stream ended before its time; the connection ends with it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StreamError {
+    #[error(transparent)]
+    Connection(#[from] quinn::ConnectionError),
+    #[error(transparent)]
+    Read(#[from] quinn::ReadError),
+    #[error(transparent)]
+    Write(#[from] quinn::WriteError),
+    #[error(transparent)]
+    Finish(#[from] quinn::ClosedStream),
+    #[error(transparent)]
+    Stopped(#[from] quinn::StoppedError),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("a frame of kind {0:?} has no place here")]
+    OutOfPlace(Kind),
+    #[error("an answer to request {0}, which nobody asked")]
+    UnknownRequest(u32),
+    #[error("there is no channel {0}")]
+    UnknownChannel(u32),
 }

@@ -1,10 +1,12 @@
 //! Counters of one transport.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// A snapshot of a transport's counters, all since [`Transport::bind`](crate::Transport::bind).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Connections up now.
+    /// Connections open now, handshakes and those about to close included.
     pub connections: u64,
     /// Connections that were dialled and became usable.
     pub dialled: u64,
@@ -12,10 +14,8 @@ pub struct Stats {
     pub dial_failures: u64,
     /// Connections that were accepted and became usable.
     pub accepted: u64,
-    /// Handshakes refused because of secret, cluster name or protocol version, on either side.
+    /// Handshakes refused by either side: another secret, cluster name or protocol version, or no room.
     pub refused: u64,
-    /// Handshakes turned away because of a connection limit.
-    pub turned_away: u64,
     /// Datagrams handed to the network.
     pub datagrams_sent: u64,
     /// Datagrams received.
@@ -34,4 +34,43 @@ pub struct Stats {
     pub socket_receive_buffer: u64,
     /// Send buffer of the UDP socket that the kernel granted, in bytes.
     pub socket_send_buffer: u64,
+}
+
+/// The live counters behind [`Stats`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) dialled: AtomicU64,
+    pub(crate) dial_failures: AtomicU64,
+    pub(crate) accepted: AtomicU64,
+    pub(crate) datagrams_sent: AtomicU64,
+    pub(crate) datagrams_received: AtomicU64,
+    pub(crate) datagrams_dropped: AtomicU64,
+    pub(crate) frames_sent: AtomicU64,
+    pub(crate) frames_received: AtomicU64,
+    pub(crate) bytes_sent: AtomicU64,
+    pub(crate) bytes_received: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// What is counted here; the rest of [`Stats`] stays 0.
+    pub(crate) fn snapshot(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            dialled: read(&self.dialled),
+            dial_failures: read(&self.dial_failures),
+            accepted: read(&self.accepted),
+            datagrams_sent: read(&self.datagrams_sent),
+            datagrams_received: read(&self.datagrams_received),
+            datagrams_dropped: read(&self.datagrams_dropped),
+            frames_sent: read(&self.frames_sent),
+            frames_received: read(&self.frames_received),
+            bytes_sent: read(&self.bytes_sent),
+            bytes_received: read(&self.bytes_received),
+            ..Stats::default()
+        }
+    }
 }

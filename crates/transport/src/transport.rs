@@ -1,14 +1,23 @@
 //! The endpoint of one node.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::timeout;
 
-use crate::{BindError, Config, RequestError, SendError, Stats};
+use crate::identity::Identity;
+use crate::lane::{Outgoing, Pending};
+use crate::mesh::Mesh;
+use crate::serve::Responder;
+use crate::session::{Shared, code};
+use crate::stats::Counters;
+use crate::{BindError, CHANNELS, Config, DATAGRAM_MAX, SendError, Stats, endpoint};
+
+/// How long a closing endpoint waits for its peers to hear the goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,34 +44,17 @@ pub trait Handler: Send + Sync + 'static {
     fn request(&self, from: Peer, channel: Channel, payload: Bytes, reply: Responder);
 }
 
-/// The duty to answer one request. Dropped without an answer, the caller gets [`RequestError::NoAnswer`].
-#[derive(Debug)]
-pub struct Responder {}
+/// The QUIC endpoint of one node with its connections. A cheap handle: clones share the endpoint, and when the last one
+/// is dropped every connection is closed at once. See [`close`](Self::close) for the polite way.
+#[derive(Clone)]
+pub struct Transport(Arc<Owner>);
 
-impl Responder {
-    /// Answers. Never blocks. An answer larger than [`Limits::max_frame`](crate::Limits::max_frame) becomes "no answer".
-    pub fn send(self, payload: Bytes) {
-        let _ = payload;
-        unimplemented!()
-    }
+/// Closes the endpoint when the last handle is gone; the tasks hold only the mesh.
+struct Owner {
+    mesh: Arc<Mesh>,
+    local: SocketAddr,
+    socket_buffers: (usize, usize),
 }
-
-/// A request on its way; resolves to the answer. Dropping it forgets the answer (and the request, if it is still queued).
-#[derive(Debug)]
-#[must_use = "dropping it forgets the request"]
-pub struct Pending {}
-
-impl Future for Pending {
-    type Output = Result<Bytes, RequestError>;
-
-    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
-        unimplemented!()
-    }
-}
-
-/// The QUIC endpoint of one node with its connections. A cheap handle: clones share the endpoint.
-#[derive(Debug, Clone)]
-pub struct Transport {}
 
 impl Transport {
     /// Opens the UDP socket and makes this node's certificate. Must be called within a tokio runtime.
@@ -70,74 +62,125 @@ impl Transport {
     /// # Errors
     /// [`BindError`] says what to change.
     pub fn bind(config: Config) -> Result<Self, BindError> {
-        let _ = config;
-        unimplemented!()
+        config.validate()?;
+        let identity = Identity::new(&config)?;
+        let opened = endpoint::open(&config, &identity)?;
+        let shared = Arc::new(Shared::new(config.limits));
+        let mesh = Mesh::new(shared, opened.endpoint, config.node, identity.server_name);
+        tokio::spawn(Arc::clone(&mesh).sweep());
+        let socket_buffers = (opened.receive_buffer, opened.send_buffer);
+        Ok(Self(Arc::new(Owner { mesh, local: opened.local, socket_buffers })))
     }
 
-    /// Starts accepting connections and handing what arrives, on dialled connections too, to `handler`.
+    /// Starts accepting connections and hands what arrives, on dialled connections too, to `handler`. Must be called
+    /// within a tokio runtime. Until then nothing that arrives is read.
     ///
     /// # Panics
     /// When called a second time.
     pub fn serve(&self, handler: Arc<dyn Handler>) {
-        let _ = handler;
-        unimplemented!()
+        let mesh = &self.0.mesh;
+        assert!(mesh.handler.set(handler).is_ok(), "a transport has one handler: call `serve` once");
+        tokio::spawn(Arc::clone(mesh).accept());
     }
 
     /// The bound address, with the port the system chose.
     pub fn local_addr(&self) -> SocketAddr {
-        unimplemented!()
+        self.0.local
     }
 
-    /// Sends a datagram, dialling in the background if need be. Never blocks and never reports: a datagram that is too
-    /// large, or whose peer does not answer, is dropped and counted.
+    /// Sends a datagram, dialling in the background if need be. Never blocks and never reports: a datagram larger than
+    /// [`DATAGRAM_MAX`], or whose peer does not answer, is dropped and counted.
     pub fn datagram(&self, to: SocketAddr, payload: Bytes) {
-        let _ = (to, payload);
-        unimplemented!()
+        let mesh = &self.0.mesh;
+        match mesh.session(to) {
+            Ok(session) if payload.len() <= DATAGRAM_MAX => session.datagram(payload),
+            _ => Counters::add(&mesh.shared.counters.datagrams_dropped, 1),
+        }
     }
 
     /// Queues a one-way message, dialling in the background if need be. `Ok` means queued: the message is lost if the
-    /// connection is.
+    /// connection is. Messages and requests to one peer on one channel arrive in the order of the calls.
     ///
     /// # Errors
     /// [`SendError`]: the message was not queued.
     ///
     /// # Panics
-    /// When `channel` is not below [`CHANNELS`](crate::CHANNELS).
+    /// When `channel` is not below [`CHANNELS`].
     pub fn send(&self, to: SocketAddr, channel: Channel, payload: Bytes) -> Result<(), SendError> {
-        let _ = (to, channel, payload);
-        unimplemented!()
+        self.submit(to, channel, Outgoing::message(payload)).map_err(|(reason, _)| reason)
     }
 
-    /// Queues a request at once (not at the first poll). The caller bounds the wait by dropping the future.
+    /// Queues a request at once (not at the first poll), dialling in the background if need be. It is sent at most
+    /// once. The caller bounds the wait by dropping the future.
     ///
     /// # Panics
-    /// When `channel` is not below [`CHANNELS`](crate::CHANNELS).
+    /// When `channel` is not below [`CHANNELS`].
     pub fn request(&self, to: SocketAddr, channel: Channel, payload: Bytes) -> Pending {
-        let _ = (to, channel, payload);
-        unimplemented!()
+        let (frame, pending) = Outgoing::request(payload);
+        if let Err((reason, frame)) = self.submit(to, channel, frame) {
+            frame.not_sent(reason);
+        }
+        pending
     }
 
-    /// Names the peers whose connections stay when idle; others are closed after
-    /// [`Limits::idle_grace`](crate::Limits::idle_grace) without a frame. Replaces the previous list.
+    fn submit(&self, to: SocketAddr, channel: Channel, frame: Outgoing) -> Result<(), (SendError, Outgoing)> {
+        assert!(channel.0 < CHANNELS, "there are {CHANNELS} channels, numbered from 0");
+        if frame.len() > self.0.mesh.shared.limits.max_frame {
+            return Err((SendError::TooLarge, frame));
+        }
+        self.0.mesh.submit(to, channel, frame)
+    }
+
+    /// Names the peers whose connections stay when idle; others are closed after [`Limits::idle_grace`] without a
+    /// frame. Replaces the previous list, which is empty at first. No connection is made by it.
+    ///
+    /// [`Limits::idle_grace`]: crate::Limits::idle_grace
     pub fn retain(&self, live: &[SocketAddr]) {
-        let _ = live;
-        unimplemented!()
+        self.0.mesh.retain(live);
     }
 
     /// Smoothed round-trip time of the connection to `to`, if there is one.
     pub fn rtt(&self, to: SocketAddr) -> Option<Duration> {
-        let _ = to;
-        unimplemented!()
+        self.0.mesh.rtt(to)
     }
 
     /// The counters.
     pub fn stats(&self) -> Stats {
-        unimplemented!()
+        let mesh = &self.0.mesh;
+        Stats {
+            connections: mesh.endpoint.open_connections() as u64,
+            refused: mesh.refusals.count(),
+            socket_receive_buffer: self.0.socket_buffers.0 as u64,
+            socket_send_buffer: self.0.socket_buffers.1 as u64,
+            ..mesh.shared.counters.snapshot()
+        }
     }
 
-    /// Takes no new work, lets queued frames and running requests finish for at most
-    /// [`Limits::drain`](crate::Limits::drain), then closes every connection and the socket.
+    /// Takes no new work, lets queued frames and running requests finish for at most [`Limits::drain`], then closes
+    /// every connection. The socket is released with the last handle.
+    ///
+    /// [`Limits::drain`]: crate::Limits::drain
     pub async fn close(&self) {
-        std::future::pending().await
+        let mesh = &self.0.mesh;
+        mesh.shared.closing.cancel();
+        mesh.tasks.close();
+        // What is not done by then is reported to its callers as the connections end.
+        let _ = timeout(mesh.shared.limits.drain, mesh.tasks.wait()).await;
+        mesh.endpoint.close(code::CLOSED, b"closed");
+        // Peers that do not hear the goodbye notice by themselves.
+        let _ = timeout(GOODBYE, mesh.endpoint.wait_idle()).await;
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("local", &self.0.local).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.mesh.shared.closing.cancel();
+        self.mesh.endpoint.close(code::CLOSED, b"closed");
     }
 }

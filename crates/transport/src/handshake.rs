@@ -1,0 +1,100 @@
+//! Handshakes, dialled and accepted.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use quinn::{Connection, ConnectionError, Incoming};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use crate::endpoint::canonical;
+use crate::gate::{Place, Verdict};
+use crate::mesh::{Accepted, Mesh};
+use crate::refusal::{By, classify};
+use crate::session::{Link, Session};
+use crate::{Peer, Refusal, identity};
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    #[error(transparent)]
+    Connect(#[from] quinn::ConnectError),
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    #[error("the peer's certificate names no node")]
+    Nameless,
+    #[error("no answer in time")]
+    TimedOut,
+}
+
+impl HandshakeError {
+    /// The refusal behind it, if it is one, and whose it is.
+    pub(crate) fn refusal(&self) -> Option<(By, Refusal)> {
+        match self {
+            Self::Connection(error) => classify(error),
+            Self::Connect(_) | Self::Nameless | Self::TimedOut => None,
+        }
+    }
+}
+
+impl Mesh {
+    /// Dials for a session, within the patience for handshakes.
+    pub(crate) async fn dial(self: Arc<Self>, session: Arc<Session>) {
+        let handshake = timeout(self.shared.limits.handshake_timeout, self.reach(session.addr));
+        let outcome = handshake.await.unwrap_or(Err(HandshakeError::TimedOut));
+        self.dialled(&session, outcome);
+    }
+
+    async fn reach(&self, addr: SocketAddr) -> Result<Link, HandshakeError> {
+        let link = identify(self.endpoint.connect(addr, &self.server_name)?.await?)?;
+        // The welcome. Until then the peer may still refuse our certificate, or prefer another connection.
+        link.connection.accept_uni().await?;
+        Ok(link)
+    }
+
+    /// Takes up handshakes until the endpoint closes.
+    pub(crate) async fn accept(self: Arc<Self>) {
+        while let Some(incoming) = self.endpoint.accept().await {
+            let addr = canonical(incoming.remote_address());
+            let open = self.endpoint.open_connections();
+            match self.gate.judge(addr.ip(), incoming.remote_address_validated(), open) {
+                Verdict::Admit(permit, place) => {
+                    tokio::spawn(Arc::clone(&self).admit(incoming, permit, place));
+                }
+                // Cannot fail for a source that is not validated.
+                Verdict::Retry => drop(incoming.retry()),
+                Verdict::Refuse => {
+                    self.refusals.record(addr, By::Us, Refusal::Busy);
+                    incoming.refuse();
+                }
+                Verdict::Ignore => incoming.ignore(),
+            }
+        }
+    }
+
+    async fn admit(self: Arc<Self>, incoming: Incoming, permit: OwnedSemaphorePermit, place: Place) {
+        let addr = canonical(incoming.remote_address());
+        let handshake = timeout(self.shared.limits.handshake_timeout, receive(incoming));
+        match handshake.await.unwrap_or(Err(HandshakeError::TimedOut)) {
+            Ok(link) => self.accepted(Accepted { link, place }),
+            Err(error) => {
+                tracing::debug!(peer = %addr, %error, "an incoming handshake failed");
+                if let Some((by, refusal)) = error.refusal() {
+                    self.refusals.record(addr, by, refusal);
+                }
+            }
+        }
+        drop(permit);
+    }
+}
+
+async fn receive(incoming: Incoming) -> Result<Link, HandshakeError> {
+    identify(incoming.accept()?.await?)
+}
+
+/// Who is at the other end of a connection.
+fn identify(connection: Connection) -> Result<Link, HandshakeError> {
+    let node = identity::peer_node(&connection).ok_or(HandshakeError::Nameless)?;
+    let addr = canonical(connection.remote_address());
+    Ok(Link { connection, peer: Peer { addr, node } })
+}

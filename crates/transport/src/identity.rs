@@ -1,0 +1,252 @@
+//! Who may join and who is who: keys and certificates derived from the cluster's name and secret.
+//!
+//! Every node derives the same certificate authority and mints a certificate for a key of its own, good for both ends
+//! of a connection. A certificate names its node and the cluster; whoever holds one that this authority signed knows
+//! the secret. Nothing here expires: membership is a matter of the secret, not of clocks.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose, PKCS_ED25519, SerialNumber, date_time_ymd,
+};
+use ring::hmac;
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring as provider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCertUsingSni, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use zeroize::Zeroizing;
+
+use crate::secret::derive;
+use crate::{BindError, Config, Secret};
+
+/// Version of the frames and of the derivations of this crate; part of the ALPN.
+const WIRE_VERSION: u32 = 1;
+/// What precedes a 32 byte Ed25519 seed in PKCS#8 version 1 (RFC 8410, section 7).
+const PKCS8_ED25519: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+/// Follows the 32 hexadecimal digits of a node id in its certificate.
+const NODE_SUFFIX: &str = ".node.boato";
+
+/// A node's side of every handshake.
+pub(crate) struct Identity {
+    /// For dialling.
+    pub(crate) client: quinn::ClientConfig,
+    /// For accepting.
+    pub(crate) server: quinn::ServerConfig,
+    /// Name that a dialler asks for: it tells the cluster, so that a node of another one refuses exactly that.
+    pub(crate) server_name: String,
+}
+
+impl Identity {
+    pub(crate) fn new(config: &Config) -> Result<Self, BindError> {
+        let server_name = server_name(&config.cluster);
+        let authority = authority(config.secret.as_ref(), &config.cluster)?;
+        let (leaf, key) = leaf(&authority, config.node, &server_name)?;
+        let alpn = vec![format!("boato/{WIRE_VERSION}.{}", config.protocol).into_bytes()];
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone())?;
+        let roots = Arc::new(roots);
+
+        let mut server = ServerConfig::builder_with_provider(crypto())
+            .with_protocol_versions(&[&TLS13])?
+            .with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), crypto())
+                    .build()
+                    .map_err(|error| BindError::Identity(error.to_string()))?,
+            )
+            .with_cert_resolver(Arc::new(answers_to(&server_name, &leaf, &key)?));
+        server.alpn_protocols.clone_from(&alpn);
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
+
+        let mut client = ClientConfig::builder_with_provider(crypto())
+            .with_protocol_versions(&[&TLS13])?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![leaf], key)?;
+        client.alpn_protocols = alpn;
+        client.resumption = Resumption::disabled();
+
+        let bad_suite = |_| BindError::Identity("no cipher suite for QUIC".into());
+        Ok(Self {
+            client: quinn::ClientConfig::new(Arc::new(
+                QuicClientConfig::try_from(client).map_err(bad_suite)?,
+            )),
+            server: quinn::ServerConfig::with_crypto(Arc::new(
+                QuicServerConfig::try_from(server).map_err(bad_suite)?,
+            )),
+            server_name,
+        })
+    }
+}
+
+/// Keys by which a node that restarts at the same address can tell its former peers that their connections are gone
+/// (stateless reset, RFC 9000, section 10.3): the reset key and the key of the connection ids.
+pub(crate) fn reset_keys(secret: Option<&Secret>, cluster: &str, local: SocketAddr) -> (hmac::Key, u64) {
+    let local = local.to_string();
+    let reset = derive(secret, &["stateless reset", cluster, &local]);
+    let ids = derive(secret, &["connection ids", cluster, &local]);
+    let first = ids.first_chunk().expect("invariant: 32 bytes hold 8");
+    (hmac::Key::new(hmac::HMAC_SHA256, reset.as_ref()), u64::from_be_bytes(*first))
+}
+
+/// The node id in the certificate that the peer of an established connection proved.
+pub(crate) fn peer_node(connection: &quinn::Connection) -> Option<u128> {
+    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    node_id(chain.first()?)
+}
+
+fn node_id(leaf: &CertificateDer<'_>) -> Option<u128> {
+    let leaf = webpki::EndEntityCert::try_from(leaf).ok()?;
+    let digits = leaf.valid_dns_names().find_map(|name| name.strip_suffix(NODE_SUFFIX))?;
+    (digits.len() == 32).then(|| u128::from_str_radix(digits, 16).ok()).flatten()
+}
+
+/// The name a dialler puts in its first packet, in the clear: a hash, so that the cluster's name is not shown around.
+fn server_name(cluster: &str) -> String {
+    let label = derive(None, &["server name", cluster]);
+    format!("{}.cluster.boato", hex(&label[..16]))
+}
+
+/// The certificate authority of the cluster: the same bytes on every node.
+fn authority(secret: Option<&Secret>, cluster: &str) -> Result<CertifiedIssuer<'static, KeyPair>, BindError> {
+    let seed = derive(secret, &["certificate authority", cluster]);
+    let pkcs8 = Zeroizing::new([PKCS8_ED25519.as_slice(), seed.as_ref()].concat());
+    let key =
+        KeyPair::from_pkcs8_der_and_sign_algo(&PrivatePkcs8KeyDer::from(pkcs8.as_slice()), &PKCS_ED25519)?;
+    // A name of its own per secret: the issuer of another secret is unknown here rather than badly signed.
+    let name = derive(secret, &["certificate authority name", cluster]);
+    let mut params = params(&hex(&name[..16]));
+    params.serial_number = Some(SerialNumber::from_slice(&[1]));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    Ok(CertifiedIssuer::self_signed(params, key)?)
+}
+
+/// A fresh key and its certificate for one node.
+fn leaf(
+    authority: &CertifiedIssuer<'_, KeyPair>,
+    node: u128,
+    server_name: &str,
+) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), BindError> {
+    let key = KeyPair::generate_for(&PKCS_ED25519)?;
+    let mut params = params("node");
+    for name in [format!("{node:032x}{NODE_SUFFIX}"), server_name.to_owned()] {
+        params.subject_alt_names.push(rcgen::SanType::DnsName(name.try_into()?));
+    }
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = params.signed_by(&key, authority)?;
+    Ok((certificate.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
+}
+
+fn params(common_name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.not_before = date_time_ymd(1970, 1, 1);
+    params.not_after = date_time_ymd(9999, 12, 31);
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+}
+
+/// Presents the certificate only to whoever asks for this cluster.
+fn answers_to(
+    server_name: &str,
+    leaf: &CertificateDer<'static>,
+    key: &PrivateKeyDer<'static>,
+) -> Result<ResolvesServerCertUsingSni, BindError> {
+    let key = provider::sign::any_supported_type(key)?;
+    let mut resolver = ResolvesServerCertUsingSni::new();
+    resolver.add(server_name, CertifiedKey::new(vec![leaf.clone()], key))?;
+    Ok(resolver)
+}
+
+/// AES-128 first: half the rounds of rustls' default for a bulk path between authenticated nodes.
+fn crypto() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        cipher_suites: vec![
+            provider::cipher_suite::TLS13_AES_128_GCM_SHA256,
+            provider::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        ],
+        kx_groups: vec![provider::kx_group::X25519],
+        ..provider::default_provider()
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl From<rcgen::Error> for BindError {
+    fn from(error: rcgen::Error) -> Self {
+        Self::Identity(error.to_string())
+    }
+}
+
+impl From<rustls::Error> for BindError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Identity(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(byte: char) -> Secret {
+        Secret::parse(&byte.to_string().repeat(32)).unwrap()
+    }
+
+    fn authority_der(secret: Option<&Secret>, cluster: &str) -> CertificateDer<'static> {
+        authority(secret, cluster).unwrap().der().clone()
+    }
+
+    #[test]
+    fn the_authority_is_the_same_on_every_node_and_bound_to_secret_and_cluster() {
+        let (a, b) = (secret('a'), secret('b'));
+        assert_eq!(authority_der(Some(&a), "x"), authority_der(Some(&a), "x"));
+        assert_ne!(authority_der(Some(&a), "x"), authority_der(Some(&b), "x"));
+        assert_ne!(authority_der(Some(&a), "x"), authority_der(Some(&a), "y"));
+        assert_ne!(authority_der(Some(&a), "x"), authority_der(None, "x"));
+    }
+
+    #[test]
+    fn a_certificate_carries_its_node_id() {
+        let authority = authority(Some(&secret('a')), "x").unwrap();
+        for id in [0, 1, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef, u128::MAX] {
+            let (certificate, _) = leaf(&authority, id, &server_name("x")).unwrap();
+            assert_eq!(node_id(&certificate), Some(id));
+        }
+    }
+
+    #[test]
+    fn every_node_has_a_key_of_its_own() {
+        let authority = authority(None, "x").unwrap();
+        let [a, b] = [(); 2].map(|()| leaf(&authority, 7, "x.cluster.boato").unwrap().1);
+        assert_ne!(a, b);
+    }
+
+    #[test]
+    fn the_server_name_hides_the_name_of_the_cluster() {
+        assert_ne!(server_name("edge"), server_name("core"));
+        assert!(!server_name("edge").contains("edge"));
+    }
+
+    #[test]
+    fn reset_keys_survive_a_restart_but_not_another_address() {
+        let at = |port| reset_keys(Some(&secret('a')), "x", SocketAddr::from(([127, 0, 0, 1], port))).1;
+        assert_eq!(at(1), at(1));
+        assert_ne!(at(1), at(2));
+    }
+}
