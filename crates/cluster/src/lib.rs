@@ -5,6 +5,8 @@ mod message;
 mod operation;
 mod outbox;
 mod pid;
+#[cfg(feature = "quic")]
+pub mod quic;
 mod route;
 mod shared;
 mod slot;
@@ -14,7 +16,9 @@ mod view;
 mod wire;
 
 pub use machine::{Config, Event, Input, Machine, Output, Stats};
-pub use message::{Answer, Digest, Frame, Item, Lane, Message, Request, Response, Run, SlotRun, Standing, Status};
+pub use message::{
+    Answer, Digest, Frame, Item, Lane, Message, Request, Response, Run, SlotRun, Standing, Status,
+};
 pub use operation::{Applier, Guard, LIST_LIMIT, Operation, Outcome};
 pub use pid::{Epoch, Hint, Pid};
 pub use route::{Attempt, Failure, Next, Sent, Verdict};

@@ -68,7 +68,7 @@ impl Config {
             seed,
             max_memory: None,
             strategy: Box::new(boato_placement::Rendezvous::default()),
-            healing: Duration::from_secs(60),
+            healing: Duration::from_mins(1),
             settle: Duration::from_millis(50),
             queue_bytes_max: 64 << 20,
         }
@@ -332,7 +332,7 @@ impl Machine {
         if std::mem::take(&mut self.stirred) {
             self.budgets.retain(|&pid, _| !self.view.is_dead(pid));
             self.wanted.retain(|&pid, _| !self.view.is_dead(pid));
-            for slot in 0..u16::try_from(SLOTS).expect("invariant: 16384 slots") {
+            for (slot, _) in (0..).zip(0..SLOTS) {
                 self.on_slot(slot, now, |machine, cell| machine.tick(cell, now));
             }
         }
@@ -375,7 +375,8 @@ impl Machine {
             return;
         }
         let all_met = self.view.all_met();
-        let mut changed = self.view.heard(from, standing, now.at);
+        let heard = self.view.heard(from, standing, now.at);
+        let mut changed = heard.new;
         if let Some(digest) = &digest {
             changed |= self.view.learn_digest(digest, now.at);
         }
@@ -386,6 +387,9 @@ impl Machine {
         if hello {
             self.outbox.greet(from, false);
         }
+        if heard.first && self.stats.custody > 0 {
+            self.introduce(from);
+        }
         self.advance_standing(now);
         for run in runs {
             for slot in run.start..run.start + run.len {
@@ -393,6 +397,15 @@ impl Machine {
                 self.on_slot(slot, now, |machine, cell| {
                     machine.on_message(cell, from, message, digest.map(|digest| &digest.dead[..]), now);
                 });
+            }
+        }
+    }
+
+    /// Tells a process it meets what this one holds: so it can route, and knows which slots exist.
+    fn introduce(&mut self, peer: Pid) {
+        for (slot, index) in (0..).zip(0..SLOTS) {
+            if let Some(epoch) = self.slots.store.lock(index).header().custody() {
+                self.outbox.push(peer, slot, Message::Holding { epoch });
             }
         }
     }
@@ -417,13 +430,16 @@ impl Machine {
             Message::Need { xfer, epoch, missing } => self.on_need(cell, from, (xfer, epoch), &missing, now),
             Message::Taken { epoch } => self.on_taken(cell, from, epoch),
             Message::Refuse { epoch, .. } => self.on_refuse(cell, from, epoch),
-            Message::Released { epoch, .. } => self.on_released(cell, from, epoch),
+            Message::Released { epoch, .. } | Message::Forgotten { epoch, .. } => {
+                self.on_released(cell, from, epoch);
+            }
             Message::Void { epoch, floor } => self.on_void(cell, from, epoch, floor, now),
-            Message::Forgotten { epoch, .. } => self.on_released(cell, from, epoch),
             Message::WhoHas { nonce } => self.on_who_has(cell, from, nonce, dead.unwrap_or_default(), now),
-            Message::NotHere { nonce, floor, hint } => self.on_not_here(cell, from, (nonce, floor, hint), now),
+            Message::NotHere { nonce, floor, hint } => {
+                self.on_not_here(cell, from, (nonce, floor, hint), now)
+            }
             Message::Has { nonce, epoch } => self.on_has(cell, from, nonce, epoch, now),
-            Message::ClaimEnd { nonce } => self.on_claim_end(cell, from, nonce, now),
+            Message::ClaimEnd { nonce, .. } => self.on_claim_end(cell, from, nonce, now),
             Message::Offer { epoch } => self.on_offer(cell, from, epoch, now),
             Message::Holding { epoch } => self.on_holding(cell, from, epoch),
             Message::Merge { xfer, epoch, seq, hlc, items } => {

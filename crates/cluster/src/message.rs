@@ -96,11 +96,11 @@ pub enum Message {
     NotHere { nonce: u64, floor: Epoch, hint: Option<Hint> },
     /// Here, under this epoch.
     Has { nonce: u64, epoch: Epoch },
-    /// The claim is over: the promise is released.
-    ClaimEnd { nonce: u64 },
+    /// The claim is over: the promise is released. The floor tells that the slot exists, if it was minted.
+    ClaimEnd { nonce: u64, floor: Epoch },
     /// A holder offers the slot to the node that should have it.
     Offer { epoch: Epoch },
-    /// The answer of a node that holds it already.
+    /// A holder says so: to an offer, and for all its slots to a process it meets.
     Holding { epoch: Epoch },
     /// Entries of the lower of two holders, for the higher.
     Merge { xfer: u64, epoch: Epoch, seq: u32, hlc: u64, items: Vec<Item> },
@@ -179,6 +179,7 @@ pub struct Frame {
 }
 
 /// A request that travels between nodes and is answered once.
+#[expect(clippy::large_enum_variant, reason = "requests are short-lived, and nearly all of the larger kind")]
 #[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
 pub enum Request {
     /// Apply an operation, or say who can.

@@ -80,7 +80,9 @@ impl Operation {
     /// The slot it works on.
     pub fn slot(&self) -> u16 {
         match self {
-            Self::Get { key } | Self::Put { key, .. } | Self::Delete { key, .. } => boato_placement::slot(key),
+            Self::Get { key } | Self::Put { key, .. } | Self::Delete { key, .. } => {
+                boato_placement::slot(key)
+            }
             Self::List { slot, .. } => *slot,
         }
     }
@@ -155,12 +157,7 @@ impl Applier<'_> {
     pub fn apply(&self, operation: &Operation, entries: &mut Entries) -> Outcome {
         let now_ms = self.writer.now_ms;
         match operation {
-            Operation::Get { key } => entries.get(key, now_ms).map_or(Outcome::Missing, |entry| Outcome::Value {
-                value: Bytes::copy_from_slice(entry.value),
-                content_type: Bytes::copy_from_slice(entry.content_type),
-                version: pair(entry.version),
-                ttl_ms: entry.expires_at_ms.map(|at| at.saturating_sub(now_ms)),
-            }),
+            Operation::Get { key } => get(entries, key, now_ms),
             Operation::Put { key, value, content_type, ttl_ms, guard } => {
                 let expires_at_ms = ttl_ms.map(|ttl| now_ms.saturating_add(ttl));
                 let value = Value { bytes: value, content_type, expires_at_ms };
@@ -187,6 +184,17 @@ impl Applier<'_> {
             }
         }
     }
+}
+
+/// The outcome of [`Operation::Get`].
+#[inline]
+pub(crate) fn get(entries: &Entries, key: &[u8], now_ms: u64) -> Outcome {
+    entries.get(key, now_ms).map_or(Outcome::Missing, |entry| Outcome::Value {
+        value: Bytes::copy_from_slice(entry.value),
+        content_type: Bytes::copy_from_slice(entry.content_type),
+        version: pair(entry.version),
+        ttl_ms: entry.expires_at_ms.map(|at| at.saturating_sub(now_ms)),
+    })
 }
 
 fn pair(version: Version) -> (u64, u128) {

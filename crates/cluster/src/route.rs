@@ -172,12 +172,4 @@ impl Attempt {
         self.pauses += 1;
         Verdict::Again(pause)
     }
-
-    /// What to tell the client when its time is over while a try at `next` is under way, or `None`: in a pause.
-    pub fn out_of_time(&self, next: Option<Next>) -> Failure {
-        match next {
-            Some(Next::Peer { .. }) if self.is_write => Failure::OutcomeUnknown,
-            _ => Failure::Unavailable,
-        }
-    }
 }

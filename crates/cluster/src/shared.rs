@@ -5,7 +5,7 @@ use boato_storage::{Clock, Memory, Store, Writer};
 use std::sync::Arc;
 
 use crate::message::{SlotRun, Status};
-use crate::operation::{Applier, Operation, Outcome};
+use crate::operation::{self, Applier, Operation, Outcome};
 use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Disposition, Header, State};
 use crate::view::Routes;
@@ -59,6 +59,14 @@ impl Slots {
         Some((self.applier(unix_ms).apply(operation, entries), epoch))
     }
 
+    /// [`Slots::try_apply`] of [`Operation::Get`], without an allocation but for the value's copy.
+    #[inline]
+    pub fn try_get(&self, key: &[u8], unix_ms: u64) -> Option<(Outcome, Epoch)> {
+        let guard = self.store.lock(usize::from(boato_placement::slot(key)));
+        let epoch = guard.header().serving()?;
+        Some((operation::get(&guard, key, unix_ms), epoch))
+    }
+
     pub(crate) fn disposition(&self, slot: u16, used: Option<Epoch>, target_is_me: bool) -> Disposition {
         self.store.lock(usize::from(slot)).header().disposition(used, target_is_me)
     }
@@ -101,8 +109,8 @@ impl Slots {
     pub fn status(&self) -> Status {
         let mut runs: Vec<SlotRun> = Vec::new();
         let mut slots = 0;
-        for slot in 0..u16::try_from(self.store.slots()).expect("invariant: 16384 slots") {
-            let guard = self.store.lock(usize::from(slot));
+        for (slot, index) in (0..).zip(0..self.store.slots()) {
+            let guard = self.store.lock(index);
             let (state, custody) = (guard.header().state.name(), guard.header().custody().is_some());
             drop(guard);
             slots += u32::from(custody);

@@ -41,8 +41,7 @@ pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 impl Transfer {
     /// A transfer of everything that `entries` holds.
     pub(crate) fn new(xfer: u64, entries: &Entries, now: Duration) -> Self {
-        let pending: BTreeSet<_> =
-            entries.entries().map(|entry| Bytes::copy_from_slice(entry.key)).collect();
+        let pending: BTreeSet<_> = entries.entries().map(|entry| Bytes::copy_from_slice(entry.key)).collect();
         Self {
             xfer,
             round_keys: pending.len(),

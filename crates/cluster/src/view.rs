@@ -25,7 +25,7 @@ pub enum Liveness {
 const DEAD_MAX: usize = 1024;
 
 /// How long a process that only a peer's message speaks of is believed in before membership confirms it.
-const HEARSAY_TTL: Duration = Duration::from_secs(60);
+const HEARSAY_TTL: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
 struct Peer {
@@ -43,6 +43,14 @@ struct Peer {
 struct Hello {
     at: Duration,
     attempts: u32,
+}
+
+/// What a message says about its sender.
+pub(crate) struct Heard {
+    /// It was unknown before.
+    pub(crate) new: bool,
+    /// It had not sent anything before.
+    pub(crate) first: bool,
 }
 
 /// The members as this process sees them. Every other process may see them differently.
@@ -102,14 +110,13 @@ impl View {
         self.my_leaving = true;
     }
 
-    /// Takes a message from `pid`. Returns whether that made it known.
-    pub(crate) fn heard(&mut self, pid: Pid, standing: Standing, now: Duration) -> bool {
+    /// Takes a message from `pid`.
+    pub(crate) fn heard(&mut self, pid: Pid, standing: Standing, now: Duration) -> Heard {
         let new = self.learn(pid, now);
-        if let Some(peer) = self.peers.get_mut(&pid) {
-            peer.met = true;
-            peer.standing = peer.standing.max(standing);
-        }
-        new
+        let Some(peer) = self.peers.get_mut(&pid) else { return Heard { new, first: false } };
+        let first = !std::mem::replace(&mut peer.met, true);
+        peer.standing = peer.standing.max(standing);
+        Heard { new, first }
     }
 
     /// Takes a peer's list of members. Returns whether any of it was new.
@@ -171,8 +178,8 @@ impl View {
     }
 
     fn newer_boot(&self, pid: Pid) -> bool {
-        let newer = Pid { node: pid.node, boot: pid.boot.saturating_add(1) }
-            ..=Pid { node: pid.node, boot: u64::MAX };
+        let newer =
+            Pid { node: pid.node, boot: pid.boot.saturating_add(1) }..=Pid { node: pid.node, boot: u64::MAX };
         pid.boot < u64::MAX
             && (self.peers.range(newer.clone()).next().is_some() || self.dead.range(newer).next().is_some())
     }

@@ -12,7 +12,9 @@ use crate::pid::{Epoch, Hint};
 #[non_exhaustive]
 pub enum WireError {
     /// Not an archive of the expected type: the peer runs another build, or the bytes were damaged.
-    #[error("the bytes are not a message of this protocol version; check that all nodes run the same version")]
+    #[error(
+        "the bytes are not a message of this protocol version; check that all nodes run the same version"
+    )]
     Structure,
     /// A run of slots that do not exist.
     #[error("a message names slots {start} to {start}+{len}, but slots end at 16383")]
@@ -61,7 +63,8 @@ impl Request {
     ///
     /// [`WireError`], as [`Frame::decode`].
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let request: Self = rkyv::from_bytes::<_, rancor::Failure>(bytes).map_err(|_| WireError::Structure)?;
+        let request: Self =
+            rkyv::from_bytes::<_, rancor::Failure>(bytes).map_err(|_| WireError::Structure)?;
         if let Self::Operate { operation, .. } = &request {
             check_slot(operation.slot(), 1)?;
         }
@@ -107,6 +110,7 @@ pub(crate) fn epochs(message: &Message) -> [Option<Epoch>; 2] {
         | Message::Released { epoch, floor }
         | Message::Void { epoch, floor }
         | Message::Forgotten { epoch, floor } => [Some(*epoch), Some(*floor)],
+        Message::ClaimEnd { floor, .. } => [Some(*floor), None],
         Message::NotHolder { hint, floor } | Message::NotHere { hint, floor, .. } => [of(hint), Some(*floor)],
         Message::MergeNo { epoch, hint } => [Some(*epoch), of(hint)],
         Message::Acquire
@@ -115,7 +119,6 @@ pub(crate) fn epochs(message: &Message) -> [Option<Epoch>; 2] {
         | Message::ChunkAck { .. }
         | Message::Abort { .. }
         | Message::WhoHas { .. }
-        | Message::ClaimEnd { .. }
         | Message::Merged { .. } => [None, None],
     }
 }

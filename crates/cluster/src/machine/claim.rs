@@ -93,17 +93,19 @@ impl Machine {
             self.lost += 1;
         }
         self.stats.slots_minted += 1;
+        let epoch = floor.after(Epoch::ZERO, self.me);
+        cell.header.raise_floor(epoch);
         self.end_claim(cell);
-        self.hold(cell, floor.after(Epoch::ZERO, self.me));
+        self.hold(cell, epoch);
     }
 
     /// Releases everybody from their promise.
     fn end_claim(&mut self, cell: &mut Cell) {
         let State::Claiming(claiming) = &cell.header.state else { return };
-        let nonce = claiming.nonce;
+        let (nonce, floor) = (claiming.nonce, cell.header.floor);
         let asked: Vec<Pid> = self.view.live().collect();
         for pid in asked {
-            self.send(cell, pid, Message::ClaimEnd { nonce });
+            self.send(cell, pid, Message::ClaimEnd { nonce, floor });
         }
         self.enter(cell, State::Absent);
         self.wake(cell, std::time::Duration::ZERO);
@@ -140,7 +142,13 @@ impl Machine {
         self.send(cell, claimant, Message::NotHere { nonce, floor, hint });
     }
 
-    pub(super) fn on_not_here(&mut self, cell: &mut Cell, from: Pid, answer: (u64, Epoch, Option<Hint>), now: Now) {
+    pub(super) fn on_not_here(
+        &mut self,
+        cell: &mut Cell,
+        from: Pid,
+        answer: (u64, Epoch, Option<Hint>),
+        now: Now,
+    ) {
         let (nonce, floor, hint) = answer;
         match &mut cell.header.state {
             State::Claiming(claiming) if claiming.nonce == nonce => {
@@ -152,7 +160,10 @@ impl Machine {
                 }
                 self.tick_claiming(cell, false, now);
             }
-            _ => self.send(cell, from, Message::ClaimEnd { nonce }),
+            _ => {
+                let floor = cell.header.floor;
+                self.send(cell, from, Message::ClaimEnd { nonce, floor });
+            }
         }
     }
 

@@ -79,7 +79,8 @@ impl Machine {
             self.count_giving(target);
         }
         let transfer = Transfer::new(cell.header.next_serial(self.batch), cell.entries, now.at);
-        let giving = Giving { epoch, target, next: epoch, counted: !cell.entries.is_empty(), frozen: 0, transfer };
+        let giving =
+            Giving { epoch, target, next: epoch, counted: !cell.entries.is_empty(), frozen: 0, transfer };
         self.enter(cell, State::Copying(Box::new(giving)));
         // An empty slot goes over in this very step.
         self.tick(cell, now);
@@ -245,7 +246,14 @@ impl Machine {
         }
     }
 
-    pub(super) fn on_need(&mut self, cell: &mut Cell, from: Pid, (xfer, epoch): (u64, Epoch), missing: &[u32], now: Now) {
+    pub(super) fn on_need(
+        &mut self,
+        cell: &mut Cell,
+        from: Pid,
+        (xfer, epoch): (u64, Epoch),
+        missing: &[u32],
+        now: Now,
+    ) {
         let State::Committing(giving) = &mut cell.header.state else { return };
         if giving.target == from && giving.next == epoch && giving.transfer.xfer == xfer {
             giving.transfer.progress_at = now.at;
@@ -256,7 +264,7 @@ impl Machine {
 
     /// The target has everything: the slot goes over. What was ended otherwise is answered as it ended.
     pub(super) fn on_taken(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch) {
-        if !self.is_committing(cell, from, epoch) {
+        if !is_committing(cell, from, epoch) {
             return self.answer_ended(cell, from, epoch);
         }
         let State::Committing(giving) = std::mem::take(&mut cell.header.state) else { return };
@@ -283,13 +291,9 @@ impl Machine {
     }
 
     pub(super) fn on_refuse(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch) {
-        if self.is_committing(cell, from, epoch) {
+        if is_committing(cell, from, epoch) {
             self.resume(cell);
         }
-    }
-
-    fn is_committing(&self, cell: &Cell, target: Pid, epoch: Epoch) -> bool {
-        matches!(&cell.header.state, State::Committing(giving) if giving.target == target && giving.next == epoch)
     }
 
     /// The commit came to nothing: serve on, under a new epoch.
@@ -309,4 +313,8 @@ impl Machine {
             budget.giving = budget.giving.saturating_sub(usize::from(giving.counted));
         }
     }
+}
+
+fn is_committing(cell: &Cell, target: Pid, epoch: Epoch) -> bool {
+    matches!(&cell.header.state, State::Committing(giving) if giving.target == target && giving.next == epoch)
 }

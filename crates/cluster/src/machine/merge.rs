@@ -48,11 +48,17 @@ impl Machine {
         self.ask(cell, from, now);
     }
 
-    /// The target of our offer holds the slot itself.
+    /// The target of our offer holds the slot itself, or a process we meet says what it holds.
     pub(super) fn on_holding(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch) {
-        if !self.view.is_dead(from) {
-            self.meet(cell, from, epoch);
+        if self.view.is_dead(from) {
+            return;
         }
+        if matches!(cell.header.state, State::Absent)
+            && cell.header.hint.is_none_or(|hint| epoch > hint.epoch)
+        {
+            cell.header.hint = Some(Hint { pid: from, epoch });
+        }
+        self.meet(cell, from, epoch);
     }
 
     /// Another holder: the higher epoch says so, the lower makes ready to merge.
@@ -87,8 +93,7 @@ impl Machine {
     /// Held or Merging to Merging into `winner`.
     fn ship(&mut self, cell: &mut Cell, (winner, theirs): (Pid, Epoch), mine: Epoch, now: Now) {
         let transfer = Transfer::new(cell.header.next_serial(self.batch), cell.entries, now.at);
-        let giving =
-            Giving { epoch: mine, target: winner, next: theirs, counted: true, frozen: 0, transfer };
+        let giving = Giving { epoch: mine, target: winner, next: theirs, counted: true, frozen: 0, transfer };
         self.count_giving(winner);
         self.enter(cell, State::Merging(Box::new(giving)));
         self.pump_merge(cell);
@@ -154,9 +159,8 @@ impl Machine {
             State::Merging(giving) if giving.target == from && giving.epoch == epoch => {}
             _ => return,
         }
-        let next = hint.filter(|hint| {
-            hint.epoch > epoch && hint.pid != self.me && !self.view.is_dead(hint.pid)
-        });
+        let next =
+            hint.filter(|hint| hint.epoch > epoch && hint.pid != self.me && !self.view.is_dead(hint.pid));
         let State::Merging(giving) = std::mem::take(&mut cell.header.state) else { return };
         self.settle_budget(&giving);
         match next {

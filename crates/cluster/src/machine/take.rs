@@ -80,9 +80,8 @@ impl Machine {
         }
         cell.entries.clear();
         let known = cell.header.hint.map(|hint| hint.epoch);
-        let newer = hint.filter(|hint| {
-            Some(hint.epoch) > known && hint.pid != self.me && !self.view.is_dead(hint.pid)
-        });
+        let newer = hint
+            .filter(|hint| Some(hint.epoch) > known && hint.pid != self.me && !self.view.is_dead(hint.pid));
         cell.header.hint = newer;
         match newer {
             Some(hint) => self.ask(cell, hint.pid, now),
@@ -131,13 +130,13 @@ impl Machine {
             && epoch > cell.header.floor
             && epoch.pid == self.me
             && chunks <= CHUNKS_MAX
-            && self.is_asking_under(cell, from, xfer);
+            && is_asking_under(cell, from, xfer);
         if !acceptable {
             cell.header.raise_floor(epoch);
             let floor = cell.header.floor;
             return self.send(cell, from, Message::Refuse { epoch, floor });
         }
-        let missing = self.missing(cell, xfer, chunks, now);
+        let missing = missing(cell, xfer, chunks, now);
         if !missing.is_empty() {
             return self.send(cell, from, Message::Need { xfer, epoch, missing });
         }
@@ -150,31 +149,10 @@ impl Machine {
         self.retry(cell, TAKEN, now);
     }
 
-    fn is_asking_under(&self, cell: &Cell, from: Pid, xfer: u64) -> bool {
-        match &cell.header.state {
-            State::Asking(asking) => {
-                asking.source == from && asking.staging.as_ref().is_none_or(|staging| staging.xfer <= xfer)
-            }
-            _ => false,
-        }
-    }
-
-    /// The chunks of a transfer that have not come. What was staged of an older one is dropped.
-    fn missing(&mut self, cell: &mut Cell, xfer: u64, chunks: u32, now: Now) -> Vec<u32> {
-        let State::Asking(asking) = &mut cell.header.state else { return Vec::new() };
-        let staging = match &mut asking.staging {
-            Some(staging) if staging.xfer == xfer => staging,
-            staging => {
-                cell.entries.clear();
-                staging.insert(Staging { xfer, received: BTreeSet::new(), progress_at: now.at })
-            }
-        };
-        (0..chunks).filter(|seq| !staging.received.contains(seq)).take(NEED_MAX).collect()
-    }
-
     /// The source has let go, or knows of no such commit and lets us keep the copy as a fork.
     pub(super) fn on_released(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch) {
-        if matches!(cell.header.state, State::Ready { source, epoch: mine } if source == from && mine == epoch) {
+        if matches!(cell.header.state, State::Ready { source, epoch: mine } if source == from && mine == epoch)
+        {
             self.stats.slots_taken += 1;
             self.hold(cell, epoch);
         }
@@ -182,7 +160,8 @@ impl Machine {
 
     /// The source serves on: this copy is not the truth.
     pub(super) fn on_void(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch, floor: Epoch, now: Now) {
-        if matches!(cell.header.state, State::Ready { source, epoch: mine } if source == from && mine == epoch) {
+        if matches!(cell.header.state, State::Ready { source, epoch: mine } if source == from && mine == epoch)
+        {
             cell.header.taken = None;
             cell.header.hint = Some(Hint { pid: from, epoch: floor });
             self.give_up_asking(cell, now);
@@ -198,4 +177,26 @@ impl Machine {
         // Whether the slot should be elsewhere is looked at in the next step.
         self.wake(cell, Duration::ZERO);
     }
+}
+
+fn is_asking_under(cell: &Cell, from: Pid, xfer: u64) -> bool {
+    match &cell.header.state {
+        State::Asking(asking) => {
+            asking.source == from && asking.staging.as_ref().is_none_or(|staging| staging.xfer <= xfer)
+        }
+        _ => false,
+    }
+}
+
+/// The chunks of a transfer that have not come. What was staged of an older one is dropped.
+fn missing(cell: &mut Cell, xfer: u64, chunks: u32, now: Now) -> Vec<u32> {
+    let State::Asking(asking) = &mut cell.header.state else { return Vec::new() };
+    let staging = match &mut asking.staging {
+        Some(staging) if staging.xfer == xfer => staging,
+        staging => {
+            cell.entries.clear();
+            staging.insert(Staging { xfer, received: BTreeSet::new(), progress_at: now.at })
+        }
+    };
+    (0..chunks).filter(|seq| !staging.received.contains(seq)).take(NEED_MAX).collect()
 }

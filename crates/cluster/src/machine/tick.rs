@@ -101,8 +101,7 @@ impl Machine {
 
     /// Who held the slot before this node came: the owner in the table without it.
     fn guess(&mut self, slot: u16) -> Option<Hint> {
-        let table =
-            self.table_before.get_or_insert_with(|| self.view.table(&*self.config.strategy, true));
+        let table = self.table_before.get_or_insert_with(|| self.view.table(&*self.config.strategy, true));
         let pid = self.view.pid_of(table.owner(slot)?)?;
         Some(Hint { pid, epoch: Epoch::ZERO })
     }

@@ -1,0 +1,290 @@
+//! The driver: moves bytes and time between a [`Machine`] and a [`Transport`].
+
+mod execute;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use boato_placement::SLOTS;
+use boato_transport::{Channel, Peer, Responder, Transport};
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{broadcast, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::machine::{Config, Event, Input, Machine, Output, Stats};
+use crate::message::{Answer, Frame, Lane, Request, Response, Standing, Status};
+use crate::pid::{Epoch, Pid};
+use crate::shared::Slots;
+use crate::time::Now;
+use crate::view::Liveness;
+
+/// Small messages about slots.
+pub const CONTROL: Channel = Channel(1);
+/// Entries on their way to another node.
+pub const BULK: Channel = Channel(2);
+/// Requests: operations of clients, and status.
+pub const OPERATIONS: Channel = Channel(3);
+
+/// Events kept for a subscriber that is slow; the oldest are dropped beyond it.
+const EVENTS: usize = 256;
+
+/// All slots are swept for expired entries in this time, in this many steps.
+const SWEEP: Duration = Duration::from_secs(10);
+const SWEEP_STEPS: u32 = 128;
+
+/// How long a peer may take to say what it holds.
+const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A node's part in the cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster(Arc<Inner>);
+
+struct Inner {
+    slots: Arc<Slots>,
+    machine: Mutex<Machine>,
+    transport: Transport,
+    addresses: RwLock<HashMap<Pid, SocketAddr>>,
+    waiting: Mutex<HashMap<u64, Waiter>>,
+    tokens: AtomicU64,
+    origin: Instant,
+    /// How long a client's operation may take.
+    patience: Duration,
+    timer: watch::Sender<Option<Duration>>,
+    events: broadcast::Sender<Event>,
+    departed: watch::Sender<Option<usize>>,
+}
+
+/// Who gets the answer to an operation in the machine's hands.
+enum Waiter {
+    Here(oneshot::Sender<Answer>),
+    Peer(Responder),
+}
+
+impl Cluster {
+    /// Starts a node's part. `patience` bounds a client's operation, waiting for a slot in hand-over included.
+    /// Runs until `stop`. The caller passes on what the transport receives on [`CONTROL`], [`BULK`] and
+    /// [`OPERATIONS`].
+    pub fn spawn(config: Config, transport: Transport, patience: Duration, stop: CancellationToken) -> Self {
+        let origin = now_instant();
+        let machine = Machine::new(config, now_since(origin));
+        let cluster = Self(Arc::new(Inner {
+            slots: machine.slots(),
+            machine: Mutex::new(machine),
+            transport,
+            addresses: RwLock::default(),
+            waiting: Mutex::default(),
+            tokens: AtomicU64::new(0),
+            origin,
+            patience,
+            timer: watch::Sender::new(None),
+            events: broadcast::Sender::new(EVENTS),
+            departed: watch::Sender::new(None),
+        }));
+        let (timed, swept) = (Arc::clone(&cluster.0), Arc::clone(&cluster.0));
+        tokio::spawn(async move {
+            tokio::select! {
+                () = timed.keep_time() => {}
+                () = swept.sweep() => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        cluster
+    }
+
+    /// The slots of this node.
+    pub fn slots(&self) -> &Slots {
+        &self.0.slots
+    }
+
+    /// The wall clock as operations see it: milliseconds since the Unix epoch.
+    pub fn unix_ms(&self) -> u64 {
+        unix_ms()
+    }
+
+    /// What happens from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+
+    /// Counts and gauges.
+    pub fn stats(&self) -> Stats {
+        self.0.machine.lock().stats()
+    }
+
+    /// How far this node is on its way into a cluster.
+    pub fn standing(&self) -> Standing {
+        self.0.machine.lock().standing()
+    }
+
+    /// Lets this node begin a cluster if it sees nobody who has one for `quiet`.
+    pub fn eligible(&self, quiet: Duration) {
+        self.0.drive(Input::Eligible { quiet });
+    }
+
+    /// Passes on what membership says.
+    pub fn member(&self, pid: Pid, addr: SocketAddr, liveness: Liveness, weight: u16) {
+        match liveness {
+            Liveness::Dead => self.0.addresses.write().remove(&pid),
+            Liveness::Alive | Liveness::Leaving => self.0.addresses.write().insert(pid, addr),
+        };
+        self.0.drive(Input::Member { pid, liveness, weight });
+    }
+
+    /// Hands everything off; returns the number of slots that nobody took. May be dropped and called again.
+    pub async fn leave(&self) -> usize {
+        let mut departed = self.0.departed.subscribe();
+        self.0.drive(Input::Leave);
+        // The sender lives in `self`, so the wait ends with a number.
+        departed.wait_for(Option::is_some).await.ok().and_then(|left| *left).unwrap_or_default()
+    }
+
+    /// Takes a message from the transport.
+    pub fn message(&self, from: Peer, payload: &[u8]) {
+        match Frame::decode(payload) {
+            Ok(frame) if frame.from.node == from.node => self.0.drive(Input::Frame(frame)),
+            Ok(frame) => {
+                tracing::warn!(peer = %from.addr, claimed = %frame.from, "a frame under another node's id is dropped")
+            }
+            Err(error) => tracing::warn!(peer = %from.addr, %error, "a frame is dropped"),
+        }
+    }
+
+    /// Takes a request from the transport.
+    pub fn request(&self, from: Peer, payload: &[u8], reply: Responder) {
+        match Request::decode(payload) {
+            Ok(Request::Status) => reply.send(encode(&Response::Status(self.0.slots.status()))),
+            Ok(Request::Operate { to, .. }) if to != self.0.slots.me() => respond(reply, Answer::Moved(None)),
+            Ok(Request::Operate { used, wait_ms, operation, .. }) => {
+                if let Some((outcome, epoch)) = self.0.slots.try_apply(&operation, unix_ms()) {
+                    respond(reply, Answer::Done { outcome, epoch });
+                } else {
+                    let wait = Duration::from_millis(wait_ms.into()).min(self.0.patience);
+                    self.0.operate(Waiter::Peer(reply), used, self.0.now().at + wait, operation);
+                }
+            }
+            Err(error) => tracing::warn!(peer = %from.addr, %error, "a request is not answered"),
+        }
+    }
+
+    /// What a node holds; `None` if it does not answer in time.
+    pub async fn status(&self, pid: Pid) -> Option<Status> {
+        if pid == self.0.slots.me() {
+            return Some(self.0.slots.status());
+        }
+        let to = self.0.address(pid)?;
+        let pending = self.0.transport.request(to, OPERATIONS, Request::Status.encode().into());
+        let bytes = timeout(STATUS_TIMEOUT, pending).await.ok()?.ok()?;
+        match Response::decode(&bytes) {
+            Ok(Response::Status(status)) => Some(status),
+            _ => None,
+        }
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Now {
+        now_since(self.origin)
+    }
+
+    fn address(&self, pid: Pid) -> Option<SocketAddr> {
+        self.addresses.read().get(&pid).copied()
+    }
+
+    fn drive(&self, input: Input) {
+        let mut machine = self.machine.lock();
+        machine.handle(input, self.now());
+        // Sent under the lock, so that the frames of one lane keep their order.
+        while let Some(output) = machine.poll_output() {
+            self.obey(output);
+        }
+        let due = machine.poll_timeout();
+        self.timer.send_if_modified(|timer| std::mem::replace(timer, due) != due);
+    }
+
+    fn obey(&self, output: Output) {
+        match output {
+            Output::Send { to, lane, frame } => {
+                // What cannot be sent is as good as lost on the way: the machine says it again.
+                if let Some(addr) = self.address(to) {
+                    let channel = if lane == Lane::Bulk { BULK } else { CONTROL };
+                    if let Err(error) = self.transport.send(addr, channel, frame.encode().into()) {
+                        tracing::debug!(peer = %to, %error, "a frame was not sent");
+                    }
+                }
+            }
+            Output::Answer { token, answer } => match self.waiting.lock().remove(&token) {
+                // A client that has gone away wants no answer.
+                Some(Waiter::Here(waiter)) => drop(waiter.send(answer)),
+                Some(Waiter::Peer(reply)) => respond(reply, answer),
+                None => {}
+            },
+            // Nobody may be listening.
+            Output::Event(event) => drop(self.events.send(event)),
+            Output::LeaveDone { slots_left } => drop(self.departed.send_replace(Some(slots_left))),
+        }
+    }
+
+    fn operate(&self, waiter: Waiter, used: Option<Epoch>, deadline: Duration, operation: crate::Operation) {
+        let token = self.tokens.fetch_add(1, Ordering::Relaxed);
+        self.waiting.lock().insert(token, waiter);
+        self.drive(Input::Operate { token, used, deadline, operation });
+    }
+
+    async fn keep_time(&self) {
+        let mut timer = self.timer.subscribe();
+        loop {
+            let due = *timer.borrow_and_update();
+            let sleep = async {
+                match due {
+                    Some(at) => sleep_until((self.origin + at).into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = sleep => self.drive(Input::Timeout),
+                changed = timer.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    async fn sweep(&self) {
+        let step = u16::try_from(SLOTS / SWEEP_STEPS as usize).expect("invariant: 16384 slots");
+        let mut ticks = interval(SWEEP / SWEEP_STEPS);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let slots = u16::try_from(SLOTS).expect("invariant: 16384 slots");
+        for first in (0..slots).step_by(step.into()).cycle() {
+            ticks.tick().await;
+            for slot in first..first + step {
+                self.slots.sweep(slot, unix_ms());
+            }
+        }
+    }
+}
+
+fn respond(reply: Responder, answer: Answer) {
+    reply.send(encode(&Response::Operate(answer)));
+}
+
+fn encode(response: &Response) -> Bytes {
+    response.encode().into()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver is where the clocks are read")]
+fn now_instant() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver is where the clocks are read")]
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn now_since(origin: Instant) -> Now {
+    Now { at: now_instant() - origin, unix_ms: unix_ms() }
+}

@@ -1,0 +1,158 @@
+//! Hand-off under every order of events: production machines in virtual time. One failing seed is one bug.
+
+mod world;
+
+use std::time::Duration;
+
+use boato_cluster::{Event, Liveness, Pid, Standing};
+use world::{Weather, World, seconds};
+
+const SEEDS: std::ops::Range<u64> = 0..4;
+
+/// Three nodes that hold all slots, with clients at work.
+fn three_nodes(seed: u64, weather: Weather) -> (World, Vec<Pid>) {
+    let mut world = World::new(seed, 12, weather);
+    let pids = (1..=3).map(|node| world.start(node << 100, 1, 1)).collect();
+    world.run(seconds(2));
+    world.settle(seconds(20));
+    (world, pids)
+}
+
+fn lost(world: &World) -> usize {
+    world.events.iter().map(|(_, event)| if let Event::SlotsLost { slots } = event { *slots } else { 0 }).sum()
+}
+
+#[test]
+fn nodes_that_start_together_become_one_cluster() {
+    for seed in SEEDS {
+        for weather in [Weather::CALM, Weather::STORM] {
+            let (world, _) = three_nodes(seed, weather);
+            assert_eq!(world.custody().iter().map(|&(_, slots)| slots).sum::<usize>(), 16384);
+            assert_eq!(lost(&world), 0);
+        }
+    }
+}
+
+#[test]
+fn a_node_alone_holds_everything_after_a_second() {
+    let mut world = World::new(1, 1, Weather::CALM);
+    let pid = world.start(1, 1, 1);
+    world.run(Duration::from_millis(900));
+    assert_eq!(world.standing(pid), Standing::Eligible);
+    world.run(Duration::from_millis(200));
+    assert_eq!(world.custody(), [(pid, 16384)]);
+}
+
+#[test]
+fn joins_move_slots_and_lose_nothing() {
+    for seed in SEEDS {
+        for weather in [Weather::CALM, Weather::STORM] {
+            let (mut world, _) = three_nodes(seed, weather);
+            world.start(4 << 100, 1, 1);
+            world.start(5 << 100, 1, 1);
+            world.run(seconds(3));
+            world.settle(seconds(30));
+            let (acknowledged, _) = world.finish_clients();
+            assert!(acknowledged > 100, "clients made progress: {acknowledged}");
+            assert_eq!(lost(&world), 0);
+        }
+    }
+}
+
+#[test]
+fn leaves_hand_everything_off() {
+    for seed in SEEDS {
+        for weather in [Weather::CALM, Weather::STORM] {
+            let (mut world, pids) = three_nodes(seed, weather);
+            world.leave(pids[0]);
+            world.leave(pids[1]);
+            world.run(seconds(3));
+            world.settle(seconds(30));
+            assert_eq!(world.bury_left(), 2);
+            world.run(seconds(1));
+            world.settle(seconds(30));
+            world.finish_clients();
+            assert_eq!(lost(&world), 0);
+        }
+    }
+}
+
+#[test]
+fn weights_move_slots_and_lose_nothing() {
+    for seed in SEEDS {
+        let (mut world, pids) = three_nodes(seed, Weather::STORM);
+        for round in 0..4_u16 {
+            world.set_weight(pids[usize::from(round % 3)], 1 + round * 3);
+            world.run(Duration::from_millis(u64::from(round) * 170));
+        }
+        world.run(seconds(1));
+        world.settle(seconds(30));
+        world.finish_clients();
+        assert_eq!(lost(&world), 0);
+    }
+}
+
+#[test]
+fn a_rolling_restart_loses_nothing() {
+    for seed in SEEDS {
+        let (mut world, pids) = three_nodes(seed, Weather::STORM);
+        for pid in pids {
+            world.leave(pid);
+            world.run(seconds(2));
+            world.settle(seconds(30));
+            assert_eq!(world.bury_left(), 1);
+            world.start(pid.node, pid.boot + 1, 1);
+            world.run(seconds(2));
+            world.settle(seconds(30));
+        }
+        world.finish_clients();
+        assert_eq!(lost(&world), 0);
+    }
+}
+
+#[test]
+fn a_crash_loses_that_nodes_slots_and_counts_them() {
+    for seed in SEEDS {
+        let (mut world, pids) = three_nodes(seed, Weather::CALM);
+        let held = world.custody().iter().find(|(pid, _)| *pid == pids[1]).unwrap().1;
+        world.lenient = true;
+        world.crash(pids[1]);
+        world.run(seconds(2));
+        world.settle(seconds(40));
+        assert_eq!(world.custody().iter().map(|&(_, slots)| slots).sum::<usize>(), 16384);
+        assert_eq!(lost(&world), held);
+    }
+}
+
+#[test]
+fn a_crash_in_the_middle_of_a_join_leaves_one_holder_per_slot() {
+    for seed in 0..10 {
+        let (mut world, pids) = three_nodes(seed, Weather::STORM);
+        let newcomer = world.start(4 << 100, 1, 1);
+        world.run(Duration::from_millis(90 * seed));
+        world.lenient = true;
+        world.crash(if seed % 2 == 0 { newcomer } else { pids[0] });
+        world.run(seconds(2));
+        world.settle(seconds(40));
+        assert_eq!(world.custody().iter().map(|&(_, slots)| slots).sum::<usize>(), 16384);
+    }
+}
+
+#[test]
+fn a_false_death_ends_with_one_holder_per_slot() {
+    for seed in SEEDS {
+        let (mut world, pids) = three_nodes(seed, Weather::STORM);
+        world.lenient = true;
+        for other in [pids[1], pids[2]] {
+            world.believe(other, pids[0], Liveness::Dead);
+        }
+        world.run(seconds(3));
+        for other in [pids[1], pids[2]] {
+            world.believe(other, pids[0], Liveness::Alive);
+        }
+        world.run(seconds(1));
+        world.settle(seconds(60));
+        world.finish_clients();
+        assert!(world.stats(pids[0]).slots_merged + world.stats(pids[1]).slots_merged > 0);
+    }
+}
