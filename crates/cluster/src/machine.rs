@@ -436,7 +436,7 @@ impl Machine {
             Message::Void { epoch, floor } => self.on_void(cell, from, epoch, floor, now),
             Message::WhoHas { nonce } => self.on_who_has(cell, from, nonce, dead.unwrap_or_default(), now),
             Message::NotHere { nonce, floor, hint } => {
-                self.on_not_here(cell, from, (nonce, floor, hint), now)
+                self.on_not_here(cell, from, (nonce, floor, hint), now);
             }
             Message::Has { nonce, epoch } => self.on_has(cell, from, nonce, epoch, now),
             Message::ClaimEnd { nonce, .. } => self.on_claim_end(cell, from, nonce, now),

@@ -110,7 +110,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(PEER, 1, Message::WhoHas { nonce: 1 });
         outbox.push(PEER, 2, Message::WhoHas { nonce: 2 });
-        outbox.push(PEER, 3, Message::ClaimEnd { nonce: 1 });
+        outbox.push(PEER, 3, Message::ClaimEnd { nonce: 1, floor: crate::Epoch::ZERO });
         assert_eq!(outbox.drain().len(), 3);
     }
 }

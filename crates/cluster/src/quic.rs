@@ -148,7 +148,7 @@ impl Cluster {
         match Frame::decode(payload) {
             Ok(frame) if frame.from.node == from.node => self.0.drive(Input::Frame(frame)),
             Ok(frame) => {
-                tracing::warn!(peer = %from.addr, claimed = %frame.from, "a frame under another node's id is dropped")
+                tracing::warn!(peer = %from.addr, claimed = %frame.from, "a frame under another node's id is dropped");
             }
             Err(error) => tracing::warn!(peer = %from.addr, %error, "a frame is dropped"),
         }

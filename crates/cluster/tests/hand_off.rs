@@ -1,5 +1,7 @@
 //! Hand-off under every order of events: production machines in virtual time. One failing seed is one bug.
 
+#![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
 mod world;
 
 use std::time::Duration;
@@ -19,7 +21,11 @@ fn three_nodes(seed: u64, weather: Weather) -> (World, Vec<Pid>) {
 }
 
 fn lost(world: &World) -> usize {
-    world.events.iter().map(|(_, event)| if let Event::SlotsLost { slots } = event { *slots } else { 0 }).sum()
+    world
+        .events
+        .iter()
+        .map(|(_, event)| if let Event::SlotsLost { slots } = event { *slots } else { 0 })
+        .sum()
 }
 
 #[test]

@@ -2,16 +2,14 @@
 //! membership that reaches every node at its own moment, and clients that check what they read.
 
 use std::cmp::Reverse;
-#![expect(clippy::unwrap_used, reason = "a test harness")]
-
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use boato_cluster::{
-    Answer, Attempt, Config, Epoch, Event, Failure, Frame, Guard, Input, Liveness, Machine, Next, Now, Operation,
-    Outcome, Output, Pid, Sent, Slots, Standing, Verdict,
+    Answer, Attempt, Config, Epoch, Event, Failure, Frame, Guard, Input, Liveness, Machine, Next, Now,
+    Operation, Outcome, Output, Pid, Sent, Slots, Standing, Verdict,
 };
 use bytes::Bytes;
 
@@ -342,7 +340,10 @@ impl World {
             Output::Event(event) => self.events.push((pid, event)),
             Output::LeaveDone { slots_left } => {
                 self.nodes.get_mut(&pid).unwrap().left = Some(slots_left);
-                self.schedule(Duration::ZERO, What::View { node: pid, about: pid, liveness: Liveness::Dead, weight: 0 });
+                self.schedule(
+                    Duration::ZERO,
+                    What::View { node: pid, about: pid, liveness: Liveness::Dead, weight: 0 },
+                );
                 self.announce(pid, Liveness::Dead, Duration::ZERO);
             }
         }
@@ -350,8 +351,12 @@ impl World {
 
     /// Removes the nodes that have left.
     pub(crate) fn bury_left(&mut self) -> usize {
-        let gone: Vec<Pid> =
-            self.nodes.values().filter(|node| node.left.is_some_and(|left| left == 0)).map(|node| node.pid).collect();
+        let gone: Vec<Pid> = self
+            .nodes
+            .values()
+            .filter(|node| node.left.is_some_and(|left| left == 0))
+            .map(|node| node.pid)
+            .collect();
         for &pid in &gone {
             self.remove(pid);
         }
@@ -369,7 +374,8 @@ impl World {
         let now = self.time();
         let local = self.clients[client].current.as_ref().is_some_and(|current| current.entry == to);
         let Some(node) = self.nodes.get_mut(&to) else {
-            return self.schedule(Duration::from_millis(50), What::Reply { client, serial, sent: Sent::NotSent });
+            return self
+                .schedule(Duration::from_millis(50), What::Reply { client, serial, sent: Sent::NotSent });
         };
         if let Some((outcome, epoch)) = node.slots.try_apply(&operation, now.unix_ms) {
             return self.send_reply(client, serial, local, Sent::Answered(Answer::Done { outcome, epoch }));
@@ -398,7 +404,13 @@ impl World {
             _ => {
                 client.writes += 1;
                 let value = Bytes::from(client.writes.to_string());
-                let put = Operation::Put { key, value, content_type: Bytes::new(), ttl_ms: None, guard: Guard::Always };
+                let put = Operation::Put {
+                    key,
+                    value,
+                    content_type: Bytes::new(),
+                    ttl_ms: None,
+                    guard: Guard::Always,
+                };
                 (put, Some(client.writes))
             }
         };
@@ -516,7 +528,12 @@ impl World {
                 .filter(|node| node.slots.try_apply(&operation, unix_ms).is_some())
                 .map(|node| node.pid)
                 .collect();
-            assert!(holders.len() <= 1, "at {:?} slot {} is served by {holders:?}", self.now, operation.slot());
+            assert!(
+                holders.len() <= 1,
+                "at {:?} slot {} is served by {holders:?}",
+                self.now,
+                operation.slot()
+            );
         }
     }
 }
