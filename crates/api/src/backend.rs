@@ -224,6 +224,9 @@ pub enum Failure {
         /// The holder's limit in bytes.
         limit: u64,
     },
+    /// The cursor of a [`KeysQuery`] is none that a page gave out.
+    #[error("this cursor was not handed out by a page of keys; leave it out to start from the beginning")]
+    BadCursor,
 }
 
 /// Whole seconds for `Retry-After`, rounded up, at least one.

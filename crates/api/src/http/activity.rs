@@ -1,0 +1,218 @@
+//! What a connection is doing, so that one that does nothing, or too slowly, can be closed.
+//!
+//! The socket and the requests note what happens; [`Activity::expired`] sleeps until a limit may be over and looks again, so
+//! that noting costs little and no timer is set per request.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// How long a connection may do what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// From the first byte of a request (or the connection's start) to the end of its head.
+    pub(super) head: Duration,
+    /// Between requests.
+    pub(super) idle: Duration,
+    /// With bytes to send and none taken.
+    pub(super) write: Duration,
+}
+
+/// What is to be done with a connection whose time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expired {
+    /// Say goodbye: it is idle.
+    Idle,
+    /// Drop it: it is stuck in the middle of a message.
+    Stuck,
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// The state of one connection, shared by its socket, its requests and its task.
+#[derive(Debug)]
+pub(super) struct Activity {
+    origin: Instant,
+    /// Requests whose answer is not yet handed over.
+    in_flight: AtomicU32,
+    /// A request head has begun and is not complete.
+    in_head: AtomicBool,
+    /// In HTTP/2, bytes between requests are not the start of a head.
+    http2: AtomicBool,
+    /// Begin of the head or of the idleness, in milliseconds since the origin.
+    since_ms: AtomicU64,
+    /// Since when the peer has taken no byte, or [`NEVER`].
+    stalled_ms: AtomicU64,
+    /// A request was answered although its body was not read to the end.
+    unread: AtomicBool,
+}
+
+impl Activity {
+    /// A connection that has just been accepted: the time for its first head runs.
+    pub(super) fn new() -> Arc<Activity> {
+        Arc::new(Activity {
+            origin: Instant::now(),
+            in_flight: AtomicU32::new(0),
+            in_head: AtomicBool::new(true),
+            http2: AtomicBool::new(false),
+            since_ms: AtomicU64::new(0),
+            stalled_ms: AtomicU64::new(NEVER),
+            unread: AtomicBool::new(false),
+        })
+    }
+
+    /// Bytes came in.
+    pub(super) fn received(&self) {
+        if self.in_flight.load(Relaxed) == 0 && !self.http2.load(Relaxed) && !self.in_head.swap(true, Relaxed)
+        {
+            self.since_ms.store(self.now_ms(), Relaxed);
+        }
+    }
+
+    /// The peer took bytes.
+    pub(super) fn sent(&self) {
+        if self.stalled_ms.load(Relaxed) != NEVER {
+            self.stalled_ms.store(NEVER, Relaxed);
+            self.since_ms.store(self.now_ms(), Relaxed);
+        }
+    }
+
+    /// There are bytes to send and the peer takes none.
+    pub(super) fn stalled(&self) {
+        if self.stalled_ms.load(Relaxed) == NEVER {
+            self.stalled_ms.store(self.now_ms(), Relaxed);
+        }
+    }
+
+    /// A request's head is complete; the exchange lasts until the returned guard is dropped.
+    pub(super) fn begin(self: &Arc<Self>, http2: bool) -> Exchange {
+        self.http2.store(http2, Relaxed);
+        self.in_head.store(false, Relaxed);
+        self.unread.store(false, Relaxed);
+        self.in_flight.fetch_add(1, Relaxed);
+        Exchange(Arc::clone(self))
+    }
+
+    /// Notes whether the client may still be sending a body that nobody reads.
+    pub(super) fn set_unread(&self, unread: bool) {
+        self.unread.store(unread, Relaxed);
+    }
+
+    pub(super) fn has_unread(&self) -> bool {
+        self.unread.load(Relaxed)
+    }
+
+    /// Completes when the connection's time is over.
+    pub(super) async fn expired(&self, patience: Patience) -> Expired {
+        loop {
+            match self.judge(Instant::now(), patience) {
+                Ok(next_look) => sleep_until(next_look).await,
+                Err(expired) => return expired,
+            }
+        }
+    }
+
+    /// The next moment at which the time may be over, or how it is over.
+    fn judge(&self, now: Instant, patience: Patience) -> Result<Instant, Expired> {
+        let at = |since_ms, limit| self.origin + Duration::from_millis(since_ms) + limit;
+        let stalled_ms = self.stalled_ms.load(Relaxed);
+        let (end, verdict) = if stalled_ms != NEVER {
+            (at(stalled_ms, patience.write), Expired::Stuck)
+        } else if self.in_flight.load(Acquire) > 0 {
+            (now + patience.idle, Expired::Idle)
+        } else if self.in_head.load(Relaxed) {
+            (at(self.since_ms.load(Relaxed), patience.head), Expired::Stuck)
+        } else {
+            (at(self.since_ms.load(Relaxed), patience.idle), Expired::Idle)
+        };
+        // Whatever begins after this look cannot be over before the shortest limit has passed.
+        let shortest = patience.head.min(patience.idle).min(patience.write);
+        if end <= now { Err(verdict) } else { Ok(end.min(now + shortest)) }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    }
+}
+
+/// A request being answered.
+#[derive(Debug)]
+pub(super) struct Exchange(Arc<Activity>);
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.since_ms.store(self.0.now_ms(), Relaxed);
+        self.0.in_flight.fetch_sub(1, Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        head: Duration::from_secs(10),
+        idle: Duration::from_secs(60),
+        write: Duration::from_secs(30),
+    };
+
+    async fn seconds_until(activity: &Activity) -> (u64, Expired) {
+        let start = Instant::now();
+        let expired = activity.expired(PATIENCE).await;
+        (start.elapsed().as_secs(), expired)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_never_speaks_is_dropped() {
+        assert_eq!(seconds_until(&Activity::new()).await, (10, Expired::Stuck));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dripping_a_head_does_not_extend_its_time() {
+        let activity = Activity::new();
+        drop(activity.begin(false));
+        activity.received();
+        tokio::time::advance(Duration::from_secs(7)).await;
+        activity.received();
+        assert_eq!(seconds_until(&activity).await, (3, Expired::Stuck));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_idle_time_starts_with_the_end_of_the_last_exchange() {
+        let activity = Activity::new();
+        let exchange = activity.begin(false);
+        tokio::time::advance(Duration::from_secs(500)).await;
+        drop(exchange);
+        assert_eq!(seconds_until(&activity).await, (60, Expired::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_may_last() {
+        let activity = Activity::new();
+        let _exchange = activity.begin(false);
+        let waited = tokio::time::timeout(Duration::from_secs(3600), activity.expired(PATIENCE)).await;
+        assert!(waited.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_dropped_even_during_an_exchange() {
+        let activity = Activity::new();
+        let _exchange = activity.begin(true);
+        activity.stalled();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        activity.stalled();
+        assert_eq!(seconds_until(&activity).await, (29, Expired::Stuck));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_between_http2_requests_do_not_extend_idleness() {
+        let activity = Activity::new();
+        drop(activity.begin(true));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        activity.received();
+        assert_eq!(seconds_until(&activity).await, (40, Expired::Idle));
+    }
+}

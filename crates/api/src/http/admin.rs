@@ -1,0 +1,226 @@
+//! The routes under `/_/`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use serde::Serialize;
+
+use super::body::Body;
+use super::door::{Answer, Door, options, redirect};
+use super::problem::Problem;
+use super::target::{self, path_of};
+use super::{events, openapi, page, query};
+use crate::backend::{KeysPage, KeysQuery, Readiness};
+
+const READ: &str = "GET, HEAD, OPTIONS";
+const ACT: &str = "POST, OPTIONS";
+
+const KEYS_DEFAULT: usize = 100;
+const KEYS_MAX: usize = 1000;
+
+/// What lies under `/_/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Page,
+    Livez,
+    Readyz,
+    Status,
+    Metrics,
+    Members,
+    Slots,
+    Owner,
+    Keys,
+    Events,
+    OpenApi,
+    Leave,
+}
+
+impl Route {
+    /// Every route with its path after `/_/`; the owner's goes on with a key.
+    pub(super) const ALL: [(&'static str, Route); 12] = [
+        ("", Route::Page),
+        ("livez", Route::Livez),
+        ("readyz", Route::Readyz),
+        ("status", Route::Status),
+        ("metrics", Route::Metrics),
+        ("members", Route::Members),
+        ("slots", Route::Slots),
+        ("owner/", Route::Owner),
+        ("keys", Route::Keys),
+        ("events", Route::Events),
+        ("openapi.json", Route::OpenApi),
+        ("leave", Route::Leave),
+    ];
+
+    /// The route of a path after `/_/`, and what is left of the path.
+    fn find(path: &str) -> Option<(Route, &str)> {
+        Route::ALL.iter().find_map(|(name, route)| match (route, path.strip_prefix(name)?) {
+            (Route::Owner, rest) => Some((*route, rest)),
+            (_, "") => Some((*route, "")),
+            _ => None,
+        })
+    }
+}
+
+pub(super) fn answer(door: &Arc<Door>, head: &Parts, path: &str) -> Result<Answer, Problem> {
+    let found = Route::find(path);
+    if !matches!(found, Some((Route::Livez | Route::Readyz, _))) {
+        door.guard.admit_client(&head.headers)?;
+    }
+    let (route, rest) =
+        found.ok_or_else(|| Problem::not_found("there is no such path; /_/openapi.json lists all"))?;
+    let allow = if route == Route::Leave { ACT } else { READ };
+    match head.method {
+        Method::OPTIONS => return Ok(options(allow)),
+        Method::POST if allow == ACT => {}
+        Method::GET | Method::HEAD if allow == READ => {}
+        _ => return Err(Problem::method_not_allowed(allow)),
+    }
+    respond(door, head, route, rest)
+}
+
+pub(super) fn redirect_to_page(method: &Method) -> Result<Answer, Problem> {
+    match *method {
+        Method::GET | Method::HEAD => Ok(redirect("/_/")),
+        Method::OPTIONS => Ok(options(READ)),
+        _ => Err(Problem::method_not_allowed(READ)),
+    }
+}
+
+fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<Answer, Problem> {
+    if route == Route::Keys {
+        return keys(door, head.uri.query());
+    }
+    let [] = query::parameters(head.uri.query(), [])?;
+    let response = match route {
+        Route::Page => page::response(),
+        Route::OpenApi => openapi::response(),
+        Route::Livez => json(&serde_json::json!({ "live": true })),
+        Route::Readyz => readiness(door),
+        Route::Status => json(&door.backend.status()),
+        Route::Metrics => metrics(door, &head.headers)?,
+        Route::Members => return Ok(pending_json(door.backend.members())),
+        Route::Slots => return Ok(pending_json(door.backend.slots())),
+        Route::Owner => owner(door, &target::key(rest)?),
+        Route::Events => events::response(door)?,
+        Route::Leave => leave(door, &head.headers)?,
+        Route::Keys => unreachable!("invariant: returned above"),
+    };
+    Ok(Answer::Ready(response))
+}
+
+fn readiness(door: &Door) -> Response<Body> {
+    match door.backend.readiness() {
+        Readiness::Ready => json(&serde_json::json!({ "ready": true })),
+        Readiness::Unready { reason } => {
+            let mut response = json(&serde_json::json!({ "ready": false, "reason": reason }));
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+        }
+    }
+}
+
+/// The same text for both formats; a scraper that asks for `OpenMetrics` gets told so.
+fn metrics(door: &Door, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &door.registry).map_err(|_| Problem::internal())?;
+    let open_metrics = headers
+        .get_all(ACCEPT)
+        .iter()
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text")));
+    let content_type = match open_metrics {
+        true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        false => "text/plain; version=0.0.4; charset=utf-8",
+    };
+    Ok(fresh(content_type, text))
+}
+
+fn owner(door: &Door, key: &[u8]) -> Response<Body> {
+    let owner = door.backend.owner(key);
+    json(
+        &serde_json::json!({ "key": String::from_utf8_lossy(key), "slot": owner.slot, "owner": owner.owner }),
+    )
+}
+
+fn keys(door: &Door, query: Option<&str>) -> Result<Answer, Problem> {
+    let [prefix, cursor, limit] = query::parameters(query, ["prefix", "cursor", "limit"])?;
+    let prefix = query::decoded(prefix.unwrap_or_default())?;
+    let limit =
+        limit.map_or(Ok(KEYS_DEFAULT), str::parse).ok().filter(|limit| (1..=KEYS_MAX).contains(limit));
+    let limit =
+        limit.ok_or_else(|| Problem::bad_request(format!("limit is a number from 1 to {KEYS_MAX}")))?;
+    let page = door.backend.keys(KeysQuery { prefix: &prefix, cursor, limit });
+    Ok(Answer::Pending(Box::pin(page.map(|page| match page {
+        Ok(page) => json(&KeysJson::from(page)),
+        Err(failure) => Problem::from(failure).into_response(),
+    }))))
+}
+
+#[derive(Serialize)]
+struct KeysJson {
+    keys: Vec<KeyJson>,
+    cursor: Option<String>,
+}
+
+/// A key as text, which is lossy when it is not UTF-8, and as the path that names it, which never is.
+#[derive(Serialize)]
+struct KeyJson {
+    key: String,
+    path: String,
+}
+
+impl From<KeysPage> for KeysJson {
+    fn from(page: KeysPage) -> KeysJson {
+        let key_json =
+            |key: &Bytes| KeyJson { key: String::from_utf8_lossy(key).into_owned(), path: path_of(key) };
+        KeysJson { keys: page.keys.iter().map(key_json).collect(), cursor: page.cursor }
+    }
+}
+
+fn leave(door: &Door, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
+    door.guard.admit_admin(headers)?;
+    door.backend.leave()?;
+    let mut response = json(&serde_json::json!({ "leaving": true }));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
+}
+
+fn pending_json<T: Serialize + 'static>(value: BoxFuture<'static, T>) -> Answer {
+    Answer::Pending(Box::pin(value.map(|value| json(&value))))
+}
+
+fn json(value: &impl Serialize) -> Response<Body> {
+    match serde_json::to_string(value) {
+        Ok(text) => fresh("application/json", text),
+        Err(_) => Problem::internal().into_response(),
+    }
+}
+
+/// An answer that holds for this moment only.
+pub(super) fn fresh(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_found_by_its_whole_path() {
+        assert_eq!(Route::find(""), Some((Route::Page, "")));
+        assert_eq!(Route::find("slots"), Some((Route::Slots, "")));
+        assert_eq!(Route::find("owner/a/b"), Some((Route::Owner, "a/b")));
+        for path in ["slots/", "slotsx", "owner", "x", "Slots", "/"] {
+            assert_eq!(Route::find(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A bound on the bytes that many connections hold together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes that may be held at once; what is taken comes back when its [`Share`] is dropped.
+#[derive(Debug)]
+pub(super) struct Budget {
+    free: AtomicUsize,
+}
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Arc<Budget> {
+        Arc::new(Budget { free: AtomicUsize::new(bytes) })
+    }
+
+    /// Whether this many bytes are free right now; reserves nothing.
+    pub(super) fn has(&self, bytes: usize) -> bool {
+        self.free.load(Ordering::Relaxed) >= bytes
+    }
+
+    /// A share of nothing, to be grown.
+    pub(super) fn share(self: &Arc<Self>) -> Share {
+        Share { budget: Arc::clone(self), bytes: 0 }
+    }
+}
+
+/// Bytes taken from a [`Budget`].
+#[derive(Debug)]
+pub(super) struct Share {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Share {
+    /// Takes this many bytes more; on `false` nothing has changed. Never waits: a client is told to come again.
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        let free = &self.budget.free;
+        let taken =
+            free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes)).is_ok();
+        self.bytes += if taken { bytes } else { 0 };
+        taken
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.free.fetch_add(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_takes_what_is_free_and_gives_all_back() {
+        let budget = Budget::new(10);
+        let mut share = budget.share();
+        assert!(share.grow(7));
+        assert!(!share.grow(4));
+        assert!(share.grow(3));
+        assert!(!budget.has(1));
+        drop(share);
+        assert!(budget.has(10) && !budget.has(11));
+    }
+}

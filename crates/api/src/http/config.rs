@@ -1,0 +1,75 @@
+//! What a door is told: limits, guards, where its counters go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+
+use super::guard::Guard;
+use super::metrics::Metrics;
+
+/// What [`run`](super::run) needs beside a listener and a backend.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Who may speak.
+    pub guard: Guard,
+    /// How much of everything.
+    pub limits: Limits,
+    /// Where this door counts; registered once, shared by all doors of a process.
+    pub metrics: Metrics,
+    /// What `/_/metrics` shows.
+    pub registry: Arc<Registry>,
+}
+
+/// The bounds of a door. Memory for bodies is bounded by the two `*_memory_bytes`; what a connection holds beside is about
+/// `head_bytes`, and for HTTP/2 up to 1 MiB of receive window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest value, in bytes; a larger one is refused with 413, by `Content-Length` before any of it is read. Default
+    /// 8 MiB.
+    pub value_bytes: usize,
+    /// All request bodies being read or waiting for their answer, together, in bytes; beyond, 429. At least `value_bytes`
+    /// to be of use. Default 256 MiB.
+    pub upload_memory_bytes: usize,
+    /// All values of more than 4 KiB being sent, together, in bytes; beyond, 429. Default 256 MiB.
+    pub download_memory_bytes: usize,
+    /// Request line and headers of one request, in bytes, at least 8192; beyond, 431. HTTP/1 takes at most 100 headers.
+    /// Default 64 KiB.
+    pub head_bytes: usize,
+    /// Open connections; one more is answered 503 and closed. Default 4096.
+    pub connections: usize,
+    /// Requests at once on one HTTP/2 connection. Default 100.
+    pub http2_streams: u32,
+    /// Readers of `/_/events`; one more is answered 503. Default 64.
+    pub subscribers: usize,
+    /// From the first byte of a request, or the start of a connection, to the end of the head; then the connection is
+    /// dropped. Default 10 s.
+    pub head_timeout: Duration,
+    /// Between two requests of a connection; then it is closed. Default 60 s.
+    pub idle_timeout: Duration,
+    /// A request body brings 16 KiB or its end within this time, again and again, or is refused with 408. Default 30 s.
+    pub body_timeout: Duration,
+    /// A client takes at least a byte of its answers within this time, or its connection is dropped. Default 30 s.
+    pub write_timeout: Duration,
+    /// How long requests may take to finish once the door shuts down; then their connections are dropped. Default 10 s.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            value_bytes: 8 << 20,
+            upload_memory_bytes: 256 << 20,
+            download_memory_bytes: 256 << 20,
+            head_bytes: 64 << 10,
+            connections: 4096,
+            http2_streams: 100,
+            subscribers: 64,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the requests of one door share, and where each of them goes.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use http::header::{ALLOW, LOCATION};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::activity::Activity;
+use super::body::{Body, Reader};
+use super::budget::Budget;
+use super::config::{Config, Limits};
+use super::guard::Guard;
+use super::metrics::Metrics;
+use super::problem::Problem;
+use super::target::{self, Target};
+use super::{admin, keys};
+use crate::backend::Backend;
+
+pub(super) struct Door {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) guard: Guard,
+    pub(super) limits: Limits,
+    pub(super) metrics: Metrics,
+    pub(super) registry: Arc<Registry>,
+    pub(super) uploads: Reader,
+    pub(super) downloads: Arc<Budget>,
+    pub(super) subscribers: Arc<Semaphore>,
+    /// Cancelled when the door starts to shut down.
+    pub(super) closing: CancellationToken,
+}
+
+/// An answer, or the way to it.
+pub(super) enum Answer {
+    Ready(Response<Body>),
+    Pending(BoxFuture<'static, Response<Body>>),
+}
+
+impl Door {
+    pub(super) fn new(backend: Arc<dyn Backend>, config: Config) -> Door {
+        let Config { guard, limits, metrics, registry } = config;
+        Door {
+            backend,
+            guard,
+            limits,
+            metrics,
+            registry,
+            uploads: Reader {
+                limit: limits.value_bytes,
+                timeout: limits.body_timeout,
+                budget: Budget::new(limits.upload_memory_bytes),
+            },
+            downloads: Budget::new(limits.download_memory_bytes),
+            subscribers: Arc::new(Semaphore::new(limits.subscribers)),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn answer(self: &Arc<Self>, head: &Parts, body: Incoming, activity: &Arc<Activity>) -> Answer {
+        self.route(head, body, activity).unwrap_or_else(|problem| Answer::Ready(problem.into_response()))
+    }
+
+    fn route(
+        self: &Arc<Self>,
+        head: &Parts,
+        body: Incoming,
+        activity: &Arc<Activity>,
+    ) -> Result<Answer, Problem> {
+        self.guard.admit(head)?;
+        match target::parse(&head.uri, head.version == Version::HTTP_2)? {
+            Target::Reserved(Some(route)) => admin::answer(self, head, route),
+            Target::Root | Target::Reserved(None) => {
+                self.guard.admit_client(&head.headers)?;
+                admin::redirect_to_page(&head.method)
+            }
+            Target::Key(key) => {
+                self.guard.admit_client(&head.headers)?;
+                keys::answer(self, head, &key, body, activity)
+            }
+        }
+    }
+}
+
+/// 204 with the methods a path takes.
+pub(super) fn options(allow: &'static str) -> Answer {
+    let mut response = status(StatusCode::NO_CONTENT);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    Answer::Ready(response)
+}
+
+pub(super) fn redirect(location: &'static str) -> Answer {
+    let mut response = status(StatusCode::TEMPORARY_REDIRECT);
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static(location));
+    Answer::Ready(response)
+}
+
+/// An answer without a body.
+pub(super) fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}

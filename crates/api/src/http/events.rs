@@ -1,0 +1,76 @@
+//! `/_/events`: what happens in the cluster, as server-sent events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, future};
+use http::Response;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Interval, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use super::admin::fresh;
+use super::body::Body;
+use super::door::Door;
+use super::problem::Problem;
+use crate::backend::Event;
+
+/// A comment is sent this often, so that proxies keep the connection and dead clients are noticed.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Tells a browser to connect again after this many milliseconds.
+const OPENING: &[u8] = b"retry: 2000\n\n";
+
+pub(super) fn response(door: &Door) -> Result<Response<Body>, Problem> {
+    let place = Arc::clone(&door.subscribers).try_acquire_owned().map_err(|_| {
+        Problem::unavailable("as many clients as allowed read events", Duration::from_secs(10))
+    })?;
+    let feed = Feed {
+        events: door.backend.events(),
+        heartbeat: interval_at(Instant::now() + HEARTBEAT, HEARTBEAT),
+        closing: door.closing.clone(),
+        _place: place,
+    };
+    let pieces = stream::unfold(feed, |mut feed| async { feed.next().await.map(|piece| (piece, feed)) });
+    let opening = stream::once(future::ready(Bytes::from_static(OPENING)));
+    let mut response = fresh("text/event-stream", Bytes::new());
+    *response.body_mut() = Body::stream(opening.chain(pieces).boxed());
+    Ok(response)
+}
+
+struct Feed {
+    events: BoxStream<'static, Event>,
+    heartbeat: Interval,
+    closing: CancellationToken,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Feed {
+    /// The next event or heartbeat; `None` when the node has no more or the door closes.
+    async fn next(&mut self) -> Option<Bytes> {
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => None,
+            event = self.events.next() => event.map(|event| encode(&event)),
+            _ = self.heartbeat.tick() => Some(Bytes::from_static(b":\n\n")),
+        }
+    }
+}
+
+/// JSON text has no line breaks, so that each event is one line of data.
+fn encode(event: &Event) -> Bytes {
+    format!("id: {}\nevent: {}\ndata: {}\n\n", event.id, event.kind, event.data).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_block_of_lines() {
+        let event = Event { id: 7, kind: "joined".into(), data: serde_json::json!({ "name": "a\nb" }) };
+        assert_eq!(encode(&event), "id: 7\nevent: joined\ndata: {\"name\":\"a\\nb\"}\n\n");
+    }
+}

@@ -1,0 +1,224 @@
+//! What the HTTP door counts: plain atomics on the way of a request, summed up when somebody looks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+const METHODS: [&str; 7] = ["get", "head", "put", "post", "delete", "options", "other"];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Upper bounds of the latency buckets, in microseconds; one more bucket takes the rest.
+const BOUNDS_US: [u64; 18] = [
+    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 10_000_000,
+];
+
+/// The counters of the HTTP doors of one process; clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    requests: [[AtomicU64; CLASSES.len()]; METHODS.len()],
+    latency: [Latency; METHODS.len()],
+    aborted: AtomicU64,
+    opened: AtomicU64,
+    closed: AtomicU64,
+    refused: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Latency {
+    buckets: [AtomicU64; BOUNDS_US.len() + 1],
+    sum_ns: AtomicU64,
+}
+
+impl Metrics {
+    /// Makes counters and has `registry` report them, under names that start with `http_`.
+    pub fn register(registry: &mut Registry) -> Metrics {
+        let metrics = Metrics::default();
+        registry.register_collector(Box::new(metrics.clone()));
+        metrics
+    }
+
+    /// A request was answered, this long after its head was complete.
+    pub(super) fn answered(&self, method: usize, status: StatusCode, took: Duration) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        self.0.requests[method][class].fetch_add(1, Relaxed);
+        self.0.latency[method].observe(took);
+    }
+
+    /// A client went away before its answer was there.
+    pub(super) fn aborted(&self) {
+        self.0.aborted.fetch_add(1, Relaxed);
+    }
+
+    /// A connection was accepted; it is open until the returned guard is dropped.
+    pub(super) fn open(&self) -> Open {
+        self.0.opened.fetch_add(1, Relaxed);
+        Open(self.clone())
+    }
+
+    /// A connection was turned away at the cap.
+    pub(super) fn refused(&self) {
+        self.0.refused.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn received(&self, bytes: usize) {
+        self.0.received.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(super) fn sent(&self, bytes: usize) {
+        self.0.sent.fetch_add(bytes as u64, Relaxed);
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Open(Metrics);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.0.closed.fetch_add(1, Relaxed);
+    }
+}
+
+/// The place of a method in the counters.
+pub(super) fn place(method: &Method) -> usize {
+    match *method {
+        Method::GET => 0,
+        Method::HEAD => 1,
+        Method::PUT => 2,
+        Method::POST => 3,
+        Method::DELETE => 4,
+        Method::OPTIONS => 5,
+        _ => METHODS.len() - 1,
+    }
+}
+
+impl Latency {
+    fn observe(&self, took: Duration) {
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_US.partition_point(|bound_us| bound_us * 1000 < ns);
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.sum_ns.fetch_add(ns, Relaxed);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "seconds for people: 52 bits of them are plenty")]
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> =
+            bounds.zip(self.buckets.iter().map(|count| count.load(Relaxed))).collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<NoLabelSet>(self.sum_ns.load(Relaxed) as f64 / 1e9, count, &buckets, None)
+    }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let counters = &*self.0;
+        self.encode_requests(&mut encoder)?;
+        counter(
+            &mut encoder,
+            "http_requests_aborted",
+            "Requests whose client left before the answer",
+            &counters.aborted,
+        )?;
+        counter(&mut encoder, "http_connections_opened", "Connections accepted", &counters.opened)?;
+        counter(
+            &mut encoder,
+            "http_connections_refused",
+            "Connections turned away at the cap",
+            &counters.refused,
+        )?;
+        let open = counters.opened.load(Relaxed).saturating_sub(counters.closed.load(Relaxed));
+        encoder
+            .encode_descriptor("http_connections", "Connections open", None, MetricType::Gauge)?
+            .encode_gauge(&i64::try_from(open).unwrap_or(i64::MAX))?;
+        bytes(&mut encoder, "http_received", "Bytes read from clients", &counters.received)?;
+        bytes(&mut encoder, "http_sent", "Bytes written to clients", &counters.sent)
+    }
+}
+
+impl Metrics {
+    fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family =
+            encoder.encode_descriptor("http_requests", "Requests answered", None, MetricType::Counter)?;
+        for (method, counts) in METHODS.iter().zip(&self.0.requests) {
+            for (class, count) in CLASSES.iter().zip(counts) {
+                let count = count.load(Relaxed);
+                if count > 0 {
+                    let labels = [("method", *method), ("status", *class)];
+                    family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+                }
+            }
+        }
+        let help = "Time from the end of a request's head to its answer";
+        let mut family = encoder.encode_descriptor(
+            "http_request_duration",
+            help,
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        for (method, latency) in METHODS.iter().zip(&self.0.latency) {
+            latency.encode(family.encode_family(&[("method", *method)])?)?;
+        }
+        Ok(())
+    }
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, count: &AtomicU64) -> fmt::Result {
+    encoder
+        .encode_descriptor(name, help, None, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, _, u64>(&count.load(Relaxed), None)
+}
+
+fn bytes(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, count: &AtomicU64) -> fmt::Result {
+    encoder
+        .encode_descriptor(name, help, Some(&Unit::Bytes), MetricType::Counter)?
+        .encode_counter::<NoLabelSet, _, u64>(&count.load(Relaxed), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_encoded() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        metrics.answered(place(&Method::GET), StatusCode::NOT_FOUND, Duration::from_micros(10));
+        metrics.answered(place(&Method::GET), StatusCode::OK, Duration::from_micros(11));
+        metrics.answered(place(&Method::TRACE), StatusCode::METHOD_NOT_ALLOWED, Duration::from_secs(20));
+        metrics.received(7);
+        let kept = metrics.open();
+        drop(metrics.open());
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "http_requests_total{method=\"get\",status=\"4xx\"} 1",
+            "http_requests_total{method=\"other\",status=\"4xx\"} 1",
+            "http_request_duration_seconds_bucket{le=\"0.00001\",method=\"get\"} 1",
+            "http_request_duration_seconds_bucket{le=\"0.000025\",method=\"get\"} 2",
+            "http_request_duration_seconds_bucket{le=\"10.0\",method=\"other\"} 0",
+            "http_request_duration_seconds_bucket{le=\"+Inf\",method=\"other\"} 1",
+            "http_request_duration_seconds_count{method=\"get\"} 2",
+            "http_connections 1",
+            "http_connections_opened_total 2",
+            "http_received_bytes_total 7",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} is missing in\n{text}");
+        }
+        drop(kept);
+    }
+}

@@ -1,0 +1,60 @@
+//! The HTTP door: HTTP/1.1 and HTTP/2 on one port.
+//!
+//! | path | methods | |
+//! |---|---|---|
+//! | `/{key}` | GET, HEAD | the value; 404 when there is none |
+//! | | PUT, POST | stores the body: 201 created, 200 replaced |
+//! | | DELETE | 204, or 404 |
+//! | `/_/` | GET | a page for people |
+//! | `/_/livez`, `/_/readyz` | GET | whether the process lives; whether it serves |
+//! | `/_/status`, `/_/members`, `/_/slots`, `/_/owner/{key}`, `/_/keys` | GET | JSON |
+//! | `/_/events` | GET | server-sent events |
+//! | `/_/metrics` | GET | Prometheus text |
+//! | `/_/openapi.json` | GET | all of this for programs |
+//! | `/_/leave` | POST | starts a graceful leave: 202 |
+//!
+//! # Keys
+//!
+//! A key is everything after the first `/` of the raw path, percent-decoded once and never normalised, of at most
+//! [`KEY_BYTES_MAX`] bytes. Only `/_` and `/_/...` are reserved, and judged before decoding. A `#`, which RFC 9112 does not
+//! let a client send, ends the target.
+//!
+//! # Errors
+//!
+//! A missing key is 404 with the text `key not found`; every other error of a request that could be parsed is
+//! `application/problem+json`. What hyper cannot parse it answers itself, with an empty 400, 414 or 431.
+//!
+//! # The way of a request
+//!
+//! `server` accepts, `connection` speaks the protocol over a `socket`, `session` measures, `door` asks the `guard` and reads
+//! the `target`, then `keys` or `admin` answer. A read that the backend answers at once is written without a task, channel
+//! or await in between (HTTP/1.1; hyper runs every HTTP/2 stream as a task).
+
+mod activity;
+mod admin;
+mod body;
+mod budget;
+mod config;
+mod connection;
+mod door;
+mod events;
+mod guard;
+mod keys;
+mod metrics;
+mod openapi;
+mod page;
+mod precondition;
+mod problem;
+mod query;
+mod server;
+mod session;
+mod socket;
+mod target;
+mod ttl;
+
+pub use config::{Config, Limits};
+pub use guard::{Guard, Token};
+pub use metrics::Metrics;
+pub use server::run;
+pub use target::KEY_BYTES_MAX;
+pub use ttl::TTL_S_MAX;

@@ -1,0 +1,9 @@
+//! The HTTP door over a map: every rule of the front page of `boato_api::http`, by raw bytes where bytes matter.
+
+mod admin;
+mod client;
+mod guard;
+mod keys;
+mod limits;
+mod memory;
+mod protocols;
