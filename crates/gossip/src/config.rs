@@ -134,7 +134,7 @@ impl Config {
             ((1..=1 << 20).contains(&self.members_max), "members_max must be from 1 to 1048576"),
             (
                 (DATAGRAM_BYTES_MIN..=65_507).contains(&self.datagram_bytes),
-                "datagram_bytes must be from 1120 to 65507",
+                "datagram_bytes must be from 1162 to 65507",
             ),
         ];
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(*rule))

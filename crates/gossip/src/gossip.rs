@@ -269,4 +269,24 @@ impl Gossip {
         self.spread_at = None;
         self.emit(Event::Replaced { boot });
     }
+
+    /// Panics if the parts of the state disagree.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        self.table.check();
+        for entry in self.table.iter() {
+            let (id, state) = (entry.member.id, entry.member.state);
+            let armed = self.timers.has(entry.deadline, Timer::Member(id));
+            assert_eq!(armed, state != State::Alive, "{id:?} is {state:?}");
+            assert!(entry.announced <= entry.member.incarnation, "{id:?}");
+            assert_ne!(id, self.me.id);
+        }
+        assert!(self.table.len() <= self.config.members_max);
+        assert!(self.queue.len() <= self.table.len() + 1);
+        assert_eq!(
+            self.spread_at.is_some(),
+            self.spread_at.is_some_and(|at| self.timers.has(at, Timer::Gossip))
+        );
+        assert!(self.phase == Phase::Replaced || self.queue.is_empty() || self.spread_at.is_some());
+    }
 }

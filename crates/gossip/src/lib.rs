@@ -13,6 +13,8 @@ mod queue;
 mod stats;
 mod suspicion;
 mod table;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod wire;
 

@@ -44,19 +44,20 @@ impl Queue {
         self.keys.len()
     }
 
-    /// Adds to `chosen` what fits into `room` bytes, counts it as sent once more, and drops what has been sent
-    /// `limit` times.
+    /// Adds to `chosen` what fits into `room` bytes and is not about `reader`, who knows best; counts it as sent
+    /// once more, and drops what has been sent `limit` times.
     pub(crate) fn fill(
         &mut self,
         mut room: usize,
         limit: u32,
+        reader: Option<NodeId>,
         size: impl Fn(NodeId) -> usize,
         chosen: &mut Vec<NodeId>,
     ) {
         let already = chosen.len();
         let mut misfits = 0;
         for &(_, _, subject) in &self.order {
-            if chosen[..already].contains(&subject) {
+            if Some(subject) == reader || chosen[..already].contains(&subject) {
                 continue;
             }
             let bytes = size(subject);
@@ -95,7 +96,7 @@ mod tests {
 
     fn fill(queue: &mut Queue, room: usize, size: impl Fn(NodeId) -> usize) -> Vec<u128> {
         let mut chosen = Vec::new();
-        queue.fill(room, 3, size, &mut chosen);
+        queue.fill(room, 3, None, size, &mut chosen);
         chosen.into_iter().map(|id| id.0).collect()
     }
 
@@ -147,7 +148,16 @@ mod tests {
     fn what_is_chosen_already_is_not_chosen_twice() {
         let mut queue = queue_of([1, 2]);
         let mut chosen = vec![NodeId(2)];
-        queue.fill(100, 3, |_| 10, &mut chosen);
+        queue.fill(100, 3, None, |_| 10, &mut chosen);
         assert_eq!(chosen, [NodeId(2), NodeId(1)]);
+    }
+
+    #[test]
+    fn nobody_is_told_about_itself() {
+        let mut queue = queue_of([1, 2]);
+        let mut chosen = Vec::new();
+        queue.fill(100, 1, Some(NodeId(2)), |_| 10, &mut chosen);
+        assert_eq!(chosen, [NodeId(1)]);
+        assert!(queue.contains(NodeId(2)), "and that does not count as sent");
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Table {
     live: Round,
     dead: Vec<NodeId>,
     left: Vec<NodeId>,
+    /// How many have been chosen to receive news so far.
+    reader: usize,
 }
 
 impl Table {
@@ -149,6 +151,16 @@ impl Table {
         let id = *self.live.order.get(self.live.next)?;
         self.live.next += 1;
         Some(id)
+    }
+
+    /// The next `count` live members to receive news. They take turns in the order of the round of probes, which
+    /// random choice would not: with few transmissions it leaves out members of a small cluster.
+    pub(crate) fn next_readers(&mut self, count: usize) -> Vec<NodeId> {
+        let live = &self.live.order;
+        let readers = live.iter().cycle().skip(self.reader % live.len().max(1)).take(count.min(live.len()));
+        let readers = readers.copied().collect();
+        self.reader = self.reader.wrapping_add(count);
+        readers
     }
 
     /// Up to `count` different live members at random, without `except`.

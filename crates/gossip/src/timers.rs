@@ -57,4 +57,9 @@ impl Timers {
         }
         self.0.pop_first().map(|(_, timer)| timer)
     }
+
+    #[cfg(test)]
+    pub(crate) fn has(&self, at: Duration, timer: Timer) -> bool {
+        self.0.contains(&(at, timer))
+    }
 }

@@ -141,8 +141,9 @@ impl Gossip {
             // Replaced, or this member's own join.
             return self.on_own_join(number);
         }
+        let pending = self.push_pulls.pending.remove(&number);
         if message.answer {
-            let Some(pending) = self.push_pulls.pending.remove(&number) else { return };
+            let Some(pending) = &pending else { return };
             self.timers.cancel(pending.deadline, Timer::PushPullTimeout(number));
         }
         // A member that knows nobody has nobody to tell what it hears.
@@ -154,6 +155,9 @@ impl Gossip {
             return;
         }
         if message.answer {
+            if pending.is_some_and(|pending| pending.join) {
+                self.introduce();
+            }
             self.start_joins();
         } else {
             self.answer(from, number);

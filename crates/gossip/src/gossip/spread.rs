@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::receive::Way;
 use super::{Gossip, Phase};
 use crate::codec::{CLAIM_BYTES, PACKET_BYTES, announce, announce_bytes, claim, encode};
+use crate::queue::Queue;
 use crate::suspicion::Suspicion;
 use crate::timers::Timer;
 use crate::wire::{Body, Message, Packet};
@@ -13,6 +14,9 @@ use crate::{NodeId, Output, Pid, State};
 
 /// Most members that are remembered as found dead a short while ago.
 const FALLEN_MAX: usize = 1024;
+
+/// To how many members a newcomer shows itself.
+const INTRODUCTIONS_MAX: usize = 32;
 
 impl Gossip {
     /// There is news about `subject`: it goes out with the next packets.
@@ -47,20 +51,19 @@ impl Gossip {
 
     /// Sends news to some live members, and to one of those that fell a short while ago: it may not be dead.
     pub(super) fn spread_news(&mut self) {
-        let mut readers = self.table.sample(self.config.gossip_fanout, None, &mut self.rng);
-        if readers.is_empty() {
-            self.drop_news();
+        match *self.table.live() {
+            // Nobody is there to be told: whoever comes will learn everything by push-pull.
+            [] => self.queue = Queue::default(),
+            // Nobody is there to be told about the only other member.
+            [only] => self.queue.remove(only),
+            _ => {}
         }
+        let mut readers = self.table.next_readers(self.config.gossip_fanout);
         readers.extend(self.pick_fallen());
         for id in readers {
             let Some((addr, pid)) = self.address(id).filter(|_| !self.queue.is_empty()) else { continue };
             self.send(addr, Some(pid), Body::News, Way::Datagram);
         }
-    }
-
-    /// Nobody is there to be told: whoever comes will learn everything by push-pull.
-    fn drop_news(&mut self) {
-        self.queue = crate::queue::Queue::default();
     }
 
     /// Somebody fallen, as often as if it were among the live that are chosen from.
@@ -76,6 +79,17 @@ impl Gossip {
         let share = (self.fallen.len() * self.config.gossip_fanout) as f64 / candidates;
         let (_, id) = self.fallen[self.rng.usize(..self.fallen.len())];
         (self.rng.f64() < share && self.table.get(id)?.member.state == State::Dead).then_some(id)
+    }
+
+    /// A newcomer shows itself to those it has just heard of. Whoever was missing from the state it was given hears
+    /// of it from others; this way it is not left to chance whether the first members of a cluster know each other.
+    pub(super) fn introduce(&mut self) {
+        let bytes = self.packet(Body::News, &[self.me.id]);
+        for id in self.table.next_readers(INTRODUCTIONS_MAX) {
+            if let Some((addr, _)) = self.address(id) {
+                self.send_bytes(addr, bytes.clone(), Way::Datagram);
+            }
+        }
     }
 
     pub(super) fn remember_fallen(&mut self, id: NodeId) {
@@ -96,7 +110,7 @@ impl Gossip {
         }
         subjects.extend(reader.and_then(|pid| self.to_be_told(pid)));
         if way == Way::Datagram && matches!(body, Body::Ping { .. } | Body::Ack { .. } | Body::News) {
-            self.add_news(&mut subjects);
+            self.add_news(reader, &mut subjects);
         }
         let bytes = self.packet(body, &subjects);
         self.send_bytes(to, bytes, way);
@@ -125,7 +139,7 @@ impl Gossip {
         (disbelieved || member.boot > reader.boot).then_some(reader.id)
     }
 
-    fn add_news(&mut self, subjects: &mut Vec<NodeId>) {
+    fn add_news(&mut self, reader: Option<Pid>, subjects: &mut Vec<NodeId>) {
         if self.queue.is_empty() {
             return;
         }
@@ -133,7 +147,8 @@ impl Gossip {
         let room = (self.config.datagram_bytes - PACKET_BYTES).saturating_sub(taken);
         let limit = self.retransmissions();
         let mut queue = std::mem::take(&mut self.queue);
-        queue.fill(room, limit, |id| self.news_bytes(id), subjects);
+        let reader = reader.map(|pid| pid.id);
+        queue.fill(room, limit, reader, |id| self.news_bytes(id), subjects);
         self.queue = queue;
     }
 

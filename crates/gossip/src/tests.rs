@@ -1,0 +1,9 @@
+//! Scenarios: a few members in virtual time, over a network that delays, loses and divides.
+
+mod failure;
+mod join;
+mod leave;
+mod partition;
+mod restart;
+mod robustness;
+mod world;

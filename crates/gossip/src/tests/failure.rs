@@ -1,0 +1,131 @@
+use super::world::*;
+use crate::codec::encode;
+use crate::wire::{Belief, Body, Claim, Message, Packet, WirePid};
+use crate::{Event, Input, State};
+
+/// A packet from node `from` that claims `state` of node `about`.
+pub(super) fn rumour(from: u16, about: u16, boot: u64, incarnation: u64, state: Belief) -> Vec<u8> {
+    let claim = Claim { pid: WirePid { id: id(about).0, boot }, incarnation, state, by: id(from).0 };
+    let from = WirePid { id: id(from).0, boot: 1 };
+    encode(&Message::Packet(Packet { from, body: Body::News, announces: vec![], claims: vec![claim] }), 0)
+}
+
+#[test]
+fn a_crash_is_detected_by_all() {
+    for seed in 0..5 {
+        let mut world = World::cluster(5, seed);
+        world.crash(addr(3));
+        let took = world.until("all know of the crash", 40 * SECOND, |w| w.all_believe(3, Some(State::Dead)));
+        // Four seconds at least: the shortest suspicion.
+        assert!(took >= 4 * SECOND, "seed {seed}: {took:?}");
+        assert_eq!(world.failures(), 4);
+        assert_eq!(world.count(|event| matches!(event, Event::Suspected(_))), 4);
+    }
+}
+
+#[test]
+fn two_members_notice_each_others_crash() {
+    let mut world = World::cluster(2, 1);
+    world.crash(addr(1));
+    world.until("the crash is known", 10 * SECOND, |w| w.all_believe(1, Some(State::Dead)));
+}
+
+#[test]
+fn confirmations_shorten_a_suspicion() {
+    let mut world = World::cluster(30, 1);
+    world.crash(addr(3));
+    let took = world.until("all know", 60 * SECOND, |w| w.all_believe(3, Some(State::Dead)));
+    // Unconfirmed it would last 6 * 4 s * log10(30) = 35 s after the first failed probe.
+    assert!(took < 20 * SECOND, "{took:?}");
+}
+
+#[test]
+fn nobody_dies_on_a_lossy_network() {
+    let mut world = World::cluster(20, 1);
+    world.loss = 0.2;
+    world.run(600 * SECOND);
+    assert_eq!(world.failures(), 0);
+    assert!(world.converged());
+    let relayed: u64 = world.nodes.values().map(|node| node.stats().probes_relayed).sum();
+    assert!(relayed > 100, "only {relayed} probes went through relays");
+}
+
+#[test]
+fn a_false_suspicion_is_refuted_in_spite_of_loss() {
+    let mut world = World::cluster(10, 1);
+    world.loss = 0.3;
+    for k in 2..=10 {
+        let by = if k == 2 { 3 } else { 2 };
+        world
+            .input(addr(k), Input::Datagram { from: addr(by), bytes: &rumour(by, 1, 1, 0, Belief::Suspect) });
+    }
+    assert!((2..=10).all(|k| world.state(addr(k), 1) == Some(State::Suspect)));
+    world.until("all believe in node 1 again", 20 * SECOND, |w| w.all_believe(1, Some(State::Alive)));
+    assert!(world.node(addr(1)).me().incarnation > 0);
+    assert_eq!(world.failures(), 0);
+}
+
+#[test]
+fn a_false_death_is_refuted() {
+    let mut world = World::cluster(10, 1);
+    world.input(addr(2), Input::Datagram { from: addr(3), bytes: &rumour(3, 1, 1, 0, Belief::Dead) });
+    assert_eq!(world.state(addr(2), 1), Some(State::Dead));
+    world.until("all believe in node 1 again", 20 * SECOND, |w| w.all_believe(1, Some(State::Alive)));
+    assert!(world.count(|event| matches!(event, Event::Joined(m) if m.id == id(1))) >= 1);
+}
+
+#[test]
+fn a_suspicion_ends_although_the_prober_that_raised_it_dies() {
+    let mut world = World::cluster(8, 1);
+    world.crash(addr(3));
+    world.until("somebody suspects", 20 * SECOND, |w| {
+        w.nodes.keys().any(|at| w.state(*at, 3) == Some(State::Suspect))
+    });
+    let prober = *world.nodes.keys().find(|at| world.state(**at, 3) == Some(State::Suspect)).unwrap();
+    world.run(SECOND);
+    world.crash(prober);
+    world.until("all know", 60 * SECOND, |w| w.all_believe(3, Some(State::Dead)));
+}
+
+#[test]
+fn many_crashes_at_once_are_detected() {
+    let mut world = World::cluster(20, 1);
+    for n in 1..=10 {
+        world.crash(addr(n));
+    }
+    world.until("all know", 120 * SECOND, |w| (1..=10).all(|n| w.all_believe(n, Some(State::Dead))));
+    assert_eq!(world.failures(), 10 * 10);
+    assert!(world.converged());
+}
+
+#[test]
+fn a_process_that_did_not_run_accuses_nobody() {
+    let mut world = World::cluster(5, 1);
+    for _ in 0..10 {
+        world.paused.insert(addr(1));
+        world.run(3 * SECOND);
+        world.paused.clear();
+        world.run(5 * SECOND);
+    }
+    let by_the_sleeper = world
+        .events
+        .iter()
+        .filter(|(_, at, event)| *at == addr(1) && matches!(event, Event::Suspected(m) if m.id != id(1)));
+    assert_eq!(by_the_sleeper.count(), 0);
+    assert!(world.node(addr(1)).stats().stalls >= 10);
+    assert_eq!(world.failures(), 0, "and is back before its own suspicion ends");
+}
+
+#[test]
+fn relayed_probes_and_streams_carry_no_news() {
+    let mut world = World::cluster(6, 1);
+    // Node 1 has something to tell, and a probe that is not answered.
+    for n in 2..=6 {
+        world.nodes.get_mut(&addr(n)).unwrap();
+    }
+    world.crash(addr(2));
+    world.run(30 * SECOND);
+    for node in world.nodes.values() {
+        assert!(node.stats().stream_messages_sent > 0);
+    }
+}

@@ -1,0 +1,88 @@
+use super::failure::rumour;
+use super::world::*;
+use crate::wire::Belief;
+use crate::{Event, Input, InputError, State};
+
+fn left_done(world: &World, n: u16) -> bool {
+    world.events.iter().any(|(_, at, event)| *at == addr(n) && *event == Event::LeaveDone)
+}
+
+#[test]
+fn a_graceful_leave_is_seen_as_left_by_all() {
+    for loss in [0.0, 0.2] {
+        let mut world = World::cluster(20, 1);
+        world.loss = loss;
+        world.input(addr(3), Input::Leave);
+        world.until("the goodbye has spread", 6 * SECOND, |w| left_done(w, 3));
+        world.crash(addr(3));
+        world.until("all know", 3 * SECOND, |w| w.all_believe(3, Some(State::Left)));
+        world.run(120 * SECOND);
+        assert_eq!(world.failures(), 0);
+        assert_eq!(world.count(|event| matches!(event, Event::Left(m) if m.id == id(3))), 19);
+    }
+}
+
+#[test]
+fn all_but_one_may_leave_together() {
+    let mut world = World::cluster(6, 1);
+    for n in 2..=6 {
+        world.input(addr(n), Input::Leave);
+    }
+    world.until("all goodbyes", 6 * SECOND, |w| (2..=6).all(|n| left_done(w, n)));
+    for n in 2..=6 {
+        world.crash(addr(n));
+    }
+    assert_eq!(world.node(addr(1)).live().count(), 1);
+    assert_eq!(world.failures(), 0);
+}
+
+#[test]
+fn who_is_alone_has_left_at_once() {
+    let mut world = World::new(1);
+    world.start(1);
+    world.input(addr(1), Input::Leave);
+    assert!(left_done(&world, 1));
+    let refused = world.nodes.get_mut(&addr(1)).unwrap().handle(Input::Join(addr(2)), world.now);
+    assert!(matches!(refused, Err(InputError::Ended)));
+}
+
+#[test]
+fn a_goodbye_said_by_another_is_a_death_that_can_be_refuted() {
+    let mut world = World::cluster(6, 1);
+    world.input(addr(2), Input::Datagram { from: addr(4), bytes: &rumour(4, 3, 1, 0, Belief::Left) });
+    assert_eq!(world.state(addr(2), 3), Some(State::Dead));
+    world.until("all believe in node 3 again", 10 * SECOND, |w| w.all_believe(3, Some(State::Alive)));
+    assert_eq!(world.count(|event| matches!(event, Event::Left(_))), 0);
+}
+
+#[test]
+fn a_goodbye_in_an_invented_incarnation_is_refuted_too() {
+    let mut world = World::cluster(6, 1);
+    world.input(addr(2), Input::Datagram { from: addr(4), bytes: &rumour(4, 3, 1, 7, Belief::Left) });
+    world.until("all believe in node 3 again", 10 * SECOND, |w| w.all_believe(3, Some(State::Alive)));
+    assert_eq!(world.node(addr(3)).me().incarnation, 8);
+}
+
+#[test]
+fn a_member_that_left_comes_back_with_its_next_boot() {
+    let mut world = World::cluster(4, 1);
+    world.input(addr(3), Input::Leave);
+    world.until("the goodbye has spread", 6 * SECOND, |w| left_done(w, 3));
+    world.crash(addr(3));
+    world.start_as(identity(3, 2, addr(3)));
+    world.join(addr(3), addr(1));
+    world.until("all know the new boot", 2 * SECOND, World::converged);
+    assert_eq!(world.failures(), 0);
+}
+
+#[test]
+fn members_that_left_are_forgotten_after_an_hour() {
+    let mut world = World::cluster(3, 1);
+    world.input(addr(3), Input::Leave);
+    world.run(6 * SECOND);
+    world.crash(addr(3));
+    world.run(HOUR - 10 * SECOND);
+    assert!(world.all_believe(3, Some(State::Left)));
+    world.run(20 * SECOND);
+    assert!(world.all_believe(3, None));
+}
