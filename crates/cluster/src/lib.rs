@@ -1,4 +1,60 @@
-//! Who holds which slot.
+//! Who holds which slot of a cluster's keys, and how a slot goes from one node to another without losing an
+//! acknowledged write.
+//!
+//! The table of [`boato_placement`] says which node *should* hold a slot; that node asks for it. The node that
+//! *does* hold it streams its entries while it goes on serving, then hands over in one step. A slot that nobody
+//! has is minted only after everybody alive has said so. The protocol, its states and its messages are in
+//! `docs/protocol.md`.
+//!
+//! # Contract
+//!
+//! [`Machine`] has no I/O, no clock and no unseeded randomness. Call [`Machine::handle`] with what happened and
+//! the time, drain [`Machine::poll_output`], then wait for the next input or for [`Machine::poll_timeout`].
+//! Frames may be lost, duplicated, delayed and reordered; members may be seen differently by every node.
+//! Operations on slots that are served here need no machine: [`Slots::try_apply`] checks the slot's state and
+//! applies in one step under the slot's lock. With feature `quic`, [`quic::Cluster`](crate::quic) is the driver
+//! for production.
+//!
+//! # Example
+//!
+//! A node that sees nobody for a second begins a cluster and serves all slots:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use boato_cluster::{Config, Guard, Input, Machine, Now, Operation, Outcome, Pid};
+//! use bytes::Bytes;
+//!
+//! let at = |ms| Now { at: Duration::from_millis(ms), unix_ms: 1_700_000_000_000 + ms };
+//! let mut machine = Machine::new(Config::new(Pid { node: 1, boot: 1 }, 7), at(0));
+//! machine.handle(Input::Eligible { quiet: Duration::from_secs(1) }, at(0));
+//! machine.handle(Input::Timeout, at(1000));
+//!
+//! let slots = machine.slots();
+//! let put = Operation::Put {
+//!     key: Bytes::from("greeting"),
+//!     value: Bytes::from("hello"),
+//!     content_type: Bytes::new(),
+//!     ttl_ms: None,
+//!     guard: Guard::Always,
+//! };
+//! assert!(matches!(slots.try_apply(&put, 1_700_000_001_000), Some((Outcome::Created(_), _))));
+//! let (outcome, _) = slots.try_get(b"greeting", 1_700_000_001_000).expect("served here");
+//! assert!(matches!(outcome, Outcome::Value { value, .. } if value == "hello"));
+//! ```
+//!
+//! # Map
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `pid`, `time` | processes, epochs, hints; time as an argument |
+//! | `operation` | what clients ask of a slot, and its effect on the entries |
+//! | `message`, `wire`, `outbox` | what nodes say to each other, as bytes, folded into few frames |
+//! | `slot`, `transfer` | the state of one slot, beside its entries; a copy under way |
+//! | `view` | the members as this node sees them, and the table that follows |
+//! | `machine` | the transitions: one file per concern |
+//! | `route` | the way of one client operation |
+//! | `quic` | the driver (feature `quic`) |
 
 mod machine;
 mod message;

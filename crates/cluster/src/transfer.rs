@@ -149,3 +149,83 @@ impl Transfer {
         bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use boato_storage::{Clock, Condition, Config, Store, Value, Writer};
+
+    use super::*;
+
+    const START: Duration = Duration::ZERO;
+
+    fn store(keys: usize, value: usize) -> Store {
+        let store = Store::new(Config { slots: 1, hash_seed: 1, max_memory: None }, |_| ());
+        for key in 0..keys {
+            put(&store, &key.to_string(), &vec![b'v'; value]);
+        }
+        store
+    }
+
+    fn put(store: &Store, key: &str, bytes: &[u8]) {
+        let clock = Clock::new();
+        let writer = Writer { clock: &clock, node: 1, now_ms: 1 };
+        let value = Value { bytes, content_type: b"", expires_at_ms: None };
+        store.lock(0).put(key.as_bytes(), value, &Condition::Always, &writer).expect("there is room");
+    }
+
+    #[test]
+    fn every_entry_goes_out_once_in_chunks_of_bounded_size() {
+        let store = store(1000, 1000);
+        let guard = store.lock(0);
+        let mut transfer = Transfer::new(1, &guard, START);
+        let mut keys = BTreeSet::new();
+        let mut chunks = 0;
+        while let Some((seq, items, bytes)) = transfer.next_chunk(&guard) {
+            assert!(bytes <= CHUNK_BYTES, "a chunk of {bytes} bytes");
+            assert_eq!(seq, chunks);
+            chunks += 1;
+            keys.extend(items.into_iter().map(|item| item.key));
+        }
+        assert_eq!(keys.len(), 1000);
+        assert!(transfer.drained() && !transfer.settled());
+        assert_eq!(transfer.unacknowledged().len(), chunks as usize);
+    }
+
+    #[test]
+    fn an_entry_larger_than_a_chunk_goes_alone() {
+        let store = store(3, 2 * CHUNK_BYTES);
+        let guard = store.lock(0);
+        let mut transfer = Transfer::new(1, &guard, START);
+        let sizes: Vec<usize> =
+            std::iter::from_fn(|| transfer.next_chunk(&guard)).map(|(_, items, _)| items.len()).collect();
+        assert_eq!(sizes, [1, 1, 1]);
+    }
+
+    #[test]
+    fn a_key_written_meanwhile_goes_out_again_with_its_present_value() {
+        let store = store(1, 1);
+        let mut transfer = Transfer::new(1, &store.lock(0), START);
+        let (first, ..) = transfer.next_chunk(&store.lock(0)).expect("one chunk");
+        put(&store, "0", b"new");
+        transfer.mark(&Bytes::from("0"));
+        assert_eq!(transfer.resend(first, &store.lock(0)).expect("known")[0].value, "new");
+        let (_, items, _) = transfer.next_chunk(&store.lock(0)).expect("the key again");
+        assert_eq!(items[0].value, "new");
+    }
+
+    #[test]
+    fn rounds_end_when_what_was_pending_at_their_start_has_arrived() {
+        let store = store(200, 1000);
+        let guard = store.lock(0);
+        let mut transfer = Transfer::new(1, &guard, START);
+        transfer.next_chunk(&guard);
+        transfer.acknowledge(0, START);
+        assert_eq!(transfer.rounds, 0, "most of the scan is still to come");
+        while transfer.next_chunk(&guard).is_some() {}
+        transfer.mark(&Bytes::from("7"));
+        for seq in transfer.unacknowledged() {
+            transfer.acknowledge(seq, START);
+        }
+        assert_eq!((transfer.rounds, transfer.in_flight(), transfer.settled()), (1, 0, true));
+    }
+}

@@ -24,6 +24,9 @@ pub enum WireError {
         /// How many.
         len: u16,
     },
+    /// Entries said to belong to several slots.
+    #[error("a message gives the same entries to {0} slots")]
+    Spread(u16),
     /// An epoch beyond any that counting could reach.
     #[error("a message carries an epoch beyond 2^62")]
     Epoch,
@@ -90,6 +93,9 @@ fn check_slot(start: u16, len: u16) -> Result<(), WireError> {
 
 fn check_run(run: &Run) -> Result<(), WireError> {
     check_slot(run.start, run.len)?;
+    if run.len > 1 && matches!(run.message, Message::Chunk { .. } | Message::Merge { .. }) {
+        return Err(WireError::Spread(run.len));
+    }
     epochs(&run.message).into_iter().flatten().try_for_each(|epoch| {
         if epoch.counter <= Epoch::COUNTER_MAX { Ok(()) } else { Err(WireError::Epoch) }
     })
@@ -120,5 +126,146 @@ pub(crate) fn epochs(message: &Message) -> [Option<Epoch>; 2] {
         | Message::Abort { .. }
         | Message::WhoHas { .. }
         | Message::Merged { .. } => [None, None],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Digest, Item, Standing};
+    use crate::operation::{Guard, Operation};
+    use crate::pid::Pid;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    fn pid() -> impl Strategy<Value = Pid> {
+        (any::<u128>(), any::<u64>()).prop_map(|(node, boot)| Pid { node, boot })
+    }
+
+    fn epoch() -> impl Strategy<Value = Epoch> {
+        (0..=Epoch::COUNTER_MAX, pid()).prop_map(|(counter, pid)| Epoch { counter, pid })
+    }
+
+    fn item() -> impl Strategy<Value = Item> {
+        let bytes = || proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
+        let rest = (any::<(u64, u128)>(), any::<Option<u64>>(), any::<bool>());
+        (bytes(), bytes(), bytes(), rest).prop_map(|(key, value, content_type, rest)| Item {
+            key,
+            value,
+            content_type,
+            version: rest.0,
+            expires_at_ms: rest.1,
+            tombstone: rest.2,
+        })
+    }
+
+    fn message() -> impl Strategy<Value = Message> {
+        let hint = proptest::option::of((pid(), epoch()).prop_map(|(pid, epoch)| Hint { pid, epoch }));
+        let items = proptest::collection::vec(item(), 0..4);
+        prop_oneof![
+            Just(Message::Acquire),
+            (hint, epoch()).prop_map(|(hint, floor)| Message::NotHolder { hint, floor }),
+            (any::<u64>(), any::<u32>(), items).prop_map(|(xfer, seq, items)| Message::Chunk {
+                xfer,
+                seq,
+                items
+            }),
+            (epoch(), any::<u64>(), any::<u32>()).prop_map(|(epoch, xfer, chunks)| Message::Commit {
+                xfer,
+                epoch,
+                chunks,
+                hlc: xfer
+            }),
+            (any::<u64>(), epoch()).prop_map(|(nonce, floor)| Message::ClaimEnd { nonce, floor }),
+        ]
+    }
+
+    fn frame() -> impl Strategy<Value = Frame> {
+        let run = (0_u16..16384, 1_u16..=16384, message()).prop_map(|(start, len, message)| Run {
+            start,
+            len: len.min(16384 - start),
+            message,
+        });
+        let pids = || proptest::collection::vec(pid(), 0..4);
+        let digest = proptest::option::of((pids(), pids()).prop_map(|(live, dead)| Digest { live, dead }));
+        (pid(), pid(), any::<bool>(), digest, proptest::collection::vec(run, 0..6)).prop_map(
+            |(from, to, hello, digest, runs)| Frame {
+                from,
+                to,
+                standing: Standing::Eligible,
+                hello,
+                digest,
+                runs,
+            },
+        )
+    }
+
+    fn with_run(start: u16, len: u16, message: Message) -> Vec<u8> {
+        let pid = Pid { node: 1, boot: 1 };
+        let runs = vec![Run { start, len, message }];
+        Frame { from: pid, to: pid, standing: Standing::Claimed, hello: false, digest: None, runs }.encode()
+    }
+
+    #[test]
+    fn slots_that_do_not_exist_are_refused() {
+        for (start, len) in [(0, 0), (16383, 2), (16384, 1), (u16::MAX, u16::MAX)] {
+            let bytes = with_run(start, len, Message::Acquire);
+            assert_eq!(Frame::decode(&bytes), Err(WireError::Slots { start, len }));
+        }
+        let list = Operation::List { slot: 16384, prefix: Bytes::new(), after: None, limit: 1 };
+        let to = Pid { node: 1, boot: 1 };
+        let bytes = Request::Operate { to, used: None, wait_ms: 1, operation: list }.encode();
+        assert_eq!(Request::decode(&bytes), Err(WireError::Slots { start: 16384, len: 1 }));
+    }
+
+    #[test]
+    fn entries_belong_to_one_slot() {
+        let chunk = Message::Chunk { xfer: 1, seq: 0, items: Vec::new() };
+        assert_eq!(Frame::decode(&with_run(7, 2, chunk)), Err(WireError::Spread(2)));
+    }
+
+    #[test]
+    fn epochs_near_overflow_are_refused() {
+        let epoch = Epoch { counter: Epoch::COUNTER_MAX + 1, ..Epoch::ZERO };
+        for message in [Message::Offer { epoch }, Message::Refuse { epoch: Epoch::ZERO, floor: epoch }] {
+            assert_eq!(Frame::decode(&with_run(0, 1, message)), Err(WireError::Epoch));
+        }
+    }
+
+    #[test]
+    fn requests_and_answers_round_trip() {
+        let put = Operation::Put {
+            key: Bytes::from("k"),
+            value: Bytes::from("v"),
+            content_type: Bytes::new(),
+            ttl_ms: Some(5),
+            guard: Guard::Is(vec![(1, 2)]),
+        };
+        let request =
+            Request::Operate { to: Pid { node: 1, boot: 2 }, used: None, wait_ms: 9, operation: put };
+        assert_eq!(Request::decode(&request.encode()), Ok(request));
+        let response = Response::Operate(crate::Answer::Moved(None));
+        assert_eq!(Response::decode(&response.encode()), Ok(response));
+    }
+
+    proptest! {
+        #[test]
+        fn frames_round_trip(frame in frame()) {
+            prop_assert_eq!(Frame::decode(&frame.encode()), Ok(frame));
+        }
+
+        #[test]
+        fn damaged_frames_never_panic(frame in frame(), place: prop::sample::Index, bit in 0..8_u8) {
+            let mut bytes = frame.encode();
+            let place = place.index(bytes.len());
+            bytes[place] ^= 1 << bit;
+            let _ = Frame::decode(&bytes);
+            let _ = Frame::decode(&bytes[..place]);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = (Frame::decode(&bytes), Request::decode(&bytes), Response::decode(&bytes));
+        }
     }
 }
