@@ -1,0 +1,77 @@
+//! Why a command failed, and the exit code that says so.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue};
+
+use crate::client::ClientError;
+use crate::config::{self, ConfigError};
+
+/// Exit codes; 69 and 78 are those of sysexits.h for an unavailable service and for configuration.
+const RUNTIME: u8 = 1;
+const UNREACHABLE: u8 = 69;
+const CONFIGURATION: u8 = 78;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The command line cannot be read (or asks for help).
+    #[error(transparent)]
+    Usage(clap::Error),
+    /// A `BOATO_*` variable cannot be read.
+    #[error(transparent)]
+    Variable(clap::Error),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A node gave no answer of use.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// There is no such key.
+    #[error("key not found")]
+    Missing,
+    /// The value on standard input is too large.
+    #[error("the value is larger than {0} bytes")]
+    TooLarge(u64),
+    /// Standard input or output failed.
+    #[error("standard input or output failed")]
+    Io(#[from] io::Error),
+    /// A node could not run.
+    #[error(transparent)]
+    Run(#[from] anyhow::Error),
+}
+
+/// The variable that an error about a flag is about.
+fn variable(error: &clap::Error) -> String {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
+        return "the environment".to_owned();
+    };
+    let name = flag.trim_start_matches('-').split([' ', '=', '[']).next().unwrap_or_default();
+    config::variable(name)
+}
+
+impl Failure {
+    /// Says what went wrong on standard error.
+    pub(super) fn report(self) -> ExitCode {
+        let code = match &self {
+            // Help and versions are errors to clap: it knows the stream and the code.
+            Self::Usage(error) => {
+                let _ = error.print();
+                return u8::try_from(error.exit_code()).unwrap_or(RUNTIME).into();
+            }
+            Self::Variable(error) => {
+                let _ = error.print();
+                eprintln!("the value comes from {}", variable(error));
+                return CONFIGURATION.into();
+            }
+            // The reader of our output has seen enough.
+            Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Self::Config(_) => CONFIGURATION,
+            Self::Client(ClientError::Unreachable { .. } | ClientError::Unresolved { .. }) => UNREACHABLE,
+            Self::Client(_) | Self::Missing | Self::TooLarge(_) | Self::Io(_) | Self::Run(_) => RUNTIME,
+        };
+        eprintln!("boato: {:#}", anyhow::Error::from(self));
+        code.into()
+    }
+}

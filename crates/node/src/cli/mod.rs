@@ -1,0 +1,175 @@
+//! The command line: one file per command.
+
+mod completions;
+mod config;
+mod del;
+mod failure;
+mod get;
+mod keygen;
+mod leave;
+mod locate;
+mod members;
+mod output;
+mod run;
+mod set;
+mod status;
+mod target;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::config::Config;
+use failure::Failure;
+
+/// An elastic in-memory key-value cluster that assembles itself.
+///
+/// Without a command, boato runs a node: `boato --join web1` is `boato run --join web1`.
+#[derive(Parser)]
+#[command(name = "boato", version)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed or no such key, 2 wrong usage, 69 node out of reach, 78 wrong configuration."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a node (the default)
+    Run(Box<run::Args>),
+    /// List the members of the cluster
+    Members(members::Args),
+    /// Write the value of a key to standard output
+    Get(get::Args),
+    /// Create or replace the value of a key
+    Set(set::Args),
+    /// Remove a key
+    Del(del::Args),
+    /// Tell which node a key belongs to
+    Where(locate::Args),
+    /// Show a node in a few figures
+    Status(status::Args),
+    /// Ask a node to hand its keys to the others and end
+    Leave(leave::Args),
+    /// Print a new cluster secret
+    Keygen,
+    /// Look at the configuration
+    Config(config::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
+}
+
+/// The program: reads the command line, does what it says with `run` as the way to run a node, and gives the exit code.
+pub fn main(run: impl FnOnce(Config) -> anyhow::Result<()>) -> ExitCode {
+    let done = parse(env::args_os()).and_then(|(cli, matches)| dispatch(cli, &matches, run));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(
+    cli: Cli,
+    matches: &ArgMatches,
+    run: impl FnOnce(Config) -> anyhow::Result<()>,
+) -> Result<(), Failure> {
+    match cli.command {
+        Command::Run(args) => run::run(&args, innermost(matches), run),
+        Command::Members(args) => members::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::Set(args) => set::run(&args),
+        Command::Del(args) => del::run(&args),
+        Command::Where(args) => locate::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Leave(args) => leave::run(&args, innermost(matches)),
+        Command::Keygen => keygen::run(),
+        Command::Config(args) => config::run(&args, innermost(matches)),
+        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
+    }
+}
+
+/// The matches of the last subcommand.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| innermost(inner))
+}
+
+/// Reads the command line. A bad value is wrong usage on the command line and wrong configuration in a variable.
+fn parse(args: impl Iterator<Item = OsString>) -> Result<(Cli, ArgMatches), Failure> {
+    let args = with_default_command(args.collect());
+    let command = map_args(Cli::command(), ignore_empty_variable);
+    let matches = command.clone().try_get_matches_from(&args).map_err(|error| {
+        let printed = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        let without_variables = map_args(command, |arg| arg.env(Resettable::Reset));
+        if !printed && without_variables.try_get_matches_from(&args).is_ok() {
+            Failure::Variable(error)
+        } else {
+            Failure::Usage(error)
+        }
+    })?;
+    let cli = Cli::from_arg_matches(&matches).map_err(Failure::Usage)?;
+    Ok((cli, matches))
+}
+
+/// `boato --join x` and `boato` alone run a node.
+fn with_default_command(mut args: Vec<OsString>) -> Vec<OsString> {
+    let own = ["-h", "--help", "-V", "--version"];
+    let default = match args.get(1) {
+        None => true,
+        Some(first) => first.as_encoded_bytes().starts_with(b"-") && !own.iter().any(|flag| first == flag),
+    };
+    if default {
+        args.insert(args.len().min(1), "run".into());
+    }
+    args
+}
+
+/// Applies `change` to the arguments of all commands.
+fn map_args(command: clap::Command, change: fn(clap::Arg) -> clap::Arg) -> clap::Command {
+    command.mut_args(change).mut_subcommands(|inner| map_args(inner, change))
+}
+
+/// A variable that is set and empty counts as not set: container platforms like to set all of them.
+fn ignore_empty_variable(arg: clap::Arg) -> clap::Arg {
+    let empty = arg.get_env().is_some_and(|name| env::var_os(name).is_some_and(|value| value.is_empty()));
+    let arg = arg.hide_env_values(true);
+    if empty { arg.env(Resettable::Reset) } else { arg }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_without_a_command_run_a_node() {
+        let after = |args: &[&str]| {
+            let args = with_default_command(args.iter().map(OsString::from).collect());
+            args.into_iter().map(|arg| arg.into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(after(&["boato"]), ["boato", "run"]);
+        assert_eq!(after(&["boato", "--quic", "0"]), ["boato", "run", "--quic", "0"]);
+        assert_eq!(after(&["boato", "get", "--http", "1", "k"]), ["boato", "get", "--http", "1", "k"]);
+        assert_eq!(after(&["boato", "--help"]), ["boato", "--help"]);
+        assert_eq!(after(&["boato", "-V"]), ["boato", "-V"]);
+    }
+
+    #[test]
+    fn every_flag_with_a_value_has_a_variable_of_its_name() {
+        let command = Cli::command();
+        let run = command.find_subcommand("run").unwrap();
+        for arg in run.get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str())) {
+            let flag = arg.get_long().unwrap();
+            assert_eq!(arg.get_env().unwrap().to_str().unwrap(), crate::config::variable(flag));
+        }
+    }
+}

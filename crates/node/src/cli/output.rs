@@ -1,0 +1,88 @@
+//! What commands print: plain tables within 80 columns, or JSON.
+
+use std::io::{self, Write as _};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde_json::Value;
+
+/// Widest line of a table.
+const WIDTH: u16 = 80;
+
+/// Prints bytes to standard output as they are.
+pub(super) fn bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
+/// Prints a line of text.
+pub(super) fn line(text: &str) -> io::Result<()> {
+    bytes(format!("{text}\n").as_bytes())
+}
+
+/// Prints an indented JSON document.
+pub(super) fn json(value: &Value) -> io::Result<()> {
+    line(&format!("{value:#}"))
+}
+
+/// Prints a table with a head; the columns in `right` hold numbers.
+pub(super) fn table<const N: usize>(
+    head: [&str; N],
+    rows: Vec<[String; N]>,
+    right: &[usize],
+) -> io::Result<()> {
+    line(&render(head, rows, right))
+}
+
+fn render<const N: usize>(head: [&str; N], rows: Vec<[String; N]>, right: &[usize]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    table.set_header(head).add_rows(rows);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, if index + 1 == N { 0 } else { 2 }));
+        if right.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}
+
+/// A size for people: one digit after the point and a unit.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let Some(step) = bytes.checked_ilog2().and_then(|log| (log / 10).checked_sub(1)) else {
+        return format!("{bytes} B");
+    };
+    let unit = 1_u64 << (10 * (step + 1));
+    let tenth = bytes % unit * 10 / unit;
+    format!("{}.{tenth} {}", bytes / unit, UNITS[step as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_a_unit() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (200 << 20, "200.0 MiB"),
+            (1024 * 1024 - 1, "1023.9 KiB"),
+            (u64::MAX, "15.9 EiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn tables_are_plain_and_stay_within_80_columns() {
+        let row = |name: &str, slots: &str| [name.to_owned(), slots.to_owned()];
+        let text = render(["NAME", "SLOTS"], vec![row("web1", "5"), row("web2", "16384")], &[1]);
+        assert_eq!(text, "NAME  SLOTS\nweb1      5\nweb2  16384");
+        let long = render(["NAME", "SLOTS"], vec![row(&"x".repeat(200), "5")], &[1]);
+        assert!(long.lines().all(|line| line.len() <= WIDTH.into()), "{long}");
+    }
+}

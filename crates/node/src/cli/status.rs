@@ -1,0 +1,98 @@
+//! `boato status`: a node in a few figures.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::output;
+use super::target::Target;
+
+/// Of which node.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+/// A node as it tells of itself.
+#[derive(Deserialize)]
+struct Status {
+    id: String,
+    name: String,
+    cluster: String,
+    version: String,
+    ready: bool,
+    reason: Option<String>,
+    uptime_s: u64,
+    quic: String,
+    http: String,
+    members: usize,
+    slots: usize,
+    entries: u64,
+    bytes: u64,
+    max_memory: Option<u64>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let client = args.target.client()?;
+    if args.json {
+        return Ok(output::json(&client.json::<Value>("/_/status")?)?);
+    }
+    let status: Status = client.json("/_/status")?;
+    Ok(output::bytes(status.to_text().as_bytes())?)
+}
+
+impl Status {
+    fn to_text(&self) -> String {
+        let state = match &self.reason {
+            _ if self.ready => "ready".to_owned(),
+            Some(reason) => format!("not ready: {reason}"),
+            None => "not ready".to_owned(),
+        };
+        let limit = self.max_memory.map(|max| format!(" of {}", output::size(max))).unwrap_or_default();
+        let memory = output::size(self.bytes) + &limit;
+        let lines = [
+            ("node", self.name.clone()),
+            ("id", self.id.clone()),
+            ("state", state),
+            ("cluster", format!("{} ({} members)", self.cluster, self.members)),
+            ("http", self.http.clone()),
+            ("quic", self.quic.clone()),
+            ("slots", self.slots.to_string()),
+            ("entries", self.entries.to_string()),
+            ("memory", memory),
+            ("uptime", uptime(Duration::from_secs(self.uptime_s))),
+            ("version", self.version.clone()),
+        ];
+        lines.map(|(name, value)| format!("{name:<8} {value}\n")).concat()
+    }
+}
+
+/// The two largest units: `3d 4h`, `5m 6s`.
+fn uptime(time: Duration) -> String {
+    let s = time.as_secs();
+    match s {
+        0..60 => format!("{s}s"),
+        60..3_600 => format!("{}m {}s", s / 60, s % 60),
+        3_600..86_400 => format!("{}h {}m", s / 3_600, s / 60 % 60),
+        _ => format!("{}d {}h", s / 86_400, s / 3_600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uptimes_show_two_units() {
+        for (s, text) in [(5, "5s"), (65, "1m 5s"), (7_260, "2h 1m"), (90_000, "1d 1h")] {
+            assert_eq!(uptime(Duration::from_secs(s)), text);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Which node a command talks to.
+
+use std::path::PathBuf;
+
+use super::failure::Failure;
+use crate::client::Client;
+use crate::config::{Address, ClientSecret};
+
+#[expect(clippy::doc_markdown, reason = "the comments are help texts, which have no markup")]
+/// Flags of every command that talks to a node.
+#[derive(clap::Args)]
+pub(super) struct Target {
+    /// HTTP address of the node: 7480, :7480, host:7480 or [::1]:7480
+    #[arg(long, env = "BOATO_HTTP", value_name = "ADDR", default_value = "127.0.0.1:7480")]
+    http: Address,
+
+    /// File with the secret that clients have to show
+    #[arg(long, env = "BOATO_CLIENT_SECRET_FILE", value_name = "FILE")]
+    client_secret_file: Option<PathBuf>,
+}
+
+impl Target {
+    /// A client that shows the clients' secret, if there is one.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        let mut warnings = Vec::new();
+        let secret = match &self.client_secret_file {
+            Some(path) => Some(ClientSecret::read(path, &mut warnings)?),
+            None => None,
+        };
+        warn(&warnings);
+        self.client_with(secret.as_ref().map(ClientSecret::as_str))
+    }
+
+    /// A client that shows `secret`.
+    pub(super) fn client_with(&self, secret: Option<&str>) -> Result<Client, Failure> {
+        Ok(Client::new(&self.http, secret)?)
+    }
+}
+
+/// Commands have no log: warnings go to standard error as they are.
+pub(super) fn warn(warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("boato: {warning}");
+    }
+}

@@ -1,0 +1,208 @@
+//! What a node is told: settings from flags, variables and a file, resolved into one [`Config`].
+
+mod address;
+mod error;
+mod layers;
+mod name;
+mod period;
+mod scalar;
+mod secrets;
+mod settings;
+mod size;
+#[cfg(test)]
+mod tests;
+mod weight;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use boato_transport::Secret;
+
+pub use address::{Address, AddressError, Advertise, HTTP_PORT, HostError, Join, QUIC_PORT};
+pub(crate) use address::{reachable, resolve};
+pub use error::ConfigError;
+pub(crate) use layers::variable;
+pub use layers::{Layers, Origin};
+pub use name::{NAME_MAX, NameError};
+pub use period::{Period, PeriodError};
+pub use secrets::ClientSecret;
+pub(crate) use secrets::cluster_secret;
+pub use settings::{Discover, Settings};
+pub use size::{ByteSize, ByteSizeError};
+pub use weight::{Weight, WeightError};
+
+/// Name of the cluster unless another is asked for.
+pub const CLUSTER: &str = "boato";
+
+/// Below the 30 s that Kubernetes grants by default, so that what could not be handed off is still reported.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// Where to bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The address; port 0 for any free one.
+    pub addr: SocketAddr,
+    /// Asked for: it is an error when the port is taken. Otherwise the next free one is used.
+    pub asked: bool,
+}
+
+/// Everything that a node has been told, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name for people; `None` means host name and short id ([`crate::Identity::default_name`]).
+    pub name: Option<String>,
+    /// Name of the cluster, 1 to 64 characters.
+    pub cluster: String,
+    /// Where the QUIC endpoint binds: loopback without a secret.
+    pub quic: Listen,
+    /// Where the HTTP door binds.
+    pub http: Listen,
+    /// Whom to join.
+    pub join: Vec<Join>,
+    /// The cluster's secret.
+    pub secret: Option<Secret>,
+    /// Where the node id is kept.
+    pub data_dir: Option<PathBuf>,
+    /// Share of the keys relative to other nodes.
+    pub weight: u16,
+    /// Most bytes of memory that entries may take.
+    pub max_memory: Option<u64>,
+    /// How to find nodes besides `join`.
+    pub discover: Discover,
+    /// Longest wait for the hand-off when leaving.
+    pub leave_timeout: Duration,
+    /// What clients have to show.
+    pub client_secret: Option<ClientSecret>,
+    /// Clients beyond this machine are served without a client secret.
+    pub open: bool,
+    /// Host names, lower case, that a loopback door accepts besides `localhost`.
+    pub allow_host: Vec<String>,
+    /// File that receives the addresses once bound.
+    pub ready_file: Option<PathBuf>,
+    /// What other nodes should dial.
+    pub advertise: Option<Advertise>,
+    /// Directives of the log filter.
+    pub log: String,
+    /// What to say in the log once it is there.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Checks `settings`, reads the secrets they name and decides what they leave open.
+    ///
+    /// # Errors
+    /// See [`ConfigError`]; nothing has been bound or written.
+    pub fn new(settings: &Settings) -> Result<Self, ConfigError> {
+        let mut layers = Layers::default();
+        layers.add(settings, |_| Origin::Program)?;
+        Self::resolve(&layers, None)
+    }
+
+    /// As [`Config::new`] for layered settings; `secret` is the text of `BOATO_SECRET`.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn resolve(layers: &Layers, secret: Option<&str>) -> Result<Self, ConfigError> {
+        let settings = layers.settings();
+        let mut warnings = Vec::new();
+        let origin = layers.origin("secret-file");
+        let secret = cluster_secret(settings.secret_file.as_deref(), origin, secret, &mut warnings)?;
+        let client_secret = match &settings.client_secret_file {
+            Some(path) => Some(ClientSecret::read(path, &mut warnings)?),
+            None => None,
+        };
+        let max_memory = settings.max_memory.map(|size| size.0);
+        let config = Self {
+            name: settings.name.as_deref().map(name::node).transpose()?,
+            cluster: name::cluster(settings.cluster.as_deref().unwrap_or(CLUSTER))?,
+            quic: listen(layers, "quic", settings.quic.as_ref(), quic_default(secret.is_some()))?,
+            http: listen(layers, "http", settings.http.as_ref(), (Ipv4Addr::LOCALHOST, HTTP_PORT))?,
+            discover: discover(&settings, secret.is_some()),
+            join: settings.join,
+            data_dir: settings.data_dir,
+            weight: settings.weight.unwrap_or(Weight::Fixed(1)).resolve(max_memory),
+            max_memory,
+            leave_timeout: settings.leave_timeout.map_or(LEAVE_TIMEOUT, |period| period.0),
+            open: settings.open.unwrap_or(false),
+            allow_host: settings.allow_host.iter().map(|text| name::host(text)).collect::<Result<_, _>>()?,
+            ready_file: settings.ready_file,
+            advertise: settings.advertise,
+            log: crate::logging::filter(settings.log.as_deref().unwrap_or(crate::logging::DEFAULT_FILTER))?,
+            secret,
+            client_secret,
+            warnings,
+        };
+        config.check(layers)?;
+        Ok(config)
+    }
+
+    /// The rules between settings.
+    fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
+        if self.secret.is_none() && !self.quic.addr.ip().is_loopback() {
+            let whence = layers.describe("quic");
+            return Err(ConfigError::NeedsSecret { whence, addr: self.quic.addr });
+        }
+        if self.secret.is_none() && self.discover == Discover::Mdns {
+            return Err(ConfigError::MdnsNeedsSecret { whence: layers.describe("discover") });
+        }
+        if self.client_secret.is_none() && !self.open && !self.http.addr.ip().is_loopback() {
+            let whence = layers.describe("http");
+            return Err(ConfigError::NeedsClientSecret { whence, addr: self.http.addr });
+        }
+        Ok(())
+    }
+
+    /// `layers` with everything that was left open and decided here as defaults.
+    ///
+    /// # Errors
+    /// None when this was resolved from `layers`.
+    pub fn complete(&self, layers: &Layers) -> Result<Layers, ConfigError> {
+        let decided = Settings {
+            cluster: Some(self.cluster.clone()),
+            quic: Some(self.quic.addr.into()),
+            http: Some(self.http.addr.into()),
+            weight: Some(Weight::Fixed(self.weight)),
+            discover: Some(self.discover),
+            leave_timeout: Some(Period(self.leave_timeout)),
+            open: Some(self.open),
+            log: Some(self.log.clone()),
+            ..Settings::default()
+        };
+        let mut complete = Layers::default();
+        complete.add(&decided, |_| Origin::Default)?;
+        complete.add(&layers.settings(), |key| layers.origin(key).clone())?;
+        Ok(complete)
+    }
+}
+
+fn quic_default(secret: bool) -> (Ipv4Addr, u16) {
+    (if secret { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }, QUIC_PORT)
+}
+
+fn listen(
+    layers: &Layers,
+    key: &str,
+    address: Option<&Address>,
+    (host, port): (Ipv4Addr, u16),
+) -> Result<Listen, ConfigError> {
+    let host = IpAddr::from(host);
+    let Some(address) = address else {
+        return Ok(Listen { addr: SocketAddr::new(host, port), asked: false });
+    };
+    let unresolved = |source| ConfigError::Unresolved {
+        whence: layers.describe(key),
+        address: address.to_string(),
+        source,
+    };
+    Ok(Listen { addr: address.resolve(host).map_err(unresolved)?, asked: true })
+}
+
+fn discover(settings: &Settings, secret: bool) -> Discover {
+    match settings.discover {
+        Some(discover) => discover,
+        None if !secret => Discover::Local,
+        None if settings.join.is_empty() => Discover::Mdns,
+        None => Discover::Off,
+    }
+}

@@ -1,0 +1,93 @@
+//! Reading secrets: the cluster's and the clients'.
+
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::Path;
+
+use boato_transport::Secret;
+
+use super::{ConfigError, Origin};
+use crate::files;
+
+/// Largest secret file, in bytes.
+const FILE_MAX: u64 = 4096;
+
+/// The secret that clients show, 1 to 1024 visible ASCII characters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientSecret(String);
+
+impl ClientSecret {
+    /// The text, surrounding white space removed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads a client secret; adds to `warnings` when others can read the file too.
+    pub(crate) fn read(path: &Path, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
+        let text = read(path, warnings)?;
+        let text = text.trim();
+        let visible = text.bytes().all(|b| b.is_ascii_graphic());
+        if visible && (1..=1024).contains(&text.len()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ConfigError::ClientSecret { path: path.to_owned() })
+        }
+    }
+}
+
+impl fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientSecret(..)")
+    }
+}
+
+/// The cluster's secret from the source that ranks highest: a file named by a flag, the variables, a file named in the
+/// configuration file. `origin` is where `path` came from, `variable` the text of `BOATO_SECRET`; adds to `warnings` when
+/// others can read the file too.
+pub(crate) fn cluster_secret(
+    path: Option<&Path>,
+    origin: &Origin,
+    variable: Option<&str>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Secret>, ConfigError> {
+    match (path, variable, origin) {
+        (Some(_), Some(_), Origin::Environment) => Err(ConfigError::TwoSecrets),
+        (None, Some(text), _) | (Some(_), Some(text), Origin::File(_)) => {
+            parse(text, "BOATO_SECRET".to_owned()).map(Some)
+        }
+        (Some(path), _, _) => parse(&read(path, warnings)?, path.display().to_string()).map(Some),
+        (None, None, _) => Ok(None),
+    }
+}
+
+fn parse(text: &str, whence: String) -> Result<Secret, ConfigError> {
+    Secret::parse(text).map_err(|source| ConfigError::Secret { whence, source })
+}
+
+fn read(path: &Path, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
+    let open = || -> io::Result<(String, Metadata)> {
+        let file = File::open(path)?;
+        Ok((files::read(&file, FILE_MAX)?, file.metadata()?))
+    };
+    let (text, metadata) =
+        open().map_err(|source| ConfigError::SecretRead { path: path.to_owned(), source })?;
+    if readable_by_others(&metadata) {
+        let path = path.display();
+        warnings.push(format!(
+            "the secret file {path} is readable by other users of this machine: chmod go-rwx {path}"
+        ));
+    }
+    Ok(text)
+}
+
+#[cfg(unix)]
+fn readable_by_others(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.mode() & 0o004 != 0
+}
+
+#[cfg(not(unix))]
+fn readable_by_others(_: &Metadata) -> bool {
+    false
+}

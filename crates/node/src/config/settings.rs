@@ -1,0 +1,133 @@
+//! What flags, variables and the configuration file may set, before anything is decided.
+#![expect(clippy::doc_markdown, reason = "the comments are help texts, which have no markup")]
+#![allow(rustdoc::broken_intra_doc_links, reason = "[::1] is an address")]
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use serde::{Deserialize, Serialize};
+
+use super::address::{Address, Advertise, Join};
+use super::period::Period;
+use super::size::ByteSize;
+use super::weight::Weight;
+use super::{name, scalar};
+use crate::logging;
+
+/// Every setting of a node, each optional: one layer of configuration, or all of them merged.
+///
+/// The same names in three places: `--data-dir`, `BOATO_DATA_DIR` and the key `data-dir` of the file.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// Name of this node, for people [default: host name and short id]
+    #[arg(long, env = "BOATO_NAME", value_parser = name::node)]
+    pub name: Option<String>,
+
+    /// Name of the cluster; nodes of another cluster are refused [default: boato]
+    #[arg(long, env = "BOATO_CLUSTER", value_parser = name::cluster)]
+    pub cluster: Option<String>,
+
+    /// Where peers reach this node (QUIC, UDP): 7400, :7400, host:7400 or [::1]:7400
+    ///
+    /// Default: port 7400 or the next free one up to 7499, on 127.0.0.1 without a secret and on every IPv4 address with one.
+    /// Port 0 takes any free port. A port asked for and taken is an error.
+    #[arg(long, env = "BOATO_QUIC", value_name = "ADDR")]
+    #[serde(with = "scalar")]
+    pub quic: Option<Address>,
+
+    /// Where clients reach this node (HTTP): 7480, :7480, host:7480 or [::1]:7480
+    ///
+    /// Default: port 7480 or the next free one up to 7579, on 127.0.0.1. Anything but loopback also needs
+    /// --client-secret-file or --open. Port 0 takes any free port. A port asked for and taken is an error.
+    #[arg(long, env = "BOATO_HTTP", value_name = "ADDR")]
+    #[serde(with = "scalar")]
+    pub http: Option<Address>,
+
+    /// A node to join, host:port, or every node behind a name, dns://name:port (repeatable; port 7400 when left out)
+    ///
+    /// Names are looked up again and again. In BOATO_JOIN, separate several by commas.
+    #[arg(long, env = "BOATO_JOIN", value_name = "NODE", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub join: Vec<Join>,
+
+    /// File with the cluster's secret, as `boato keygen` prints it; or put the secret itself into BOATO_SECRET
+    #[arg(long, env = "BOATO_SECRET_FILE", value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+
+    /// Directory that keeps this node's id across restarts, created if missing
+    #[arg(long, env = "BOATO_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Share of the keys relative to other nodes, 0 to 65535, or auto for one per GiB of memory limit [default: 1]
+    #[arg(long, env = "BOATO_WEIGHT")]
+    #[serde(with = "scalar")]
+    pub weight: Option<Weight>,
+
+    /// Most memory that entries may take, like 512MiB or 2GB [default: no limit]
+    #[arg(long, env = "BOATO_MAX_MEMORY", value_name = "SIZE")]
+    #[serde(with = "scalar")]
+    pub max_memory: Option<ByteSize>,
+
+    /// How to find other nodes [default: local without a secret, mdns with one and no --join, else off]
+    #[arg(long, env = "BOATO_DISCOVER", value_name = "HOW")]
+    pub discover: Option<Discover>,
+
+    /// Longest wait for handing all keys to others when leaving [default: 25s]
+    #[arg(long, env = "BOATO_LEAVE_TIMEOUT", value_name = "TIME")]
+    #[serde(with = "scalar")]
+    pub leave_timeout: Option<Period>,
+
+    /// File with the secret that clients have to show (HTTP: Authorization: Bearer)
+    #[arg(long, env = "BOATO_CLIENT_SECRET_FILE", value_name = "FILE")]
+    pub client_secret_file: Option<PathBuf>,
+
+    /// Serve clients beyond this machine without a client secret
+    #[arg(long, env = "BOATO_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    pub open: Option<bool>,
+
+    /// A host name, besides localhost, by which clients may address a loopback listener (repeatable)
+    ///
+    /// Requests for other names are refused there, so that a web page cannot reach the node through a browser.
+    /// In BOATO_ALLOW_HOST, separate several by commas.
+    #[arg(long, env = "BOATO_ALLOW_HOST", value_name = "HOST", value_delimiter = ',', value_parser = name::host)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_host: Vec<String>,
+
+    /// File that receives {id,name,quic,http} as JSON once the node listens
+    #[arg(long, env = "BOATO_READY_FILE", value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+
+    /// Address that other nodes should dial, host or host:port [default: the one of the default route]
+    #[arg(long, env = "BOATO_ADVERTISE", value_name = "HOST[:PORT]")]
+    #[serde(with = "scalar")]
+    pub advertise: Option<Advertise>,
+
+    /// What to log: a level or tracing directives like info,boato_gossip=debug [default: info]
+    #[arg(long, env = "BOATO_LOG", value_name = "FILTER", value_parser = logging::filter)]
+    pub log: Option<String>,
+}
+
+/// How to find other nodes besides `--join`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Discover {
+    /// Nodes that the same user runs on this machine.
+    Local,
+    /// Nodes on the local network, by multicast DNS.
+    Mdns,
+    /// Only --join.
+    Off,
+}
+
+impl fmt::Display for Discover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Mdns => "mdns",
+            Self::Off => "off",
+        })
+    }
+}

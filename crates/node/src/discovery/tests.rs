@@ -1,0 +1,51 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::*;
+
+const WAIT: Duration = Duration::from_secs(10);
+
+fn plan(join: &[&str]) -> Plan {
+    Plan {
+        cluster: "discovery-tests".to_owned(),
+        node: NodeId(1),
+        addr: SocketAddr::from(([127, 0, 0, 1], 7400)),
+        discover: Discover::Off,
+        join: join.iter().map(|text| text.parse().unwrap()).collect(),
+    }
+}
+
+async fn next(discovery: &mut Discovery) -> Option<Found> {
+    tokio::time::timeout(WAIT, discovery.found()).await.unwrap()
+}
+
+#[tokio::test]
+async fn joins_are_reported_again_and_again() {
+    let mut discovery = Discovery::start(plan(&["127.0.0.1:7401"]), CancellationToken::new()).unwrap();
+    let found = Found { addr: SocketAddr::from(([127, 0, 0, 1], 7401)), source: Source::Join };
+    for _ in 0..2 {
+        assert_eq!(next(&mut discovery).await, Some(found));
+    }
+    discovery.stop().await;
+}
+
+#[tokio::test]
+async fn losing_all_members_ends_a_long_rest() {
+    let mut discovery = Discovery::start(plan(&["127.0.0.1:7401"]), CancellationToken::new()).unwrap();
+    discovery.set_joined(true);
+    next(&mut discovery).await;
+    // The source rests for 5 s at least now; waiting shorter than that shows what woke it.
+    let quiet = tokio::time::timeout(Duration::from_millis(1_200), discovery.found()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    discovery.set_joined(false);
+    assert!(tokio::time::timeout(Duration::from_secs(3), discovery.found()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn without_sources_or_after_shutdown_there_is_nothing_more() {
+    let shutdown = CancellationToken::new();
+    assert_eq!(next(&mut Discovery::start(plan(&[]), shutdown.clone()).unwrap()).await, None);
+    let mut discovery = Discovery::start(plan(&["127.0.0.1:7401"]), shutdown.clone()).unwrap();
+    shutdown.cancel();
+    while next(&mut discovery).await.is_some() {}
+}

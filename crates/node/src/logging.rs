@@ -1,0 +1,66 @@
+//! The log: text on a terminal, JSON lines otherwise, always on standard error.
+
+use std::io::{self, IsTerminal as _};
+use std::net::SocketAddr;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+use crate::config::reachable;
+
+/// What is logged unless told otherwise.
+pub const DEFAULT_FILTER: &str = "info";
+
+/// A log filter that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is not a log filter ({reason}): expected a level like debug, or directives like info,boato_gossip=debug"
+)]
+pub struct FilterError {
+    text: String,
+    reason: String,
+}
+
+/// Checks the directives of a log filter and gives them back.
+pub(crate) fn filter(text: &str) -> Result<String, FilterError> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(FilterError { text: text.to_owned(), reason: error.to_string() }),
+    }
+}
+
+/// Starts the log of this process: text when standard error is a terminal (coloured unless `NO_COLOR` is set), else one
+/// JSON object a line.
+///
+/// # Errors
+/// The process has a log already.
+pub fn init(filter: &str) -> Result<(), TryInitError> {
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(io::stderr);
+    if io::stderr().is_terminal() {
+        let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        log.with_ansi(colour).with_target(false).finish().try_init()
+    } else {
+        log.json().flatten_event(true).finish().try_init()
+    }
+}
+
+/// The first lines for a person: who this is, and a command to try.
+pub fn greet(name: &str, cluster: &str, quic: SocketAddr, http: SocketAddr, client_secret: bool) {
+    let at = reachable(http);
+    let auth = if client_secret { " -H \"Authorization: Bearer $CLIENT_SECRET\"" } else { "" };
+    tracing::info!(%cluster, %quic, %http, "{name} is up");
+    tracing::info!("write a key: curl{auth} -d hello http://{at}/greeting");
+    tracing::info!("read it on any node: curl{auth} -i http://{at}/greeting");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_checked() {
+        assert_eq!(filter("info,boato_gossip=debug").unwrap(), "info,boato_gossip=debug");
+        let error = filter("info,=,=x=").unwrap_err().to_string();
+        assert!(error.contains("is not a log filter") && error.contains("boato_gossip=debug"), "{error}");
+    }
+}
