@@ -148,7 +148,7 @@ fn flags_win_over_variables_over_the_file() {
         "open = false  # from the command line",
         "join = [\"a:7400\", \"b:1\"]  # from the environment",
         "discover = \"local\"  # default",
-        &format!("weight = \"7\"  # from {}", file.display()),
+        &format!("weight = 7  # from {}", file.display()),
     ] {
         assert!(text.lines().any(|have| have == line), "no {line:?} in:\n{text}");
     }

@@ -16,9 +16,11 @@ enum Scalar {
 
 #[expect(clippy::ref_option, reason = "the signature is serde's")]
 pub(super) fn serialize<S: Serializer, T: Display>(value: &Option<T>, out: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => out.collect_str(value),
-        None => out.serialize_none(),
+    let Some(value) = value else { return out.serialize_none() };
+    let text = value.to_string();
+    match text.parse() {
+        Ok(number) => out.serialize_i64(number),
+        Err(_) => out.serialize_str(&text),
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Settings {
     /// Where peers reach this node (QUIC, UDP): 7400, :7400, host:7400 or [::1]:7400
     ///
     /// Default: port 7400 or the next free one up to 7499, on 127.0.0.1 without a secret and on every IPv4 address with one.
-    /// Port 0 takes any free port. A port asked for and taken is an error.
+    /// Port 0 takes any free port. A port asked for and taken is an error (exit code 1).
     #[arg(long, env = "BOATO_QUIC", value_name = "ADDR")]
     #[serde(with = "scalar")]
     pub quic: Option<Address>,
@@ -40,7 +40,7 @@ pub struct Settings {
     /// Where clients reach this node (HTTP): 7480, :7480, host:7480 or [::1]:7480
     ///
     /// Default: port 7480 or the next free one up to 7579, on 127.0.0.1. Anything but loopback also needs
-    /// --client-secret-file or --open. Port 0 takes any free port. A port asked for and taken is an error.
+    /// --client-secret-file or --open. Port 0 takes any free port. A port asked for and taken is an error (exit code 1).
     #[arg(long, env = "BOATO_HTTP", value_name = "ADDR")]
     #[serde(with = "scalar")]
     pub http: Option<Address>,

@@ -203,7 +203,7 @@ fn later_layers_win_and_every_value_knows_its_origin() {
     let text = config.complete(&layers).unwrap().to_toml();
     assert!(text.contains("name = \"flag\"  # from the command line\n"), "{text}");
     assert!(text.contains(&format!("cluster = \"file\"  # from {}\n", path.display())), "{text}");
-    assert!(text.contains("weight = \"1\"  # default\n"), "{text}");
+    assert!(text.contains("weight = 1  # default\n"), "{text}");
     assert!(text.contains("# data-dir is not set\n"), "{text}");
 }
 
