@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use quinn::{Connection, ConnectionError, Incoming};
 use tokio::sync::OwnedSemaphorePermit;
@@ -25,6 +26,8 @@ pub(crate) enum HandshakeError {
     Nameless,
     #[error("no answer in time")]
     TimedOut,
+    #[error("the peer's dial goes first")]
+    GaveWay,
 }
 
 impl HandshakeError {
@@ -32,7 +35,7 @@ impl HandshakeError {
     pub(crate) fn refusal(&self) -> Option<(By, Refusal)> {
         match self {
             Self::Connection(error) => classify(error),
-            Self::Connect(_) | Self::Nameless | Self::TimedOut => None,
+            Self::Connect(_) | Self::Nameless | Self::TimedOut | Self::GaveWay => None,
         }
     }
 }
@@ -41,7 +44,11 @@ impl Mesh {
     /// Dials for a session, within the patience for handshakes.
     pub(crate) async fn dial(self: Arc<Self>, session: Arc<Session>) {
         let handshake = timeout(self.shared.limits.handshake_timeout, self.reach(session.addr));
-        let outcome = handshake.await.unwrap_or(Err(HandshakeError::TimedOut));
+        let outcome = tokio::select! {
+            biased;
+            () = session.give_way.notified() => Err(HandshakeError::GaveWay),
+            outcome = handshake => outcome.unwrap_or(Err(HandshakeError::TimedOut)),
+        };
         self.dialled(&session, outcome);
     }
 
@@ -73,10 +80,10 @@ impl Mesh {
     }
 
     async fn admit(self: Arc<Self>, incoming: Incoming, permit: OwnedSemaphorePermit, place: Place) {
-        let addr = canonical(incoming.remote_address());
+        let (addr, begun) = (canonical(incoming.remote_address()), Instant::now());
         let handshake = timeout(self.shared.limits.handshake_timeout, receive(incoming));
         match handshake.await.unwrap_or(Err(HandshakeError::TimedOut)) {
-            Ok(link) => self.accepted(Accepted { link, place }),
+            Ok(link) => self.accepted(Accepted { link, place, begun }),
             Err(error) => {
                 tracing::debug!(peer = %addr, %error, "an incoming handshake failed");
                 if let Some((by, refusal)) = error.refusal() {

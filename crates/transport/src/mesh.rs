@@ -6,7 +6,8 @@
 //!   our certificate is known before anything was sent, and of two connections dialled at once the unused one can be
 //!   closed without losing anything.
 //! - When both dial at once, the connection dialled by the lower node id wins: the lower side holds the other one back
-//!   until its own dial succeeded or failed, the higher side takes the accepted one at once.
+//!   until its own dial succeeded or failed, the higher side gives up its own dial before it welcomes. A dial given up
+//!   can therefore have reached the lower side only before the welcome did, which tells it from a new one.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, HashSet};
@@ -52,6 +53,8 @@ enum Entry {
 pub(crate) struct Accepted {
     pub(crate) link: Link,
     pub(crate) place: Place,
+    /// When its handshake began.
+    pub(crate) begun: Instant,
 }
 
 pub(crate) struct Mesh {
@@ -140,16 +143,10 @@ impl Mesh {
     /// A dial came to its end.
     pub(crate) fn dialled(self: &Arc<Self>, session: &Arc<Session>, outcome: Result<Link, HandshakeError>) {
         let mut entries = self.entries.write();
-        let held = match entries.get_mut(&session.addr) {
-            Some(Entry::Dialling { session: current, held }) if Arc::ptr_eq(current, session) => held.take(),
-            // A connection that the peer dialled took the place.
-            _ => {
-                if let Ok(link) = outcome {
-                    link.connection.close(code::DUPLICATE, b"duplicate");
-                }
-                return;
-            }
+        let Some(Entry::Dialling { held, .. }) = entries.get_mut(&session.addr) else {
+            unreachable!("an address stays in dialling until its dial ends");
         };
+        let held = held.take();
         match (outcome, held) {
             (Ok(link), held) => {
                 if let Some(held) = held {
@@ -172,31 +169,35 @@ impl Mesh {
 
     /// The peer dialled and proved who it is.
     pub(crate) fn accepted(self: &Arc<Self>, accepted: Accepted) {
-        let Accepted { link, place } = accepted;
-        let addr = link.peer.addr;
+        let (addr, node) = (accepted.link.peer.addr, accepted.link.peer.node);
         let mut entries = self.entries.write();
-        if link.peer.node == self.node {
+        match entries.get_mut(&addr) {
             // This node dialled itself: the dialled end is in the pool, this one only serves.
-            let session = Session::new(Arc::clone(&self.shared), addr, 0);
-            self.start(&session, link, Some(place));
-            return;
-        }
-        let session = match entries.get_mut(&addr) {
-            Some(Entry::Dialling { held, .. }) if self.node < link.peer.node => {
-                if let Some(older) = held.replace(Accepted { link, place }) {
+            _ if node == self.node => {
+                let session = Session::new(Arc::clone(&self.shared), addr, 0);
+                self.start(&session, accepted.link, Some(accepted.place));
+            }
+            Some(Entry::Dialling { session, held }) => {
+                if let Some(older) = held.replace(accepted) {
                     older.link.connection.close(code::REPLACED, b"replaced");
                 }
-                return;
+                if self.node > node {
+                    session.give_way.notify_one();
+                }
             }
-            Some(Entry::Dialling { session, .. }) => Arc::clone(session),
-            Some(Entry::Up(session)) => {
-                // Who has a connection does not dial: the peer lost the old one, or started anew.
-                session.close(code::REPLACED, "replaced");
-                Session::new(Arc::clone(&self.shared), addr, 0)
+            // Its dial was given up when both dialled at once.
+            Some(Entry::Up(session)) if accepted.begun < session.connected_at() => {
+                accepted.link.connection.close(code::DUPLICATE, b"duplicate");
             }
-            Some(Entry::Resting { .. }) | None => Session::new(Arc::clone(&self.shared), addr, 0),
-        };
-        self.connect(&mut entries, &session, link, Some(place));
+            current => {
+                if let Some(Entry::Up(session)) = current {
+                    // Who has a connection does not dial: the peer lost the old one, or started anew.
+                    session.close(code::REPLACED, "replaced");
+                }
+                let session = Session::new(Arc::clone(&self.shared), addr, 0);
+                self.connect(&mut entries, &session, accepted.link, Some(accepted.place));
+            }
+        }
     }
 
     /// Takes a connection into use for its address.

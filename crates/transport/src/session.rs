@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quinn::{Connection, SendStream, VarInt};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::StreamError;
@@ -77,7 +78,9 @@ pub(crate) struct Session {
     pub(crate) created: Instant,
     /// Dials that failed in a row before this session.
     pub(crate) failures: u32,
-    link: OnceLock<Link>,
+    /// Tells the dial to end, because a connection that the peer dialled goes first.
+    pub(crate) give_way: Notify,
+    link: OnceLock<(Link, Instant)>,
     lanes: [Lane; CHANNELS as usize],
     /// `None` once the connection is there.
     datagrams: Mutex<Option<Vec<Bytes>>>,
@@ -92,6 +95,7 @@ impl Session {
             addr,
             created: Instant::now(),
             failures,
+            give_way: Notify::new(),
             link: OnceLock::new(),
             lanes: Default::default(),
             datagrams: Mutex::new(Some(Vec::new())),
@@ -115,14 +119,14 @@ impl Session {
         }
         self.touch();
         let counters = &self.shared.counters;
-        let sent = self.link.get().is_some_and(|link| link.connection.send_datagram(payload).is_ok());
+        let sent = self.link.get().is_some_and(|(link, _)| link.connection.send_datagram(payload).is_ok());
         Counters::add(if sent { &counters.datagrams_sent } else { &counters.datagrams_dropped }, 1);
     }
 
     /// Takes the connection into use. Returns the channels whose lanes have to be run.
     pub(crate) fn connect(&self, link: Link) -> Vec<Channel> {
         self.touch();
-        self.link.set(link).expect("invariant: a session is connected once");
+        self.link.set((link, Instant::now())).expect("invariant: a session is connected once");
         let waiting = self.datagrams.lock().take();
         waiting.into_iter().flatten().for_each(|payload| self.datagram(payload));
         (0..)
@@ -144,7 +148,7 @@ impl Session {
 
     /// Closes the connection, if there is one, and ends the session.
     pub(crate) fn close(&self, code: VarInt, reason: &str) {
-        if let Some(link) = self.link.get() {
+        if let Some((link, _)) = self.link.get() {
             link.connection.close(code, reason.as_bytes());
         }
         self.end(SendError::Disconnected);
@@ -164,7 +168,7 @@ impl Session {
     }
 
     pub(crate) fn rtt(&self) -> Option<Duration> {
-        self.link.get().map(|link| link.connection.rtt())
+        self.link.get().map(|(link, _)| link.connection.rtt())
     }
 
     /// Time since the last frame or datagram in either direction.
@@ -217,7 +221,15 @@ impl Session {
         Counters::add(&self.shared.counters.bytes_received, bytes as u64);
     }
 
+    pub(crate) fn connected_at(&self) -> Instant {
+        self.connected().1
+    }
+
     fn link(&self) -> &Link {
-        self.link.get().expect("invariant: streams run only on a connected session")
+        &self.connected().0
+    }
+
+    fn connected(&self) -> &(Link, Instant) {
+        self.link.get().expect("invariant: asked for only once the session is connected")
     }
 }

@@ -1,0 +1,127 @@
+//! Measures the mesh between two nodes of this process on loopback: requests with so many in flight, and bulk messages.
+//!
+//! CPU time is that of the whole process, both nodes together. The requests in flight are sent in one go and answered
+//! before the next go begins, as a front door does with a pipelined batch.
+//!
+//! `cargo run --release -p boato-transport --example transport_throughput [SECONDS]`
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use boato_transport::{Channel, Config, Handler, Peer, Responder, SendError, Transport};
+use bytes::Bytes;
+
+/// A key to ask for and a value to get.
+const KEY: Bytes = Bytes::from_static(&[b'k'; 20]);
+const VALUE: Bytes = Bytes::from_static(&[b'v'; 64]);
+/// A slice of a hand-off.
+const CHUNK: usize = 256 << 10;
+
+#[derive(Default)]
+struct Sink {
+    bytes: AtomicU64,
+}
+
+impl Handler for Sink {
+    fn datagram(&self, _from: Peer, _payload: Bytes) {}
+
+    fn message(&self, _from: Peer, _channel: Channel, payload: Bytes) {
+        self.bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
+    }
+
+    fn request(&self, _from: Peer, _channel: Channel, _payload: Bytes, reply: Responder) {
+        reply.send(VALUE);
+    }
+}
+
+fn node(id: u128, sink: &Arc<Sink>) -> Transport {
+    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
+    let transport = Transport::bind(Config::new("bench", id, bind, 1)).expect("loopback can be bound");
+    transport.serve(Arc::clone(sink) as Arc<dyn Handler>);
+    transport
+}
+
+/// CPU time of this process so far.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    // User and system time are fields 14 and 15 of proc(5), in ticks of 10 ms.
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+struct Measured {
+    operations: u64,
+    wall: Duration,
+    cpu: Duration,
+}
+
+/// Repeats `go`, which performs some operations, for so long.
+async fn measure(seconds: Duration, mut go: impl AsyncFnMut() -> u64) -> Measured {
+    let (start, cpu_start, mut operations) = (Instant::now(), cpu(), 0);
+    while start.elapsed() < seconds {
+        operations += go().await;
+    }
+    Measured { operations, wall: start.elapsed(), cpu: cpu().saturating_sub(cpu_start) }
+}
+
+async fn requests(from: &Transport, to: SocketAddr, in_flight: usize, seconds: Duration) {
+    let mut pending = Vec::with_capacity(in_flight);
+    let measured = measure(seconds, async || {
+        pending.extend((0..in_flight).map(|_| from.request(to, Channel(1), KEY)));
+        for answer in pending.drain(..) {
+            answer.await.expect("the peer answers");
+        }
+        in_flight as u64
+    })
+    .await;
+    let operations = measured.operations as f64;
+    println!(
+        "{in_flight:>4} in flight: {:>8.0} requests/s, {:>6.2} us each, {:>6.2} CPU-us each on both sides",
+        operations / measured.wall.as_secs_f64(),
+        measured.wall.as_secs_f64() * 1e6 / operations,
+        measured.cpu.as_secs_f64() * 1e6 / operations,
+    );
+}
+
+async fn bulk(from: &Transport, to: SocketAddr, sink: &Sink, seconds: Duration) {
+    let chunk = Bytes::from(vec![7; CHUNK]);
+    let before = sink.bytes.load(Ordering::Relaxed);
+    let measured = measure(seconds, async || match from.send(to, Channel(2), chunk.clone()) {
+        Ok(()) => CHUNK as u64,
+        Err(SendError::Full) => {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+            0
+        }
+        Err(error) => panic!("{error}"),
+    })
+    .await;
+    let mib = (sink.bytes.load(Ordering::Relaxed) - before) as f64 / f64::from(1 << 20);
+    println!(
+        "        bulk: {:>8.0} MiB/s, {:.2} CPU-ms per MiB on both sides",
+        mib / measured.wall.as_secs_f64(),
+        measured.cpu.as_secs_f64() * 1e3 / mib,
+    );
+}
+
+#[tokio::main]
+async fn main() {
+    let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let seconds = Duration::from_secs_f64(seconds);
+    let sink = Arc::new(Sink::default());
+    let (a, b) = (node(1, &sink), node(2, &sink));
+    let to = b.local_addr();
+    let begun = Instant::now();
+    a.request(to, Channel(1), KEY).await.expect("the peer answers");
+    println!("connect and first answer: {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
+    // Until the path's packet size is known.
+    requests(&a, to, 16, seconds / 4).await;
+    for in_flight in [1, 16, 64, 512] {
+        requests(&a, to, in_flight, seconds).await;
+    }
+    bulk(&a, to, &sink, seconds).await;
+    a.close().await;
+    b.close().await;
+}

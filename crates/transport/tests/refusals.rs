@@ -1,0 +1,127 @@
+//! Who is not let in, and that both sides say so.
+
+mod support;
+
+use std::io::Write;
+use std::sync::{Arc, OnceLock};
+
+use boato_transport::{Config, Refusal, RequestError, Secret, SendError, Transport};
+use parking_lot::Mutex;
+use support::{config, start, until};
+
+/// All log lines of this process.
+fn log() -> &'static Arc<Mutex<Vec<u8>>> {
+    static LOG: OnceLock<Arc<Mutex<Vec<u8>>>> = OnceLock::new();
+    LOG.get_or_init(|| {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&log);
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || Writer(Arc::clone(&writer)));
+        subscriber.init();
+        log
+    })
+}
+
+struct Writer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn lines_with(text: &str) -> usize {
+    String::from_utf8_lossy(&log().lock()).lines().filter(|line| line.contains(text)).count()
+}
+
+async fn refuses(one: Config, other: Config, refusal: Refusal) {
+    log();
+    let (a, b) = (start(one), start(other));
+    let error = Err(RequestError::NotSent(SendError::Refused(refusal)));
+    assert_eq!(a.ask(b.addr(), "let me in").await, error);
+    // The first refusal stands for a while: no second handshake, no second line.
+    assert_eq!(a.ask(b.addr(), "let me in").await, error);
+    until("both counted it", || a.transport.stats().refused == 1 && b.transport.stats().refused == 1).await;
+    assert!(b.seen.frames.lock().is_empty());
+    for addr in [a.addr(), b.addr()] {
+        let who = format!("the node at {addr}: {refusal}");
+        until("both said so", || lines_with(&who) > 0).await;
+        assert_eq!(lines_with(&who), 1);
+    }
+    // The other way round.
+    assert_eq!(b.ask(a.addr(), "let me in").await, error);
+}
+
+fn secret() -> Option<Secret> {
+    Secret::parse(&Secret::generate()).ok()
+}
+
+#[tokio::test]
+async fn another_secret_is_refused() {
+    refuses(
+        Config { secret: secret(), ..config() },
+        Config { secret: secret(), ..config() },
+        Refusal::Secret,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn no_secret_does_not_open_a_cluster_that_has_one() {
+    refuses(config(), Config { secret: secret(), ..config() }, Refusal::Secret).await;
+}
+
+#[tokio::test]
+async fn another_cluster_name_is_refused() {
+    refuses(config(), Config { cluster: "other".into(), ..config() }, Refusal::Cluster).await;
+}
+
+#[tokio::test]
+async fn another_cluster_name_is_refused_under_the_same_secret() {
+    let secret = secret();
+    let one = Config { secret: secret.clone(), ..config() };
+    refuses(one, Config { cluster: "other".into(), secret, ..config() }, Refusal::Cluster).await;
+}
+
+#[tokio::test]
+async fn another_protocol_version_is_refused() {
+    refuses(config(), Config { protocol: 2, ..config() }, Refusal::Protocol).await;
+}
+
+#[tokio::test]
+async fn the_same_secret_lets_in() {
+    let secret = secret();
+    let (a, b) = (start(Config { secret: secret.clone(), ..config() }), start(Config { secret, ..config() }));
+    assert_eq!(a.ask(b.addr(), "hello").await.unwrap(), "hello");
+    assert_eq!((a.transport.stats().refused, b.transport.stats().refused), (0, 0));
+}
+
+#[tokio::test]
+async fn a_source_with_too_many_connections_is_turned_away() {
+    let mut narrow = config();
+    narrow.limits.max_connections_per_ip = 1;
+    let (server, first, second) = (start(narrow), start(config()), start(config()));
+    first.ask(server.addr(), "hello").await.unwrap();
+    let busy = Err(RequestError::NotSent(SendError::Refused(Refusal::Busy)));
+    assert_eq!(second.ask(server.addr(), "hello").await, busy);
+    first.transport.close().await;
+    second.ask_until_answered(server.addr()).await;
+}
+
+#[tokio::test]
+async fn without_a_secret_the_network_is_not_bound() {
+    let error = Transport::bind(Config { bind: "0.0.0.0:0".parse().unwrap(), ..config() }).unwrap_err();
+    assert!(error.to_string().contains("boato keygen"), "{error}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let a = start(config());
+    let error = Transport::bind(Config { bind: a.addr(), ..config() }).unwrap_err();
+    assert!(error.to_string().contains(&a.addr().to_string()), "{error}");
+}
