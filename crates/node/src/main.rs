@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `boato`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    node::cli::main(node::run)
+}

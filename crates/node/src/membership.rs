@@ -1,0 +1,134 @@
+//! What gossip says of the members, passed on to the slots, the roster and the journal.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use boato_cluster::Liveness;
+use boato_cluster::quic::Cluster;
+use boato_gossip::quic::Handle;
+use boato_gossip::{Event, Member};
+use serde_json::json;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::attributes::Attributes;
+use crate::journal::Journal;
+use crate::roster::{Roster, pid};
+
+/// How long a node that was told to join its own name looks around before it begins a cluster.
+const QUIET_JOIN: Duration = Duration::from_secs(3);
+
+/// This node's part in gossip.
+#[derive(Clone)]
+pub(crate) struct Membership {
+    handle: Handle,
+    attributes: Attributes,
+}
+
+impl Membership {
+    pub(crate) fn new(handle: Handle, attributes: Attributes) -> Self {
+        Self { handle, attributes }
+    }
+
+    /// Everybody known, this node included.
+    pub(crate) fn members(&self) -> Arc<[Member]> {
+        self.handle.members()
+    }
+
+    pub(crate) fn join(&self, addr: SocketAddr) {
+        self.handle.join(addr);
+    }
+
+    /// Changes from now on.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.handle.subscribe()
+    }
+
+    /// Tells everybody that this node wants no more slots.
+    pub(crate) fn announce_leaving(&self) {
+        self.handle.set_tags(Attributes { leaving: true, ..self.attributes.clone() }.tags());
+    }
+
+    /// Says goodbye.
+    pub(crate) async fn leave(&self) {
+        self.handle.leave().await;
+    }
+
+    /// Passes on what gossip says until `stop`. `replaced` is cancelled when another boot of this node turns up.
+    pub(crate) async fn run(self, to: Listeners, stop: CancellationToken) {
+        let mut events = self.handle.subscribe();
+        self.resync(&to);
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = stop.cancelled() => return,
+            };
+            match event {
+                Ok(event) => self.pass_on(event, &to),
+                Err(RecvError::Lagged(_)) => self.resync(&to),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn resync(&self, to: &Listeners) {
+        let members = self.members();
+        to.roster.set(&members);
+        for member in members.iter() {
+            to.tell(member);
+        }
+    }
+
+    fn pass_on(&self, event: Event, to: &Listeners) {
+        let (kind, member) = match event {
+            Event::Joined(member) => ("joined", member),
+            Event::Updated(member) => ("updated", member),
+            Event::Suspected(member) => ("suspected", member),
+            Event::Recovered(member) => ("recovered", member),
+            Event::Failed(member) => ("failed", member),
+            Event::Left(member) => ("left", member),
+            Event::SelfJoin { addr } => {
+                tracing::debug!(%addr, "the address to join is this node's own");
+                return to.cluster.eligible(QUIET_JOIN);
+            }
+            Event::Replaced { boot } => {
+                tracing::error!(boot, "another process runs under this node's id: ending this one");
+                return to.replaced.cancel();
+            }
+            _ => return,
+        };
+        to.roster.set(&self.members());
+        to.tell(&member);
+        let (id, name) = (member.id.to_string(), &*member.name);
+        match kind {
+            "failed" => {
+                tracing::warn!(name, quic = %member.addr, "a member failed: its keys are lost until it is back or minted anew")
+            }
+            "joined" | "left" => tracing::info!(name, quic = %member.addr, "a member {kind}"),
+            _ => tracing::debug!(name, quic = %member.addr, "a member was {kind}"),
+        }
+        to.journal.write(kind, json!({ "id": id, "name": name, "quic": member.addr.to_string() }));
+    }
+}
+
+/// Who wants to know.
+pub(crate) struct Listeners {
+    pub(crate) cluster: Cluster,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) replaced: CancellationToken,
+}
+
+impl Listeners {
+    fn tell(&self, member: &Member) {
+        let attributes = Attributes::of(member);
+        let liveness = match (member.is_live(), attributes.leaving) {
+            (false, _) => Liveness::Dead,
+            (true, true) => Liveness::Leaving,
+            (true, false) => Liveness::Alive,
+        };
+        self.cluster.member(pid(member), member.addr, liveness, attributes.weight);
+    }
+}

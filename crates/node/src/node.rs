@@ -1,0 +1,377 @@
+//! A running node: the crates put together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use boato_api::Backend;
+use boato_api::http::{self, Guard, Metrics, Token};
+use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS};
+use boato_cluster::{self as cluster, Event, Pid};
+use boato_gossip::Gossip;
+use boato_gossip::quic::Handle;
+use boato_transport::{BindError, Channel, Handler, Limits, Peer, Responder, Transport};
+use bytes::Bytes;
+use prometheus_client::registry::Registry;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::attributes::{Attributes, VERSION};
+use crate::backend::NodeBackend;
+use crate::config::{Config, Discover};
+use crate::discovery::{Discovery, DiscoveryError, Plan};
+use crate::journal::Journal;
+use crate::listen::{self, AdvertiseError};
+use crate::membership::{Listeners, Membership};
+use crate::metrics::NodeMetrics;
+use crate::roster::Roster;
+use crate::{Identity, IdentityError, logging, ready};
+
+/// What peers have to agree on: frames, messages and the placement of slots.
+const PROTOCOL: u32 = 1_000 + boato_placement::VERSION;
+
+/// How long a client's operation may take, waiting for a slot in hand-over included.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a node without anybody to join looks around before it begins a cluster: the neighbours on its machine
+/// are found at once, those on its network may be heard of only by the second question.
+const QUIET: Duration = Duration::from_secs(1);
+const QUIET_MDNS: Duration = Duration::from_secs(3);
+
+/// Bytes that may wait for a peer: a window of chunks, and the largest value beside it.
+const PEER_QUEUE_BYTES: usize = 32 << 20;
+
+/// Why a node did not start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The node id cannot be kept or read.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The QUIC endpoint cannot be bound.
+    #[error(transparent)]
+    Quic(#[from] BindError),
+    /// The HTTP door cannot be bound.
+    #[error("cannot bind the HTTP door to {addr}: {source}; choose another --http, or end what uses it")]
+    Http {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No address to tell other nodes.
+    #[error(transparent)]
+    Advertise(#[from] AdvertiseError),
+    /// Name and addresses do not fit an announcement.
+    #[error("the node's name and addresses cannot be announced: {0}")]
+    Gossip(#[from] boato_gossip::NewError),
+    /// No way to find other nodes.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    /// The ready file cannot be written.
+    #[error("cannot write the ready file {}: {source}", path.display())]
+    ReadyFile {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A node that runs until [`Node::leave`].
+pub struct Node {
+    backend: Arc<NodeBackend>,
+    transport: Transport,
+    discovery: JoinHandle<()>,
+    door: JoinHandle<()>,
+    leave_timeout: Duration,
+    addresses: (SocketAddr, SocketAddr),
+    /// Ends the door.
+    close_door: CancellationToken,
+    /// Ends everything else.
+    stop: CancellationToken,
+    replaced: CancellationToken,
+    /// Keeps the data directory locked.
+    _identity: Identity,
+}
+
+impl Node {
+    /// Binds everything, starts everything. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let identity = Identity::open(config.data_dir.as_deref())?;
+        let me = Pid { node: identity.id.0, boot: identity.boot };
+        let name: Arc<str> = config.name.clone().unwrap_or_else(|| identity.default_name()).into();
+        let stop = CancellationToken::new();
+        let transport = listen::bind(
+            config.quic,
+            "QUIC",
+            |addr| Transport::bind(transport_config(&config, me, addr)),
+            |error| matches!(error, BindError::Socket { source, .. } if source.kind() == io::ErrorKind::AddrInUse),
+        )?;
+        let quic = listen::advertised(transport.local_addr(), config.advertise.as_ref())?;
+        let listener = bind_http(&config)?;
+        let http_bound = listener.local_addr().map_err(|source| http_error(&config, source))?;
+        let http = listen::advertised_http(http_bound, quic);
+
+        let attributes = Attributes {
+            http: Some(http),
+            leaving: false,
+            version: VERSION.to_owned(),
+            weight: config.weight,
+        };
+        let gossip_identity = boato_gossip::Identity {
+            id: identity.id,
+            boot: identity.boot,
+            addr: quic,
+            name: name.to_string(),
+            tags: attributes.tags(),
+        };
+        let gossip_config =
+            if config.secret.is_none() { boato_gossip::Config::local() } else { boato_gossip::Config::lan() };
+        let gossip = Gossip::new(gossip_config, gossip_identity, fastrand::u64(..), Duration::ZERO)?;
+        let handle = boato_gossip::quic::spawn(gossip, transport.clone());
+        let machine = cluster::Config {
+            weight: config.weight,
+            max_memory: config.max_memory,
+            ..cluster::Config::new(me, fastrand::u64(..))
+        };
+        let cluster = Cluster::spawn(machine, transport.clone(), PATIENCE, stop.clone());
+        transport.serve(Arc::new(Dispatch { gossip: handle.clone(), cluster: cluster.clone() }));
+
+        let (roster, journal) = (Arc::new(Roster::default()), Arc::new(Journal::new()));
+        let replaced = CancellationToken::new();
+        let membership = Membership::new(handle, attributes);
+        let listeners = Listeners {
+            cluster: cluster.clone(),
+            roster: Arc::clone(&roster),
+            journal: Arc::clone(&journal),
+            replaced: replaced.clone(),
+        };
+        tokio::spawn(membership.clone().run(listeners, stop.clone()));
+        tokio::spawn(write_events(cluster.clone(), Arc::clone(&journal), Arc::clone(&roster)));
+        if config.join.is_empty() {
+            cluster.eligible(if config.discover == Discover::Mdns { QUIET_MDNS } else { QUIET });
+        }
+        let discovery = Discovery::start(Plan::new(&config, identity.id, quic), stop.clone())?;
+        let discovery = tokio::spawn(join_found(discovery, membership.clone(), stop.clone()));
+
+        let mut registry = Registry::with_prefix("boato");
+        let metrics = Metrics::register(&mut registry);
+        registry.register_collector(Box::new(NodeMetrics {
+            cluster: cluster.clone(),
+            roster: Arc::clone(&roster),
+            transport: transport.clone(),
+        }));
+        let backend = Arc::new(NodeBackend {
+            me,
+            name: Arc::clone(&name),
+            cluster_name: config.cluster.clone(),
+            quic: quic.to_string(),
+            http: http.to_string(),
+            max_memory: config.max_memory,
+            started: Instant::now(),
+            cluster,
+            membership,
+            roster,
+            journal,
+            leave: CancellationToken::new(),
+            leaving: AtomicBool::new(false),
+        });
+        let door_config = http::Config {
+            guard: guard(&config, http_bound),
+            metrics,
+            registry: Arc::new(registry),
+            ..http::Config::default()
+        };
+        let close_door = CancellationToken::new();
+        let door = tokio::spawn(http::run(
+            listener,
+            Arc::clone(&backend) as Arc<dyn Backend>,
+            door_config,
+            close_door.clone().cancelled_owned(),
+        ));
+        if let Some(path) = &config.ready_file {
+            ready::write(path, identity.id, &name, quic, http)
+                .map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
+        }
+        logging::greet(&name, &config.cluster, quic, http_bound, config.client_secret.is_some());
+        Ok(Self {
+            backend,
+            transport,
+            discovery,
+            door,
+            leave_timeout: config.leave_timeout,
+            addresses: (quic, http),
+            close_door,
+            stop,
+            replaced,
+            _identity: identity,
+        })
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.backend.name
+    }
+
+    /// Where peers reach it.
+    pub fn quic(&self) -> SocketAddr {
+        self.addresses.0
+    }
+
+    /// Where its HTTP door is.
+    pub fn http(&self) -> SocketAddr {
+        self.addresses.1
+    }
+
+    /// The node as its doors see it: reads and writes without a socket.
+    pub fn backend(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.backend) as Arc<dyn Backend>
+    }
+
+    /// Completes when a client asked this node to leave, or another process took over its id.
+    pub async fn leave_requested(&self) {
+        tokio::select! {
+            () = self.backend.leave.cancelled() => {}
+            () = self.replaced.cancelled() => {}
+        }
+    }
+
+    /// Hands everything off, says goodbye and ends. Returns the number of slots that could not be handed off in
+    /// time: their keys are lost, unless this was the last node anyway.
+    pub async fn leave(self) -> usize {
+        let backend = &self.backend;
+        backend.leaving.store(true, Ordering::Relaxed);
+        backend.membership.announce_leaving();
+        tracing::info!(slots = backend.cluster.stats().custody, "leaving: handing all slots to the others");
+        let handed_off = timeout(self.leave_timeout, backend.cluster.leave()).await;
+        let slots_left = handed_off.unwrap_or_else(|_| backend.cluster.stats().custody);
+        if slots_left > 0 {
+            let entries = backend.cluster.slots().memory().entries;
+            tracing::warn!(
+                slots_left,
+                entries,
+                "leaving with slots that nobody took over: their keys are lost"
+            );
+        }
+        backend.membership.leave().await;
+        self.close_door.cancel();
+        // The door bounds its own end.
+        let _ = self.door.await;
+        self.stop.cancel();
+        let _ = self.discovery.await;
+        self.transport.close().await;
+        slots_left
+    }
+}
+
+/// Passes on what the transport receives.
+struct Dispatch {
+    gossip: Handle,
+    cluster: Cluster,
+}
+
+impl Handler for Dispatch {
+    fn datagram(&self, from: Peer, payload: Bytes) {
+        self.gossip.datagram(from, payload);
+    }
+
+    fn message(&self, from: Peer, channel: Channel, payload: Bytes) {
+        match channel {
+            CONTROL | BULK => self.cluster.message(from, &payload),
+            boato_gossip::quic::CHANNEL => self.gossip.message(from, payload),
+            _ => tracing::debug!(peer = %from.addr, channel = channel.0, "a message on an unknown channel"),
+        }
+    }
+
+    fn request(&self, from: Peer, channel: Channel, payload: Bytes, reply: Responder) {
+        if channel == OPERATIONS {
+            self.cluster.request(from, &payload, reply);
+        }
+    }
+}
+
+fn transport_config(config: &Config, me: Pid, addr: SocketAddr) -> boato_transport::Config {
+    boato_transport::Config {
+        secret: config.secret.clone(),
+        limits: Limits { queue_bytes: PEER_QUEUE_BYTES, ..Limits::default() },
+        ..boato_transport::Config::new(config.cluster.clone(), me.node, addr, PROTOCOL)
+    }
+}
+
+fn bind_http(config: &Config) -> Result<TcpListener, StartError> {
+    let bind = |addr| std::net::TcpListener::bind(addr);
+    let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    let listener =
+        listen::bind(config.http, "HTTP", bind, in_use).map_err(|source| http_error(config, source))?;
+    listener.set_nonblocking(true).map_err(|source| http_error(config, source))?;
+    TcpListener::from_std(listener).map_err(|source| http_error(config, source))
+}
+
+fn http_error(config: &Config, source: io::Error) -> StartError {
+    StartError::Http { addr: config.http.addr, source }
+}
+
+fn guard(config: &Config, http: SocketAddr) -> Guard {
+    Guard {
+        loopback: http.ip().to_canonical().is_loopback(),
+        allow_hosts: config.allow_host.clone(),
+        client: config.client_secret.as_ref().map(|secret| Token::new(secret.as_str())),
+        admin: config.secret.as_ref().map(|secret| Token::new(secret.admin_token(&config.cluster))),
+    }
+}
+
+/// Joins whatever discovery finds.
+async fn join_found(mut discovery: Discovery, membership: Membership, stop: CancellationToken) {
+    let mut changes = membership.subscribe();
+    loop {
+        tokio::select! {
+            found = discovery.found() => match found {
+                Some(found) => membership.join(found.addr),
+                None => break,
+            },
+            // Whatever changed, and however much of it was missed, the members are read anew.
+            change = changes.recv() => if matches!(change, Err(RecvError::Closed)) { break },
+            () = stop.cancelled() => break,
+        }
+        discovery.set_joined(membership.members().iter().filter(|member| member.is_live()).count() > 1);
+    }
+    discovery.stop().await;
+}
+
+async fn write_events(cluster: Cluster, journal: Arc<Journal>, roster: Arc<Roster>) {
+    let mut events = cluster.subscribe();
+    loop {
+        match events.recv().await {
+            Ok(Event::Claimed { began: true }) => {
+                tracing::info!("nobody else is here: beginning a new cluster");
+                journal.write("cluster_begun", json!({}));
+            }
+            Ok(Event::Claimed { began: false }) => {
+                tracing::info!("joined the cluster");
+                journal.write("cluster_joined", json!({}));
+            }
+            Ok(Event::SlotsLost { slots }) => {
+                tracing::warn!(slots, "slots of crashed nodes begin anew, empty");
+                journal.write("slots_lost", json!({ "slots": slots }));
+            }
+            Ok(Event::Merging { slot, winner }) => {
+                let winner = roster.name(winner);
+                tracing::debug!(slot, %winner, "another holder has the higher epoch: merging into it");
+                journal.write("slot_merging", json!({ "slot": slot, "into": &*winner }));
+            }
+            Ok(_) => {}
+            Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "events were missed"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Who holds which slot, put together from what every member says it holds.
+
+use boato_api::SlotRun;
+use boato_cluster::{Pid, Status};
+use boato_placement::SLOTS;
+
+/// The states a slot may be shown in; of two nodes with custody in a hand-over, the one that serves is shown.
+const STATES: [&str; 5] = ["held", "copying", "committing", "merging", "ready"];
+
+/// What is shown of a slot that nobody says it has.
+const NOBODY: &str = "unheld";
+
+/// All slots as runs of equal holder and state, ascending and without gaps.
+pub(crate) fn runs(statuses: &[(Pid, Status)], name: impl Fn(Pid) -> String) -> Vec<SlotRun> {
+    // Per slot the rank of its state in `STATES` and the place of its holder in `statuses`.
+    let mut slots: Vec<Option<(usize, usize)>> = vec![None; SLOTS];
+    for (place, (_, status)) in statuses.iter().enumerate() {
+        for run in status.runs.iter().filter(|run| run.custody) {
+            let Some(rank) = STATES.iter().position(|state| *state == run.state) else { continue };
+            for slot in slots.iter_mut().take(usize::from(run.to) + 1).skip(run.from.into()) {
+                *slot = Some(slot.map_or((rank, place), |known| known.min((rank, place))));
+            }
+        }
+    }
+    let mut first = 0;
+    let runs = slots.chunk_by(|left, right| left == right).map(|run| {
+        let from = first;
+        first += run.len();
+        let (holder, state) = match run[0] {
+            Some((rank, place)) => (Some(name(statuses[place].0)), STATES[rank]),
+            None => (None, NOBODY),
+        };
+        SlotRun { from: slot(from), to: slot(first - 1), holder, state }
+    });
+    runs.collect()
+}
+
+fn slot(index: usize) -> u16 {
+    u16::try_from(index).expect("invariant: slots are numbered below 16384")
+}
+
+#[cfg(test)]
+mod tests {
+    use boato_cluster::SlotRun as Held;
+
+    use super::*;
+
+    fn status(runs: &[(u16, u16, &str)]) -> Status {
+        let runs = runs
+            .iter()
+            .map(|&(from, to, state)| Held { from, to, state: state.to_owned(), custody: state != "asking" })
+            .collect();
+        Status { slots: 0, entries: 0, bytes: 0, runs }
+    }
+
+    #[test]
+    fn the_node_that_serves_is_shown_and_gaps_are_named() {
+        let [a, b] = [1, 2].map(|node| Pid { node, boot: 1 });
+        let statuses = [
+            (a, status(&[(0, 99, "held"), (100, 100, "committing")])),
+            (b, status(&[(50, 60, "asking"), (100, 100, "ready"), (101, 16000, "held")])),
+        ];
+        let shown: Vec<_> = runs(&statuses, |pid| pid.node.to_string())
+            .into_iter()
+            .map(|run| (run.from, run.to, run.holder, run.state))
+            .collect();
+        let held = |node: &str| Some(node.to_owned());
+        assert_eq!(
+            shown,
+            [
+                (0, 99, held("1"), "held"),
+                (100, 100, held("1"), "committing"),
+                (101, 16000, held("2"), "held"),
+                (16001, 16383, None, "unheld"),
+            ]
+        );
+    }
+}

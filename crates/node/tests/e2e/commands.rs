@@ -1,0 +1,95 @@
+//! The command line against running nodes.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::harness::{Cluster, boato};
+
+/// Runs a command against the node at `http` and checks its exit code; gives what it printed.
+fn run(http: &str, args: &[&str], code: i32) -> String {
+    let output = boato(args.iter().chain(&["--http", http]));
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {}", said(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn commands_work_through_any_node() {
+    let nodes = Cluster::new("commands").start(["one", "two"]);
+    let [one, two] = nodes.each_ref().map(|node| node.http.to_string());
+    for (i, key) in ["greeting", "a/b c", "_key", "caf\u{e9}"].into_iter().enumerate() {
+        let value = format!("value {i}");
+        assert_eq!(run(&one, &["set", key, &value], 0), "created\n");
+        assert_eq!(run(&two, &["set", key, &value], 0), "replaced\n");
+        assert_eq!(run(&one, &["get", key], 0), value);
+        assert_eq!(run(&two, &["get", key], 0), value);
+        let [by_one, by_two] = [&one, &two].map(|http| run(http, &["where", key], 0));
+        assert_eq!(by_one, by_two);
+        let json: Value = serde_json::from_str(&run(&two, &["where", key, "--json"], 0)).unwrap();
+        assert_eq!(by_one, format!("slot {} on {}\n", json["slot"], json["owner"].as_str().unwrap()));
+        assert_eq!(run(&two, &["del", key], 0), "deleted\n");
+        assert_eq!(run(&one, &["del", key], 0), "not found\n");
+        assert_eq!(run(&one, &["get", key], 1), "");
+    }
+    assert_eq!(run(&one, &["set", "short", "v", "--ttl", "100"], 0), "created\n");
+    let left = nodes[1].client().get("/short").header("cache-control").unwrap().to_owned();
+    assert!(left.starts_with("max-age="), "{left}");
+}
+
+#[test]
+fn members_and_status_tell_of_the_whole_cluster() {
+    let nodes = Cluster::new("overview").start(["one", "two"]);
+    let http = nodes[0].http.to_string();
+    let table = run(&http, &["members"], 0);
+    let lines: Vec<_> = table.lines().collect();
+    assert!(lines.len() == 3 && lines[1].starts_with("one ") && lines[2].starts_with("two "), "{table}");
+    let members: Value = serde_json::from_str(&run(&http, &["members", "--json"], 0)).unwrap();
+    let mut slots = 0;
+    for node in &nodes {
+        let member = members.as_array().unwrap().iter().find(|member| member["name"] == node.name.as_str()).unwrap();
+        assert_eq!(member["id"], format!("{:032x}", node.id));
+        assert_eq!(member["state"], "alive");
+        assert_eq!(member["quic"], node.quic.to_string());
+        assert_eq!(member["http"], node.http.to_string());
+        assert_eq!(member["weight"], 1);
+        assert_eq!(member["version"], env!("CARGO_PKG_VERSION"));
+        slots += member["load"]["slots"].as_u64().unwrap();
+        assert!(member["load"]["bytes"].is_u64());
+    }
+    assert_eq!(slots, 16_384);
+    let text = run(&http, &["status"], 0);
+    assert!(text.contains("one") && text.contains("overview (2 members)"), "{text}");
+    let status: Value = serde_json::from_str(&run(&http, &["status", "--json"], 0)).unwrap();
+    assert_eq!((&status["name"], &status["ready"], &status["members"]), (&"one".into(), &true.into(), &2.into()));
+    assert_eq!(status["cluster"], "overview");
+}
+
+#[test]
+fn leave_ends_the_node_and_then_nobody_answers() {
+    let cluster = Cluster::new("commanded");
+    let [one, mut two] = cluster.start(["one", "two"]);
+    let http = two.http.to_string();
+    assert_eq!(run(&http, &["set", "k", "v"], 0), "created\n");
+    assert!(run(&http, &["leave"], 0).starts_with("leaving"));
+    assert_eq!(two.ended(), 0);
+    assert_eq!(run(&http, &["get", "k"], 69), "");
+    assert_eq!(run(&one.http.to_string(), &["get", "k"], 0), "v");
+}
+
+#[test]
+fn a_port_that_was_asked_for_and_is_taken_is_an_error() {
+    let cluster = Cluster::new("taken");
+    let [a] = cluster.start(["a"]);
+    for (flag, addr) in [("--http", a.http), ("--quic", a.quic)] {
+        let addr = addr.to_string();
+        let mut args = vec!["run", "--cluster", "taken-too", "--discover", "off", flag, &addr];
+        args.extend(if flag == "--http" { ["--quic", "127.0.0.1:0"] } else { ["--http", "127.0.0.1:0"] });
+        let output = boato(args);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(&addr), "{}", said(&output));
+    }
+}

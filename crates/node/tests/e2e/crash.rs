@@ -1,0 +1,88 @@
+//! A node that is gone without a word.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
+
+use crate::harness::{Bulk, Cluster, Node, View, ensure, wait};
+
+const BULK: Bulk = Bulk { count: 600, bytes: 100 };
+
+#[test]
+fn keys_of_a_crashed_node_are_missing_once_its_death_is_agreed_and_never_before() {
+    let cluster = Cluster::new("crash");
+    let [a, b, mut c] = cluster.start(["a", "b", "c"]);
+    BULK.write(&a);
+    let on_c: Vec<bool> = BULK.read(&a).iter().map(|(holder, _)| holder == "c").collect();
+    let slots_of_c = a.view().holders().unwrap().iter().filter(|holder| *holder == "c").count();
+    assert!(slots_of_c > 0);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for node in [&a, &b] {
+            let (over, on_c, survivors) = (&over, &on_c, [&a, &b]);
+            scope.spawn(move || watch(node, survivors, on_c, over));
+        }
+        c.kill();
+        for node in [&a, &b] {
+            wait(&format!("{} declares c dead", node.name), || dead(&mut node.view()));
+        }
+        wait("the keys of c are missing", || missing(&b, &on_c));
+        over.store(true, SeqCst);
+    });
+    Cluster::settle(&[&a, &b]);
+    let lost: u64 = [&a, &b].iter().map(|node| node.view().metric("boato_slots_lost_total")).sum();
+    assert_eq!(lost, slots_of_c as u64);
+    let (mut a, mut b) = (a.client(), b.client());
+    for i in (0..BULK.count).filter(|&i| on_c[i]) {
+        assert_eq!(a.put(&Bulk::path(i), "new").status, 201);
+        assert_eq!(b.get(&Bulk::path(i)).text(), "new");
+    }
+}
+
+/// Reads all keys through `node` again and again: those of c may be gone only when every survivor knows that c is, and the
+/// others stay.
+fn watch(node: &Node, survivors: [&Node; 2], on_c: &[bool], over: &AtomicBool) {
+    let mut http = node.client();
+    while !over.load(SeqCst) {
+        for (i, &on_c) in on_c.iter().enumerate() {
+            let answer = http.get(&Bulk::path(i));
+            match (answer.status, on_c) {
+                (200, _) | (503 | 504, true) => {}
+                (404, true) => survivors.iter().for_each(|survivor| {
+                    let known = dead(&mut survivor.view());
+                    assert!(known.is_ok(), "{i} is missing, and at {} {known:?}", survivor.name);
+                }),
+                (status, _) => panic!("{i} (on c: {on_c}) answered {status}: {}", answer.text()),
+            }
+            if over.load(SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+fn dead(view: &mut View) -> Result<(), String> {
+    let members = view.members();
+    ensure(members.get("c").is_none_or(|state| state == "dead"), || format!("it lists {members:?}"))
+}
+
+fn missing(node: &Node, on_c: &[bool]) -> Result<(), String> {
+    let mut http = node.client();
+    let mut of_c = (0..BULK.count).filter(|&i| on_c[i]);
+    let still = of_c.find_map(|i| Some((i, http.get(&Bulk::path(i)).status)).filter(|(_, status)| *status != 404));
+    ensure(still.is_none(), || format!("{still:?}"))
+}
+
+#[test]
+fn a_node_that_stalls_for_a_moment_is_not_given_up() {
+    let cluster = Cluster::new("stall");
+    let [a, b, c] = cluster.start(["a", "b", "c"]);
+    BULK.write(&a);
+    c.freeze();
+    wait("c is suspected", || {
+        let members = a.view().members();
+        ensure(members["c"] == "suspect", || format!("{members:?}"))
+    });
+    c.thaw();
+    Cluster::settle(&[&a, &b, &c]);
+    BULK.read(&b);
+}

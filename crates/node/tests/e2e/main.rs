@@ -1,0 +1,12 @@
+//! Clusters of real node processes on this machine, seen as a user sees them: over HTTP, by the command line, in the log.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bootstrap;
+mod changes;
+mod commands;
+mod crash;
+mod harness;
+mod keys;
+mod refusal;
