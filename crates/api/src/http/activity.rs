@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -32,17 +32,24 @@ pub(super) enum Expired {
 
 const NEVER: u64 = u64::MAX;
 
+/// Nothing has come in yet.
+const FRESH: u8 = 0;
+/// A request head has begun and is not complete.
+const HEAD: u8 = 1;
+/// The last head is complete.
+const BETWEEN: u8 = 2;
+
 /// The state of one connection, shared by its socket, its requests and its task.
 #[derive(Debug)]
 pub(super) struct Activity {
     origin: Instant,
     /// Requests whose answer is not yet handed over.
     in_flight: AtomicU32,
-    /// A request head has begun and is not complete.
-    in_head: AtomicBool,
+    /// What comes in: [`FRESH`], [`HEAD`] or [`BETWEEN`].
+    phase: AtomicU8,
     /// In HTTP/2, bytes between requests are not the start of a head.
     http2: AtomicBool,
-    /// Begin of the head or of the idleness, in milliseconds since the origin.
+    /// Begin of the connection, the head or the idleness, in milliseconds since the origin.
     since_ms: AtomicU64,
     /// Since when the peer has taken no byte, or [`NEVER`].
     stalled_ms: AtomicU64,
@@ -56,7 +63,7 @@ impl Activity {
         Arc::new(Activity {
             origin: Instant::now(),
             in_flight: AtomicU32::new(0),
-            in_head: AtomicBool::new(true),
+            phase: AtomicU8::new(FRESH),
             http2: AtomicBool::new(false),
             since_ms: AtomicU64::new(0),
             stalled_ms: AtomicU64::new(NEVER),
@@ -66,8 +73,10 @@ impl Activity {
 
     /// Bytes came in.
     pub(super) fn received(&self) {
-        if self.in_flight.load(Relaxed) == 0 && !self.http2.load(Relaxed) && !self.in_head.swap(true, Relaxed)
-        {
+        if self.in_flight.load(Relaxed) > 0 || self.http2.load(Relaxed) {
+            return;
+        }
+        if self.phase.swap(HEAD, Relaxed) == BETWEEN {
             self.since_ms.store(self.now_ms(), Relaxed);
         }
     }
@@ -90,7 +99,7 @@ impl Activity {
     /// A request's head is complete; the exchange lasts until the returned guard is dropped.
     pub(super) fn begin(self: &Arc<Self>, http2: bool) -> Exchange {
         self.http2.store(http2, Relaxed);
-        self.in_head.store(false, Relaxed);
+        self.phase.store(BETWEEN, Relaxed);
         self.unread.store(false, Relaxed);
         self.in_flight.fetch_add(1, Relaxed);
         Exchange(Arc::clone(self))
@@ -101,8 +110,9 @@ impl Activity {
         self.unread.store(unread, Relaxed);
     }
 
+    /// Whether the client is probably still sending: a body that nobody reads, or a head that was refused.
     pub(super) fn has_unread(&self) -> bool {
-        self.unread.load(Relaxed)
+        self.unread.load(Relaxed) || self.phase.load(Relaxed) == HEAD
     }
 
     /// Completes when the connection's time is over.
@@ -123,7 +133,7 @@ impl Activity {
             (at(stalled_ms, patience.write), Expired::Stuck)
         } else if self.in_flight.load(Acquire) > 0 {
             (now + patience.idle, Expired::Idle)
-        } else if self.in_head.load(Relaxed) {
+        } else if self.phase.load(Relaxed) != BETWEEN {
             (at(self.since_ms.load(Relaxed), patience.head), Expired::Stuck)
         } else {
             (at(self.since_ms.load(Relaxed), patience.idle), Expired::Idle)
@@ -155,7 +165,7 @@ mod tests {
 
     const PATIENCE: Patience = Patience {
         head: Duration::from_secs(10),
-        idle: Duration::from_secs(60),
+        idle: Duration::from_mins(1),
         write: Duration::from_secs(30),
     };
 
@@ -193,7 +203,7 @@ mod tests {
     async fn an_exchange_may_last() {
         let activity = Activity::new();
         let _exchange = activity.begin(false);
-        let waited = tokio::time::timeout(Duration::from_secs(3600), activity.expired(PATIENCE)).await;
+        let waited = tokio::time::timeout(Duration::from_hours(1), activity.expired(PATIENCE)).await;
         assert!(waited.is_err());
     }
 

@@ -26,12 +26,7 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// HTTP/1.1 and HTTP/2 by prior knowledge, within limits. The timeouts of a head and of idleness are [`Activity`]'s.
 pub(super) fn protocols(limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .half_close(true)
-        .pipeline_flush(true)
-        .header_read_timeout(None)
-        .max_buf_size(limits.head_bytes);
+    builder.http1().half_close(true).header_read_timeout(None).max_buf_size(limits.head_bytes);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -25,7 +25,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: application/problem+json\r\n\
-    content-length: 118\r\n\
+    content-length: 119\r\n\
     retry-after: 1\r\n\
     connection: close\r\n\
     \r\n\
@@ -92,4 +92,17 @@ async fn pause_after(error: &io::Error) {
     }
     tracing::warn!(%error, "cannot accept an HTTP connection; is the limit of open files reached?");
     sleep(ACCEPT_PAUSE).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_announces_its_length() {
+        let refusal = std::str::from_utf8(REFUSAL).unwrap();
+        let (head, body) = refusal.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())));
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+    }
 }

@@ -39,7 +39,8 @@ impl TestDoor {
         let mut registry = Registry::with_prefix("boato");
         let metrics = Metrics::register(&mut registry);
         let config = Config { guard, limits, metrics, registry: Arc::new(registry) };
-        let served = tokio::spawn(run(listener, memory.clone(), config, shutdown.clone().cancelled_owned()));
+        let backend = Arc::clone(&memory);
+        let served = tokio::spawn(run(listener, backend, config, shutdown.clone().cancelled_owned()));
         TestDoor { address, memory, shutdown, served }
     }
 

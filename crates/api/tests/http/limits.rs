@@ -61,7 +61,7 @@ async fn the_memory_for_bodies_is_shared() {
         "PUT /b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3c\r\n{body}\r\n0\r\n\r\n"
     );
     door.send(chunked).await.problem(429);
-    assert_eq!(door.put("/b", "", "small").await.status, 200);
+    assert!(door.put("/b", "", "small").await.status < 300);
     drop(first);
 }
 
@@ -138,7 +138,7 @@ async fn a_client_that_takes_nothing_is_dropped() {
     let limits = Limits {
         write_timeout: SHORT,
         head_timeout: SHORT,
-        drain_timeout: Duration::from_secs(60),
+        drain_timeout: Duration::from_mins(1),
         ..Limits::default()
     };
     let door = TestDoor::limited(limits).await;

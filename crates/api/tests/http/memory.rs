@@ -125,10 +125,10 @@ impl Backend for Memory {
     }
 
     fn readiness(&self) -> Readiness {
-        match self.ready.load(Relaxed) {
-            true => Readiness::Ready,
-            false => Readiness::Unready { reason: "joining".into() },
+        if self.ready.load(Relaxed) {
+            return Readiness::Ready;
         }
+        Readiness::Unready { reason: "joining".into() }
     }
 
     fn status(&self) -> Status {
@@ -170,7 +170,7 @@ impl Backend for Memory {
     }
 
     fn owner(&self, key: &[u8]) -> Owner {
-        Owner { slot: key.len() as u16, owner: Some("this one".into()) }
+        Owner { slot: u16::try_from(key.len()).unwrap(), owner: Some("this one".into()) }
     }
 
     fn keys(&self, query: KeysQuery<'_>) -> BoxFuture<'static, Result<KeysPage, Failure>> {

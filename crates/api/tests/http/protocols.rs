@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use boato_api::http::Limits;
 use bytes::Bytes;
@@ -51,13 +51,16 @@ async fn a_large_body_is_asked_for_when_it_is_welcome() {
 async fn pipelined_requests_are_answered_in_order() {
     let door = TestDoor::open().await;
     let mut client = door.connect().await;
-    let mut requests = String::new();
-    for number in 0..50 {
-        requests +=
-            &format!("PUT /{number} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{number:02}");
-        requests += &format!("GET /cluster/{number} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        requests += &format!("GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    }
+    let host = "HTTP/1.1\r\nHost: localhost";
+    let requests: String = (0..50)
+        .map(|number| {
+            format!(
+                "PUT /{number} {host}\r\nContent-Length: 2\r\n\r\n{number:02}\
+                 GET /cluster/{number} {host}\r\n\r\n\
+                 GET /{number} {host}\r\n\r\n"
+            )
+        })
+        .collect();
     client.write(requests).await;
     for number in 0..50 {
         assert_eq!(client.answer().await.status, 201);
@@ -133,6 +136,10 @@ async fn http2_requests_do_not_wait_for_each_other() {
     }
     assert!(!stuck.is_finished());
     stuck.abort();
+    let deadline = Instant::now() + PATIENCE;
+    while !door.get("/_/metrics").await.text().contains("boato_http_requests_aborted_total 1\n") {
+        assert!(Instant::now() < deadline, "the request must be given up with its client");
+    }
 }
 
 #[tokio::test]
@@ -155,7 +162,7 @@ async fn an_idle_http2_connection_is_closed() {
     assert_eq!(client.send_request(request("GET", "/a", "")).await.unwrap().status(), StatusCode::NOT_FOUND);
     let closed = async {
         while client.ready().await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(PATIENCE, closed).await.expect("the door must say goodbye");
