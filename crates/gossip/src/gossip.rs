@@ -243,6 +243,12 @@ impl Gossip {
         if id == self.me.id { Some(&self.me) } else { self.table.get(id).map(|entry| &entry.member) }
     }
 
+    /// The latest time it was told.
+    #[cfg(feature = "quic")]
+    pub(crate) fn now(&self) -> Duration {
+        self.now
+    }
+
     /// What this member has done so far.
     pub fn stats(&self) -> Stats {
         Stats { news_queued: self.queue.len(), health_score: self.awareness.score(), ..self.stats }

@@ -18,6 +18,9 @@ mod tests;
 mod timers;
 mod wire;
 
+#[cfg(feature = "quic")]
+pub mod quic;
+
 pub use config::Config;
 pub use error::{AddressError, AttributeError, DecodeError, InputError, NewError};
 pub use gossip::Gossip;

@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn timeout_follows_the_formula() {
-        let secs: Vec<u64> = (0..=3).map(|c| timeout(4 * S, 24 * S, 3, c).as_millis() as u64).collect();
-        assert_eq!(secs, [24_000, 14_000, 8_150, 4_000]);
+        let millis: Vec<u128> = (0..=3).map(|c| timeout(4 * S, 24 * S, 3, c).as_millis()).collect();
+        assert_eq!(millis, [24_000, 14_000, 8_150, 4_000]);
     }
 
     #[test]

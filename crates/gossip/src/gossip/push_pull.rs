@@ -16,6 +16,8 @@ use crate::{AddressError, Event, InputError, Member, Pid, State};
 const PENDING_MAX: usize = 8;
 /// Most joins it waits for at a time.
 const JOINS_MAX: usize = 16;
+/// A join that is asked for again is sent again after this time.
+const REPEAT_AFTER: Duration = Duration::from_millis(500);
 /// Most joins that wait for their turn.
 const JOINS_QUEUED_MAX: usize = 1024;
 /// Most answers that wait for their turn.
@@ -65,7 +67,7 @@ impl Gossip {
         }
         if addr == self.me.addr {
             self.emit(Event::SelfJoin { addr });
-        } else if !self.lives_at(addr) && !self.push_pulls.joins.contains(&addr) {
+        } else if !self.lives_at(addr) && !self.push_pulls.joins.contains(&addr) && !self.repeat_join(addr) {
             if self.push_pulls.joins.len() >= JOINS_QUEUED_MAX {
                 return Err(InputError::JoinsFull(JOINS_QUEUED_MAX));
             }
@@ -73,6 +75,24 @@ impl Gossip {
             self.start_joins();
         }
         Ok(())
+    }
+
+    /// Sends the request of a join that is under way again, if it was not sent just now: the first may have found
+    /// nobody there, or the connection not yet. False if none is under way.
+    fn repeat_join(&mut self, addr: SocketAddr) -> bool {
+        let pending = &mut self.push_pulls.pending;
+        let Some((&number, join)) = pending.iter_mut().find(|(_, pending)| pending.to == addr) else {
+            return false;
+        };
+        let deadline = self.now + self.config.push_pull_timeout;
+        if deadline >= join.deadline + REPEAT_AFTER {
+            self.timers.cancel(join.deadline, Timer::PushPullTimeout(number));
+            self.timers.set(deadline, Timer::PushPullTimeout(number));
+            join.deadline = deadline;
+            let (bytes, _) = self.full_state(number, false);
+            self.send_bytes(addr, bytes, Way::Stream);
+        }
+        true
     }
 
     /// Whether a live member is known at the address. O(n), for rare use.

@@ -13,7 +13,8 @@ pub(super) const HOUR: Duration = Duration::from_hours(1);
 
 /// The usual address of node `n`.
 pub(super) fn addr(n: u16) -> SocketAddr {
-    SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 7400))
+    let [high, low] = n.to_be_bytes();
+    SocketAddr::from(([10, 0, high, low], 7400))
 }
 
 pub(super) fn id(n: u16) -> NodeId {
@@ -128,8 +129,8 @@ impl World {
     fn send(&mut self, flight: Flight) {
         self.sent += 1;
         // A stream repeats what is lost, so it takes longer where more is lost.
-        let tries = if flight.stream { 1 + (self.loss * 10.0) as u32 } else { 1 };
-        let delay = Duration::from_micros(self.rng.u64(200..2000)) * tries;
+        let tries = if flight.stream { 1.0 + 10.0 * self.loss } else { 1.0 };
+        let delay = Duration::from_micros(self.rng.u64(200..2000)).mul_f64(tries);
         self.flights.insert((self.now + delay, self.sent), flight);
     }
 
@@ -146,7 +147,7 @@ impl World {
             assert!(self.now < start + limit, "not within {limit:?}: {what}");
             self.run(Duration::from_millis(50));
         }
-        self.now - start
+        self.now.saturating_sub(start)
     }
 
     /// The next thing that happens up to `end`.

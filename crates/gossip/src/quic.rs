@@ -1,0 +1,191 @@
+//! The driver: moves bytes and time between a [`Gossip`] and a [`Transport`].
+//!
+//! One task owns the state machine. Whoever wants something of it holds a [`Handle`]: it reads the members from a
+//! snapshot, hears of changes, and passes on what the transport receives.
+//!
+//! Nothing here waits: datagrams go out without regard to connections, which the transport dials in the background,
+//! and a queue that is full drops what comes.
+
+mod driver;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use boato_transport::{Channel, Peer, Transport};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Event, Gossip, Member, Stats};
+use driver::Driver;
+
+/// Carries push-pulls and probes by stream.
+pub const CHANNEL: Channel = Channel(0);
+/// Events kept for a subscriber that is slow. One that falls further behind is told so and reads the snapshot again.
+pub const EVENTS: usize = 1024;
+/// Most messages that wait for the driver.
+const INBOUND: usize = 4096;
+/// Most bytes in them.
+const INBOUND_BYTES: usize = 64 << 20;
+/// Most commands that wait for the driver.
+const COMMANDS: usize = 1024;
+
+/// A running member. Cheap to clone; the driver ends with the last handle, or with [`Handle::stop`].
+#[derive(Clone, Debug)]
+pub struct Handle(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    board: Arc<Board>,
+    inbound: mpsc::Sender<Inbound>,
+    commands: mpsc::Sender<Command>,
+    events: broadcast::Sender<Event>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.board.stop.cancel();
+    }
+}
+
+/// What driver and handles both see.
+#[derive(Debug)]
+struct Board {
+    members: ArcSwap<Arc<[Member]>>,
+    stats: Mutex<Stats>,
+    inbound_bytes: AtomicUsize,
+    dropped: AtomicU64,
+    /// The goodbye has spread.
+    left: CancellationToken,
+    stop: CancellationToken,
+}
+
+/// A message on its way to the driver.
+#[derive(Debug)]
+struct Inbound {
+    from: SocketAddr,
+    bytes: Bytes,
+    stream: bool,
+}
+
+#[derive(Debug)]
+enum Command {
+    Join(SocketAddr),
+    SetName(String),
+    SetTags(Vec<(String, String)>),
+    SetAddr(SocketAddr),
+    Leave,
+}
+
+/// Starts to drive `gossip`, a fresh one, over `transport`. Must be called within a tokio runtime.
+///
+/// The caller passes on what the transport receives: every datagram to [`Handle::datagram`], every message on
+/// [`CHANNEL`] to [`Handle::message`]. The driver tells the transport which peers live ([`Transport::retain`]).
+pub fn spawn(gossip: Gossip, transport: Transport) -> Handle {
+    let board = Arc::new(Board {
+        members: ArcSwap::from_pointee(driver::snapshot(&gossip)),
+        stats: Mutex::default(),
+        inbound_bytes: AtomicUsize::new(0),
+        dropped: AtomicU64::new(0),
+        left: CancellationToken::new(),
+        stop: CancellationToken::new(),
+    });
+    let (inbound, inbound_receiver) = mpsc::channel(INBOUND);
+    let (commands, command_receiver) = mpsc::channel(COMMANDS);
+    let (events, _) = broadcast::channel(EVENTS);
+    let driver = Driver::new(gossip, transport, Arc::clone(&board), events.clone());
+    tokio::spawn(driver.run(inbound_receiver, command_receiver));
+    Handle(Arc::new(Shared { board, inbound, commands, events }))
+}
+
+impl Handle {
+    /// All known members, sorted by id: this one, the live, and those that died or left and are not forgotten yet.
+    pub fn members(&self) -> Arc<[Member]> {
+        Arc::clone(&self.0.board.members.load())
+    }
+
+    /// Changes from now on. The snapshot of [`members`](Self::members) is never older than the events received.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+
+    /// What this member has done so far.
+    pub fn stats(&self) -> Stats {
+        *self.0.board.stats.lock()
+    }
+
+    /// Messages of peers dropped because the driver did not keep up.
+    pub fn dropped(&self) -> u64 {
+        self.0.board.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Exchanges state with whoever is at `addr`, unless a live member is known there. Success shows in the members;
+    /// repeat it until then.
+    pub fn join(&self, addr: SocketAddr) {
+        self.command(Command::Join(addr));
+    }
+
+    /// Announces another name. One that does not fit is logged and not announced.
+    pub fn set_name(&self, name: String) {
+        self.command(Command::SetName(name));
+    }
+
+    /// Announces other tags, in place of all former ones. Tags that do not fit
+    /// ([`ATTRIBUTE_BYTES_MAX`](crate::ATTRIBUTE_BYTES_MAX)) are logged and not announced.
+    pub fn set_tags(&self, tags: Vec<(String, String)>) {
+        self.command(Command::SetTags(tags));
+    }
+
+    /// Announces another address.
+    pub fn set_addr(&self, addr: SocketAddr) {
+        self.command(Command::SetAddr(addr));
+    }
+
+    /// Says goodbye, and completes when that has spread: within
+    /// [`Config::leave_timeout`](crate::Config::leave_timeout), or at once if the driver has ended.
+    pub async fn leave(&self) {
+        let board = &self.0.board;
+        tokio::select! {
+            _ = self.0.commands.send(Command::Leave) => {}
+            () = board.stop.cancelled() => {}
+        }
+        tokio::select! {
+            () = board.left.cancelled() => {}
+            () = board.stop.cancelled() => {}
+        }
+    }
+
+    /// Ends the driver, without a goodbye.
+    pub fn stop(&self) {
+        self.0.board.stop.cancel();
+    }
+
+    fn command(&self, command: Command) {
+        if let Err(error) = self.0.commands.try_send(command) {
+            tracing::warn!(%error, "gossip does not take commands: it has ended, or its process is starved");
+        }
+    }
+
+    /// Passes on a datagram; dropped and counted if the driver does not keep up.
+    pub fn datagram(&self, from: Peer, bytes: Bytes) {
+        self.pass_on(Inbound { from: from.addr, bytes, stream: false });
+    }
+
+    /// Passes on a message on [`CHANNEL`]; dropped and counted if the driver does not keep up.
+    pub fn message(&self, from: Peer, bytes: Bytes) {
+        self.pass_on(Inbound { from: from.addr, bytes, stream: true });
+    }
+
+    fn pass_on(&self, inbound: Inbound) {
+        let board = &self.0.board;
+        let bytes = inbound.bytes.len();
+        let queued = board.inbound_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if queued + bytes > INBOUND_BYTES || self.0.inbound.try_send(inbound).is_err() {
+            board.inbound_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            board.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

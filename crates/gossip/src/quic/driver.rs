@@ -1,0 +1,142 @@
+//! The task that owns the state machine.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use boato_transport::Transport;
+use bytes::Bytes;
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{Instant, sleep_until};
+
+use super::{Board, CHANNEL, Command, Inbound};
+use crate::{Event, Gossip, Input, InputError, Member, Output};
+
+/// Messages handled between two looks at the timers.
+const BATCH: usize = 256;
+/// With nothing to wait for, the loop looks around this often.
+const IDLE: Duration = Duration::from_hours(1);
+
+pub(super) struct Driver {
+    gossip: Gossip,
+    transport: Transport,
+    board: Arc<Board>,
+    events: broadcast::Sender<Event>,
+    /// When the driver started, and what the time of `gossip` was then.
+    started: Instant,
+    base: Duration,
+}
+
+impl Driver {
+    pub(super) fn new(
+        gossip: Gossip,
+        transport: Transport,
+        board: Arc<Board>,
+        events: broadcast::Sender<Event>,
+    ) -> Driver {
+        let base = gossip.now();
+        Driver { gossip, transport, board, events, started: Instant::now(), base }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut inbound: mpsc::Receiver<Inbound>,
+        mut commands: mpsc::Receiver<Command>,
+    ) {
+        // Whoever waits for this driver learns of its end, even if that is a panic.
+        let _end = self.board.stop.clone().drop_guard();
+        let stop = self.board.stop.clone();
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            self.flush();
+            let timeout = self.gossip.poll_timeout().map_or(IDLE, |at| at.saturating_sub(self.base));
+            tokio::select! {
+                // What has arrived comes before the timers, which after a stall would take it for silence.
+                biased;
+                () = stop.cancelled() => return,
+                Some(command) = commands.recv() => self.obey(command),
+                _ = inbound.recv_many(&mut batch, BATCH) => batch.drain(..).for_each(|message| self.take(&message)),
+                () = sleep_until(self.started + timeout) => {}
+            }
+            // Whatever it was that woke the loop: a flood of messages must not hold up the timers.
+            if self.gossip.poll_timeout().is_some_and(|at| at <= self.now()) {
+                self.handle(Input::Timeout, None);
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.base + self.started.elapsed()
+    }
+
+    fn take(&mut self, message: &Inbound) {
+        let Inbound { from, ref bytes, stream } = *message;
+        self.board.inbound_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+        let input = if stream { Input::Stream { from, bytes } } else { Input::Datagram { from, bytes } };
+        self.handle(input, Some(from));
+    }
+
+    fn obey(&mut self, command: Command) {
+        let input = match command {
+            Command::Join(addr) => Input::Join(addr),
+            Command::SetName(name) => Input::SetName(name),
+            Command::SetTags(tags) => Input::SetTags(tags),
+            Command::SetAddr(addr) => Input::SetAddr(addr),
+            Command::Leave => Input::Leave,
+        };
+        self.handle(input, None);
+    }
+
+    fn handle(&mut self, input: Input<'_>, peer: Option<SocketAddr>) {
+        match (self.gossip.handle(input, self.now()), peer) {
+            (Ok(()), _) => {}
+            (Err(error), Some(peer)) => tracing::debug!(%peer, %error, "gossip refused a message"),
+            (Err(error @ (InputError::JoinsFull(_) | InputError::Ended)), None) => {
+                tracing::debug!(%error, "gossip refused a command");
+            }
+            (Err(error), None) => tracing::error!(%error, "gossip refused a command"),
+        }
+    }
+
+    /// Does what the state machine asks for. The snapshot is published before the events that speak of it.
+    fn flush(&mut self) {
+        let mut events = Vec::new();
+        while let Some(output) = self.gossip.poll_output() {
+            match output {
+                Output::Datagram { to, bytes } => self.transport.datagram(to, bytes.into()),
+                Output::Stream { to, bytes } => self.send(to, bytes.into()),
+                Output::Event(event) => events.push(event),
+            }
+        }
+        *self.board.stats.lock() = self.gossip.stats();
+        if !events.is_empty() {
+            self.publish();
+        }
+        for event in events {
+            if event == Event::LeaveDone {
+                self.board.left.cancel();
+            }
+            // An error says that nobody listens.
+            let _ = self.events.send(event);
+        }
+    }
+
+    fn send(&self, to: SocketAddr, bytes: Bytes) {
+        if let Err(error) = self.transport.send(to, CHANNEL, bytes) {
+            tracing::debug!(peer = %to, %error, "gossip by stream was not sent");
+        }
+    }
+
+    fn publish(&self) {
+        self.board.members.store(Arc::new(snapshot(&self.gossip)));
+        let live: Vec<SocketAddr> = self.gossip.live().skip(1).map(|member| member.addr).collect();
+        self.transport.retain(&live);
+    }
+}
+
+pub(super) fn snapshot(gossip: &Gossip) -> Arc<[Member]> {
+    let mut members: Vec<Member> = gossip.members().cloned().collect();
+    members.sort_unstable_by_key(|member| member.id);
+    members.into()
+}

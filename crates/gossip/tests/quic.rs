@@ -1,0 +1,138 @@
+//! Members over real QUIC on loopback.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use boato_gossip::quic::{CHANNEL, Handle, spawn};
+use boato_gossip::{Config, Event, Gossip, Identity, Member, NodeId, PROTOCOL, State};
+use boato_transport::{Channel, Handler, Peer, Responder, Transport};
+use bytes::Bytes;
+use tokio::time::{sleep, timeout};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Ten times as quick as on a local network.
+fn config() -> Config {
+    Config {
+        probe_interval: Duration::from_millis(200),
+        probe_timeout: Duration::from_millis(80),
+        gossip_interval: Duration::from_millis(20),
+        suspicion_multiplier: 5,
+        ..Config::lan()
+    }
+}
+
+struct Dispatch(Handle);
+
+impl Handler for Dispatch {
+    fn datagram(&self, from: Peer, payload: Bytes) {
+        self.0.datagram(from, payload);
+    }
+
+    fn message(&self, from: Peer, channel: Channel, payload: Bytes) {
+        assert_eq!(channel, CHANNEL);
+        self.0.message(from, payload);
+    }
+
+    fn request(&self, _: Peer, _: Channel, _: Bytes, _: Responder) {}
+}
+
+struct Node {
+    handle: Handle,
+    transport: Transport,
+    addr: SocketAddr,
+}
+
+fn start(n: u128) -> Node {
+    let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let transport = Transport::bind(boato_transport::Config::new("test", n, bind, PROTOCOL)).unwrap();
+    let addr = transport.local_addr();
+    let identity = Identity { id: NodeId(n), boot: 1, addr, name: format!("node-{n}"), tags: Vec::new() };
+    let gossip = Gossip::new(config(), identity, u64::try_from(n).unwrap(), Duration::ZERO).unwrap();
+    let handle = spawn(gossip, transport.clone());
+    transport.serve(Arc::new(Dispatch(handle.clone())));
+    Node { handle, transport, addr }
+}
+
+fn cluster(n: u128) -> Vec<Node> {
+    let nodes: Vec<Node> = (1..=n).map(start).collect();
+    for node in &nodes[1..] {
+        node.handle.join(nodes[0].addr);
+    }
+    nodes
+}
+
+async fn until(what: &str, done: impl Fn() -> bool) {
+    let waiting = async {
+        while !done() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, waiting).await.is_ok(), "not in time: {what}");
+}
+
+fn member(node: &Node, n: u128) -> Option<Member> {
+    node.handle.members().iter().find(|member| member.id == NodeId(n)).cloned()
+}
+
+fn state(node: &Node, n: u128) -> Option<State> {
+    member(node, n).map(|member| member.state)
+}
+
+fn live(node: &Node) -> usize {
+    node.handle.members().iter().filter(|member| member.is_live()).count()
+}
+
+#[tokio::test]
+async fn members_find_each_other_and_hear_of_changes() {
+    let nodes = cluster(3);
+    until("all know all", || nodes.iter().all(|node| live(node) == 3)).await;
+    let mut events = nodes[0].handle.subscribe();
+    nodes[2].handle.set_tags(vec![("http".into(), "127.0.0.1:7480".into())]);
+    let event = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+    assert!(matches!(&event, Event::Updated(m) if m.id == NodeId(3)), "{event:?}");
+    let known = member(&nodes[0], 3).expect("known");
+    assert_eq!(known.tags.get("http"), Some("127.0.0.1:7480"), "the snapshot is as new as the event");
+}
+
+#[tokio::test]
+async fn a_leave_is_seen_as_such_and_completes() {
+    let nodes = cluster(3);
+    until("all know all", || nodes.iter().all(|node| live(node) == 3)).await;
+    timeout(PATIENCE, nodes[2].handle.leave()).await.unwrap();
+    nodes[2].handle.stop();
+    nodes[2].transport.close().await;
+    until("all know of the leave", || nodes[..2].iter().all(|node| state(node, 3) == Some(State::Left)))
+        .await;
+}
+
+#[tokio::test]
+async fn a_member_that_vanishes_is_declared_dead() {
+    let mut nodes = cluster(3);
+    until("all know all", || nodes.iter().all(|node| live(node) == 3)).await;
+    let gone = nodes.pop().unwrap();
+    gone.handle.stop();
+    gone.transport.close().await;
+    until("all know of the death", || nodes.iter().all(|node| state(node, 3) == Some(State::Dead))).await;
+    assert!(nodes.iter().all(|node| live(node) == 2));
+}
+
+#[tokio::test]
+async fn joining_the_own_address_is_reported() {
+    let node = start(1);
+    let mut events = node.handle.subscribe();
+    node.handle.join(node.addr);
+    let event = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+    assert_eq!(event, Event::SelfJoin { addr: node.addr });
+}
+
+#[tokio::test]
+async fn a_stopped_driver_leaves_at_once_and_ends_subscriptions() {
+    let node = start(1);
+    let mut events = node.handle.subscribe();
+    node.handle.stop();
+    timeout(PATIENCE, node.handle.leave()).await.unwrap();
+    drop(node);
+    assert!(timeout(PATIENCE, events.recv()).await.unwrap().is_err());
+}
