@@ -14,13 +14,13 @@ pub(crate) struct Args {
     /// How many nodes
     #[arg(long, default_value_t = 100)]
     nodes: u32,
-    /// Everything random follows from it [default: made up, and printed]
+    /// Everything random follows from it [default: random]
     #[arg(long)]
     seed: Option<u64>,
     /// Probability that a packet gets lost
     #[arg(long, default_value_t = 0.0)]
     loss: f64,
-    /// Mean one-way delay: half of it fixed, half a heavy tail
+    /// Mean one-way delay of a packet
     #[arg(long, default_value = "1ms", value_parser = duration)]
     latency: Duration,
     /// Virtual time of the whole run
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// How many nodes crash
     #[arg(long, default_value_t = 1)]
     crashes: u32,
-    /// Print the figures as one JSON object, alone on standard output
+    /// Print the figures as one JSON object, and no table
     #[arg(long)]
     json: bool,
 }
@@ -69,12 +69,11 @@ impl Args {
     }
 }
 
-/// The command that does the same run again.
+/// All options by the names of their flags, so that anybody can do the same run again.
 fn options(scenario: &Scenario, minutes: f64) -> String {
     let Scenario { nodes, seed, loss, latency, crashes, .. } = scenario;
     format!(
-        "cargo xtask cluster-sim --nodes {nodes} --seed {seed} --loss {loss} --latency {latency:?} \
-         --minutes {minutes} --crashes {crashes}"
+        "seed {seed}  nodes {nodes}  loss {loss}  latency {latency:?}  minutes {minutes}  crashes {crashes}"
     )
 }
 

@@ -21,17 +21,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the gate: every check that a change must pass, in one list
+    /// Run every check that a change must pass
     Ci(ci::Args),
-    /// Check the rules that a compiler does not know: edges between crates, file lengths, links
+    /// Check edges between crates, lengths of files, links
     Tidy,
-    /// Check licences and sources of all dependencies against deny.toml
+    /// Check the dependencies against deny.toml
     Licences,
-    /// Start a cluster of real nodes on this machine, to play with; Ctrl-C stops it
+    /// Start a cluster of real nodes on this machine, to play with
     Cluster(cluster::Args),
-    /// Simulate a cluster of the production gossip cores in virtual time
+    /// Simulate a cluster in virtual time
     ClusterSim(cluster_sim::Args),
-    /// Run the benchmarks; arguments go to `cargo bench -p boato-benches`
+    /// Run the benchmarks
     Bench(bench::Args),
 }
 

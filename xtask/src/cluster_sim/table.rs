@@ -23,8 +23,8 @@ impl fmt::Display for Table<'_> {
         row(f, "crash declared", &format!("{declared} {:>10}", seconds(*detect_max_ms)))?;
         row(f, "false suspicions", &format!("{false_suspicions:>9}"))?;
         row(f, "false deaths", &format!("{:>9}", figures.false_deaths))?;
-        row(f, "messages per node and second", &format!("{:>9.2}", figures.msgs_per_node_s))?;
-        row(f, "bytes per node and second", &format!("{:>9.0}", figures.bytes_per_node_s))?;
+        row(f, "messages per node and second", &number(figures.msgs_per_node_s, 2))?;
+        row(f, "bytes per node and second", &number(figures.bytes_per_node_s, 0))?;
         row(f, "trace hash", &figures.trace_hash)?;
         let (virtual_s, real_s) = (self.length.as_secs_f64(), self.took.as_secs_f64());
         write!(
@@ -41,4 +41,8 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
 
 fn seconds(ms: Option<f64>) -> String {
     ms.map_or_else(|| "-".to_owned(), |ms| format!("{:.3} s", ms / 1e3))
+}
+
+fn number(value: Option<f64>, decimals: usize) -> String {
+    value.map_or_else(|| format!("{:>9}", "-"), |value| format!("{value:>9.decimals$}"))
 }

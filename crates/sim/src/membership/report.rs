@@ -25,9 +25,9 @@ pub struct Figures {
     /// How often some node declared one dead that ran.
     pub false_deaths: u64,
     /// Messages that a running node sent per second once the cluster had converged.
-    pub msgs_per_node_s: f64,
+    pub msgs_per_node_s: Option<f64>,
     /// Payload bytes of those messages.
-    pub bytes_per_node_s: f64,
+    pub bytes_per_node_s: Option<f64>,
 }
 
 /// The result of a run.
@@ -80,11 +80,10 @@ impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotConverged { completeness } => {
-                write!(f, "did not converge: the member lists are {:.1} % complete", 100.0 * completeness)?;
-                write!(f, "; give more time or less loss")
+                write!(f, "did not converge: the member lists are {:.1} % complete", 100.0 * completeness)
             }
             Self::Undetected { pairs } => {
-                write!(f, "{pairs} times a survivor had not declared a crashed node dead; give more time")
+                write!(f, "{pairs} times a survivor had not declared a crashed node dead")
             }
             Self::WrongViews { nodes } => {
                 write!(f, "{nodes} survivors list a crashed node or miss a running one")

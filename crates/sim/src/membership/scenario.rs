@@ -42,13 +42,13 @@ pub struct Scenario {
 #[non_exhaustive]
 pub enum ScenarioError {
     /// The number of nodes.
-    #[error("{0} nodes: give 2 to {NODES_MAX}")]
+    #[error("nodes {0}: give 2 to {NODES_MAX}")]
     Nodes(u32),
     /// The number of crashes.
-    #[error("{0} crashes: at least one node has to survive")]
+    #[error("crashes {0}: at least one node has to survive")]
     Crashes(u32),
     /// The loss.
-    #[error("a loss of {0}: give a probability, 0 or more and below 1")]
+    #[error("loss {0}: give a probability, 0 or more and below 1")]
     Loss(f64),
     /// The gossip core refused to start.
     #[error(transparent)]
@@ -230,11 +230,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn per_node_second(&self, count: u64) -> f64 {
+    fn per_node_second(&self, count: u64) -> Option<f64> {
         let seconds = self.node_time.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a rate for people to look at")]
-        let rate = if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
-        (rate * 1e3).round() / 1e3
+        let rate = count as f64 / seconds;
+        (seconds > 0.0).then(|| (rate * 1e3).round() / 1e3)
     }
 
     fn shortfalls(&self) -> Vec<Shortfall> {

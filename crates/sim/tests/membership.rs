@@ -1,0 +1,166 @@
+//! The production gossip core in a simulated cluster.
+
+use std::time::Duration;
+
+use boato_gossip::{Config, Event, State};
+use boato_sim::membership::{Node, Note, Report, Scenario, ScenarioError, Shortfall, run};
+use boato_sim::{Effect, Engine, Host, Hosts, Latency, Network, Rule};
+use fastrand::Rng;
+
+fn report(scenario: &Scenario) -> Report {
+    run(scenario, &mut |_| {}).expect("the scenario is in range")
+}
+
+fn minutes(nodes: u32, seed: u64, minutes: u64) -> Scenario {
+    Scenario { length: Duration::from_mins(minutes), ..Scenario::new(nodes, seed) }
+}
+
+#[test]
+fn a_seed_reproduces_a_run_and_another_seed_does_not() {
+    let lossy = |seed| report(&Scenario { loss: 0.1, ..minutes(20, seed, 2) });
+    assert_eq!(lossy(7), lossy(7));
+    assert_ne!(lossy(7).figures.trace_hash, lossy(8).figures.trace_hash);
+}
+
+#[test]
+fn a_calm_cluster_assembles_and_suspects_nobody() {
+    for nodes in [2, 3, 30] {
+        let report = report(&Scenario { crashes: 0, ..minutes(nodes, 1, 2) });
+        assert_eq!(report.shortfalls, [], "{nodes} nodes");
+        assert!(report.figures.converge_ms.is_some_and(|ms| ms < 10_000.0), "{report:?}");
+        assert_eq!((report.false_suspicions, report.figures.false_deaths), (0, 0));
+        assert_eq!((report.figures.suspect_p50_ms, report.figures.detect_p99_ms), (None, None));
+    }
+}
+
+#[test]
+fn every_survivor_declares_every_crashed_node_dead() {
+    let report = report(&Scenario { crashes: 3, ..minutes(20, 3, 5) });
+    assert_eq!(report.shortfalls, []);
+    assert_eq!(report.figures.false_deaths, 0);
+    let [suspected, declared] =
+        [report.figures.suspect_p50_ms, report.figures.detect_p50_ms].map(Option::unwrap);
+    assert!(0.0 < suspected && suspected < declared, "{report:?}");
+    assert!(report.detect_max_ms >= report.figures.detect_p99_ms);
+}
+
+#[test]
+fn a_lossy_network_still_converges_and_kills_nobody() {
+    let report = report(&Scenario { loss: 0.05, ..minutes(30, 5, 5) });
+    assert_eq!(report.shortfalls, []);
+    assert_eq!(report.figures.false_deaths, 0);
+}
+
+#[test]
+fn a_network_that_loses_nearly_everything_is_reported_as_not_converged() {
+    let report = report(&Scenario { loss: 0.999, ..minutes(10, 1, 1) });
+    assert!(matches!(report.shortfalls[..], [Shortfall::NotConverged { .. }]), "{report:?}");
+    assert_eq!(report.figures.converge_ms, None);
+}
+
+#[test]
+fn scenarios_out_of_range_are_refused() {
+    let refused = |scenario: Scenario| run(&scenario, &mut |_| {}).unwrap_err();
+    assert!(matches!(refused(Scenario::new(1, 0)), ScenarioError::Nodes(1)));
+    assert!(matches!(refused(Scenario::new(1_000_000, 0)), ScenarioError::Nodes(_)));
+    assert!(matches!(refused(Scenario { crashes: 3, ..Scenario::new(3, 0) }), ScenarioError::Crashes(3)));
+    for loss in [-0.1, 1.0, f64::NAN] {
+        assert!(matches!(refused(Scenario { loss, ..Scenario::new(3, 0) }), ScenarioError::Loss(_)));
+    }
+}
+
+/// A cluster in the hands of the test, which is told the events.
+struct Cluster {
+    engine: Engine<Node>,
+    events: Vec<(Host, Event)>,
+}
+
+impl Cluster {
+    fn start(nodes: usize, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let latency = Latency::around(Duration::from_millis(1));
+        let network = Network::new([Rule::everywhere(Effect::Delay(latency))]);
+        let mut cluster = Self { engine: Engine::new(network, seed), events: Vec::new() };
+        for _ in 0..nodes {
+            let host = cluster.engine.add_host();
+            let join = (host != Host(0)).then_some(Host(0));
+            let node = Node::new(host, join, Config::lan(), &mut rng, Duration::ZERO);
+            let node = node.expect("the configuration is good");
+            cluster.engine.start(host, node);
+        }
+        cluster
+    }
+
+    /// Runs until each node lists so many live ones; the time that took.
+    fn run_until_all_list(&mut self, live: usize, within: Duration) -> Duration {
+        let started = self.engine.now();
+        while !self.engine.hosts().all(|host| self.live(host) == live) {
+            assert!(self.engine.now() < started + within, "not all list {live} nodes after {within:?}");
+            self.run_for(Duration::from_millis(100));
+        }
+        self.engine.now().saturating_sub(started)
+    }
+
+    fn run_for(&mut self, time: Duration) {
+        let until = self.engine.now() + time;
+        loop {
+            let more = self.engine.step(until);
+            for (_, host, note) in self.engine.notes() {
+                match note {
+                    Note::Event(event) => self.events.push((host, event)),
+                    Note::Refused(error) => panic!("{host:?} refused a message: {error}"),
+                }
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
+    fn live(&self, host: Host) -> usize {
+        self.engine.process(host).map_or(0, |node| node.core().live().count())
+    }
+}
+
+#[test]
+fn a_cluster_cut_in_half_becomes_one_again_after_the_heal() {
+    let mut cluster = Cluster::start(10, 11);
+    cluster.run_until_all_list(10, Duration::from_secs(20));
+    let halves: [Hosts; 2] = [0..5, 5..10].map(|half| half.map(Host).collect());
+    let cut = cluster.engine.network().partition(&halves[0], &halves[1]);
+    cluster.run_until_all_list(5, Duration::from_mins(3));
+    for rule in cut {
+        cluster.engine.network().remove(rule);
+    }
+    cluster.run_until_all_list(10, Duration::from_mins(3));
+}
+
+#[test]
+fn a_one_way_cut_to_one_other_node_kills_nobody() {
+    let mut cluster = Cluster::start(10, 12);
+    cluster.run_until_all_list(10, Duration::from_secs(20));
+    let [from, to] = [1, 2].map(|host| std::iter::once(Host(host)).collect());
+    cluster.engine.network().add(Rule { from, to, effect: Effect::Cut });
+    cluster.run_for(Duration::from_mins(5));
+    let failed: Vec<_> =
+        cluster.events.iter().filter(|(_, event)| matches!(event, Event::Failed(_))).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn a_node_that_starts_again_at_its_address_is_a_member_again() {
+    let mut cluster = Cluster::start(5, 13);
+    cluster.run_until_all_list(5, Duration::from_secs(20));
+    let old = cluster.engine.stop(Host(4)).map(|node| node.core().me().id).unwrap();
+    cluster.run_for(Duration::from_secs(1));
+    let mut rng = Rng::with_seed(99);
+    let now = cluster.engine.now();
+    let again = Node::new(Host(4), Some(Host(0)), Config::lan(), &mut rng, now).unwrap();
+    cluster.engine.start(Host(4), again);
+    cluster.run_for(Duration::from_mins(3));
+    cluster.run_until_all_list(5, Duration::from_secs(1));
+    for host in cluster.engine.hosts().filter(|host| *host != Host(4)) {
+        let member = cluster.engine.process(host).and_then(|node| node.core().member(old));
+        assert!(member.is_none_or(|member| member.state == State::Dead), "{host:?} still lists the old one");
+    }
+}
