@@ -261,5 +261,7 @@ async fn read_loop(session: &Session, lane: &Lane, mut recv: RecvStream) -> Resu
         session.received(answers.len(), bytes);
         lane.complete(&mut answers)?;
     }
+    // The peer takes up nothing more: it closes, or this node does and everything is answered.
+    lane.end(SendError::Disconnected);
     Ok(())
 }

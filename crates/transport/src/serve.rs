@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::error::StreamError;
 use crate::frame::{Batch, Decoder, Frame, Kind};
 use crate::lane::READ_CHUNKS;
-use crate::session::Session;
+use crate::session::{Session, code};
 use crate::{CHANNELS, Channel, Handler};
 
 /// Answers waiting to be written above which no further request is taken up.
@@ -124,12 +124,24 @@ pub(crate) async fn run(
     send: SendStream,
     recv: RecvStream,
 ) {
+    let _guard = PanicGuard(&session);
     let answers = Answers::new(session.limits().max_frame);
     let mut server = Server { session: &session, handler: &*handler, answers: &answers, send, channel: None };
     let outcome = server.run(recv).await;
     answers.end();
     if let Err(error) = outcome {
         session.broken(&error);
+    }
+}
+
+/// Closes the connection when the handler panicked: a channel that nobody reads would look alive otherwise.
+struct PanicGuard<'a>(&'a Session);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.connection().close(code::PANICKED, b"a handler panicked");
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) mod code {
     pub(crate) const IDLE: VarInt = VarInt::from_u32(3);
     /// The peer broke the rules of the frames.
     pub(crate) const PROTOCOL: VarInt = VarInt::from_u32(4);
+    /// The handler of what the peer sent panicked.
+    pub(crate) const PANICKED: VarInt = VarInt::from_u32(5);
 }
 
 /// What all sessions of a transport share.

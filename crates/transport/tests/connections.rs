@@ -1,4 +1,5 @@
 //! One connection per pair, through simultaneous dials, restarts, dead peers and idleness.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod support;
 
@@ -118,6 +119,26 @@ async fn requests_in_flight_are_lost_when_the_peer_goes() {
         assert_eq!(within(answer).await, Err(RequestError::Lost));
     }
     drop(seen);
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_costs_the_connection_and_nothing_else() {
+    let (a, b) = (node(), node());
+    let pending = a.transport.request(b.addr(), Channel(1), "hold".into());
+    assert_eq!(a.ask(b.addr(), "panic").await, Err(RequestError::Lost));
+    assert_eq!(within(pending).await, Err(RequestError::Lost));
+    a.ask_until_answered(b.addr()).await;
+}
+
+#[tokio::test]
+async fn a_crowd_gets_in() {
+    let (server, crowd) = (node(), (0..100).map(|_| node()).collect::<Vec<_>>());
+    let answers: Vec<_> =
+        crowd.iter().map(|node| node.transport.request(server.addr(), Channel(1), "hello".into())).collect();
+    for answer in answers {
+        assert_eq!(within(answer).await.unwrap(), "hello");
+    }
+    assert_eq!(server.transport.stats().accepted, 100);
 }
 
 #[tokio::test]

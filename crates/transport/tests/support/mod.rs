@@ -1,5 +1,6 @@
 //! Nodes on loopback for the scenarios.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "every scenario uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ impl Handler for Recorder {
         self.frames.lock().push((from, channel, payload.clone()));
         match &*payload {
             b"drop" => drop(reply),
+            b"panic" => panic!("a test asked for it"),
             bytes if bytes.starts_with(b"hold") => self.held.lock().push((payload, reply)),
             _ => reply.send(payload),
         }
