@@ -73,3 +73,76 @@ impl Clock {
 fn wall(unix_ms: u64) -> u64 {
     unix_ms.min(u64::MAX >> COUNTER_BITS) << COUNTER_BITS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+
+    #[test]
+    fn readings_increase_while_the_wall_clock_stands_still_or_runs_backwards() {
+        let clock = Clock::new();
+        let mut last = 0;
+        for unix_ms in [NOW_MS, NOW_MS, NOW_MS - 5000, NOW_MS - 5000, 0, NOW_MS + 1] {
+            let next = clock.tick(unix_ms, 0);
+            assert!(next > last && next >= wall(unix_ms));
+            assert_eq!(clock.latest(), next);
+            last = next;
+        }
+    }
+
+    #[test]
+    fn a_tick_exceeds_what_it_has_to() {
+        let clock = Clock::new();
+        let stored = wall(NOW_MS + 9);
+        let reading = clock.tick(NOW_MS, stored);
+        assert_eq!(reading, stored + 1);
+        assert!(clock.tick(NOW_MS, 0) > reading);
+    }
+
+    #[test]
+    fn a_counter_that_overflows_runs_into_the_next_millisecond() {
+        let clock = Clock::new();
+        let first = clock.tick(NOW_MS, 0);
+        let last = (0..1 << COUNTER_BITS).fold(first, |last, _| {
+            let next = clock.tick(NOW_MS, 0);
+            assert!(next > last);
+            next
+        });
+        assert_eq!(last, wall(NOW_MS + 1));
+    }
+
+    #[test]
+    fn observing_moves_the_clock_within_reason() {
+        let clock = Clock::new();
+        let limit = wall(NOW_MS + Clock::MAX_AHEAD_MS);
+        assert_eq!(clock.observe(limit, NOW_MS), Ok(()));
+        assert!(clock.tick(NOW_MS, 0) > limit);
+        let latest = clock.latest();
+        let ahead_ms = Clock::MAX_AHEAD_MS + 1;
+        assert_eq!(clock.observe(wall(NOW_MS + ahead_ms), NOW_MS), Err(TooFarAhead { ahead_ms }));
+        assert_eq!(clock.observe(1, NOW_MS), Ok(()));
+        assert_eq!(clock.latest(), latest);
+    }
+
+    #[test]
+    fn the_end_of_the_number_space_is_no_overflow() {
+        let clock = Clock::new();
+        assert_eq!(clock.tick(u64::MAX, 0), u64::MAX << COUNTER_BITS);
+        assert_eq!(clock.tick(0, u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn threads_never_share_a_reading() {
+        let clock = Clock::new();
+        let ticks = || (0..5000).map(|_| clock.tick(NOW_MS, 0)).collect::<Vec<_>>();
+        let mut all = std::thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(ticks));
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 20_000);
+    }
+}

@@ -4,9 +4,9 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use crate::nodes::Nodes;
-use crate::record;
+use crate::record::{self, Encoded};
 use crate::store::Shared;
-use crate::table::{self, Table};
+use crate::table::{self, Place, Table};
 use crate::{Clock, Condition, EntryRef, Memory, Value, Version};
 
 /// Who writes, and when.
@@ -108,8 +108,7 @@ impl Entries {
 
     /// Whatever is stored under `key`: also a tombstone or an expired entry.
     pub fn peek(&self, key: &[u8]) -> Option<EntryRef<'_>> {
-        let record = self.table.get(table::hash(key, &self.shared.seed), key)?;
-        Some(record::decode(record, &self.nodes))
+        self.find(self.hash(key), key).map(|(_, entry)| entry)
     }
 
     /// Stores `value` under `key` if `condition` holds.
@@ -129,29 +128,26 @@ impl Entries {
         writer: &Writer<'_>,
     ) -> Result<Put, PutError> {
         check_lengths(key, &value)?;
-        let stored = self.peek(key);
-        let live = stored.filter(|entry| entry.is_live(writer.now_ms)).map(|entry| entry.version);
+        let hash = self.hash(key);
+        let stored = self.find(hash, key);
+        let live = stored.filter(|(_, entry)| entry.is_live(writer.now_ms)).map(|(_, entry)| entry.version);
         if !condition.holds(live) {
             return Ok(Put::Refused(live));
         }
-        let at_least = stored.map_or(0, |entry| entry.version.hlc);
-        let stored_len = stored.map_or(0, |entry| record::encoded_len(&entry, true));
-        let mut entry = EntryRef {
-            key,
-            value: value.bytes,
-            content_type: value.content_type,
-            version: Version { hlc: 0, node: writer.node },
-            expires_at_ms: value.expires_at_ms,
-            tombstone: false,
-        };
-        self.make_room(record::encoded_len(&entry, true), stored_len)?;
-        entry.version.hlc = writer.clock.tick(writer.now_ms, at_least);
-        self.store(&entry);
-        Ok(if live.is_some() { Put::Replaced(entry.version) } else { Put::Created(entry.version) })
+        let at_least = stored.map_or(0, |(_, entry)| entry.version.hlc);
+        let version = Version { hlc: writer.clock.tick(writer.now_ms, at_least), node: writer.node };
+        let Value { bytes, content_type, expires_at_ms } = value;
+        let entry = EntryRef { key, value: bytes, content_type, version, expires_at_ms, tombstone: false };
+        let place = stored.map(|(place, _)| place);
+        let reserved = self.reserve(place, &entry)?;
+        self.store(hash, place, &entry, reserved);
+        Ok(if live.is_some() { Put::Replaced(version) } else { Put::Created(version) })
     }
 
     /// Deletes the live entry under `key` if `condition` holds, leaving a tombstone until `tombstone_until_ms`
     /// (Unix milliseconds).
+    ///
+    /// The memory limit does not apply, though a tombstone may need some bytes more than the entry it is of.
     pub fn delete(
         &mut self,
         key: &[u8],
@@ -159,20 +155,18 @@ impl Entries {
         writer: &Writer<'_>,
         tombstone_until_ms: u64,
     ) -> Delete {
-        let live = self.get(key, writer.now_ms).map(|entry| entry.version);
-        if !condition.holds(live) {
-            return Delete::Refused(live);
+        let hash = self.hash(key);
+        let live = self.find(hash, key).filter(|(_, entry)| entry.is_live(writer.now_ms));
+        let current = live.map(|(_, entry)| entry.version);
+        if !condition.holds(current) {
+            return Delete::Refused(current);
         }
-        let Some(current) = live else { return Delete::Missing };
-        let version = Version { hlc: writer.clock.tick(writer.now_ms, current.hlc), node: writer.node };
-        self.store(&EntryRef {
-            key,
-            value: &[],
-            content_type: &[],
-            version,
-            expires_at_ms: Some(tombstone_until_ms),
-            tombstone: true,
-        });
+        let Some((place, entry)) = live else { return Delete::Missing };
+        let version = Version { hlc: writer.clock.tick(writer.now_ms, entry.version.hlc), node: writer.node };
+        let expires_at_ms = Some(tombstone_until_ms);
+        let tombstone =
+            EntryRef { key, value: &[], content_type: &[], version, expires_at_ms, tombstone: true };
+        self.store(hash, Some(place), &tombstone, 0);
         Delete::Deleted(version)
     }
 
@@ -183,12 +177,12 @@ impl Entries {
     /// not taken: no store can have held it.
     pub fn merge(&mut self, entry: EntryRef<'_>) -> bool {
         let value = Value { bytes: entry.value, content_type: entry.content_type, expires_at_ms: None };
-        if check_lengths(entry.key, &value).is_err() {
-            return false;
-        }
-        let newer = self.peek(entry.key).is_none_or(|stored| stored.version < entry.version);
+        let hash = self.hash(entry.key);
+        let stored = self.find(hash, entry.key);
+        let newer = stored.is_none_or(|(_, stored)| stored.version < entry.version)
+            && check_lengths(entry.key, &value).is_ok();
         if newer {
-            self.store(&entry);
+            self.store(hash, stored.map(|(place, _)| place), &entry, 0);
         }
         newer
     }
@@ -196,6 +190,16 @@ impl Entries {
     /// All entries and tombstones, expired ones too, in no particular order.
     pub fn entries(&self) -> impl Iterator<Item = EntryRef<'_>> {
         self.table.iter().map(|record| record::decode(record, &self.nodes))
+    }
+
+    /// A part of [`Entries::entries`], and where the next part begins; none after the last part. The first part
+    /// begins at 0.
+    ///
+    /// Lets go of the lock between parts of a large slot: a part is about ten entries, and the whole walk
+    /// yields each entry that is there all the time at least once, whatever else changes meanwhile.
+    pub fn scan(&self, from: u64) -> (impl Iterator<Item = EntryRef<'_>>, Option<u64>) {
+        let (records, next) = self.table.page(from);
+        (records.map(|record| record::decode(record, &self.nodes)), next)
     }
 
     /// The first `limit` live keys in byte order that start with `prefix` and come after `after`.
@@ -255,57 +259,81 @@ impl Entries {
         }
         let (len, before) = (self.len(), self.memory());
         self.earliest_ms = u64::MAX;
-        let Self { table, nodes, tombstones, earliest_ms, .. } = self;
+        let Self { table, nodes, tombstones, earliest_ms, shared } = self;
         let mut released = Vec::new();
-        table.retain(|record| {
+        table.retain(&shared.seed, |record| {
             let entry = record::decode(record, nodes);
-            if entry.is_due(now_ms) {
+            let due = entry.is_due(now_ms);
+            if due {
                 *tombstones -= usize::from(entry.tombstone);
                 released.extend(record::node_index(record));
-            } else if let Some(at) = entry.expires_at_ms {
-                *earliest_ms = at.min(*earliest_ms);
+            } else {
+                *earliest_ms = entry.expires_at_ms.unwrap_or(u64::MAX).min(*earliest_ms);
             }
-            !entry.is_due(now_ms)
+            !due
         });
         for index in released {
             nodes.release(index);
         }
-        self.table.shrink(&self.shared.seed);
+        nodes.trim();
         self.shared.totals.update(before, self.memory());
         len - self.len()
     }
 
-    /// Checks the limit for a record of `needed` bytes in place of one of `stored` bytes (0: of none).
-    fn make_room(&mut self, needed: usize, stored: usize) -> Result<(), PutError> {
-        let Some(max_memory) = self.shared.max_memory else { return Ok(()) };
-        let before = self.memory();
-        if stored == 0 {
-            self.table.reserve(&self.shared.seed);
+    /// Counts in the totals what storing an entry takes at most, if the limit allows; returns how much that is.
+    fn reserve(&self, place: Option<Place>, entry: &EntryRef<'_>) -> Result<u64, PutError> {
+        let Some(max_memory) = self.shared.max_memory else { return Ok(0) };
+        let known = self.nodes.knows(entry.version.node);
+        let len = record::encoded_len(entry, known);
+        let old = place.map(|place| self.table.get(place).len());
+        if old.is_some_and(|old| len <= old) {
+            return Ok(0);
         }
-        let grown = self.bytes() as u64 - before.bytes + needed as u64;
-        if needed > stored && self.shared.totals.bytes() + grown - stored as u64 > max_memory {
-            self.table.shrink(&self.shared.seed);
-            self.shared.totals.update(before, self.memory());
-            return Err(PutError::Full { max_memory });
+        let growth = (self.table.growth(len, old) + if known { 0 } else { Nodes::GROWTH_MAX }) as u64;
+        if self.shared.totals.reserve(growth, max_memory) {
+            Ok(growth)
+        } else {
+            Err(PutError::Full { max_memory })
         }
-        self.shared.totals.update(before, self.memory());
-        Ok(())
     }
 
-    /// Stores an entry in place of whatever has its key.
-    fn store(&mut self, entry: &EntryRef<'_>) {
-        let before = self.memory();
+    /// What is stored under a key: where, and what.
+    fn find(&self, hash: u64, key: &[u8]) -> Option<(Place, EntryRef<'_>)> {
+        self.table.find(hash, |record| {
+            let entry = record::decode(record, &self.nodes);
+            (entry.key == key).then_some(entry)
+        })
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        table::hash(key, &self.shared.seed)
+    }
+
+    /// Stores an entry, in place of the one with its key if there is one. The totals count `reserved` bytes for
+    /// it already.
+    fn store(&mut self, hash: u64, place: Option<Place>, entry: &EntryRef<'_>, reserved: u64) {
+        let mut before = self.memory();
+        before.bytes += reserved;
         let node = self.nodes.acquire(entry.version.node);
-        let old = self.table.insert(record::encode(entry, node), &self.shared.seed);
-        if let Some(old) = old {
-            self.tombstones -= usize::from(record::decode(&old, &self.nodes).tombstone);
-            if let Some(index) = record::node_index(&old) {
+        let record = Encoded::new(entry, node);
+        if let Some(place) = place {
+            let old = self.table.get(place);
+            self.tombstones -= usize::from(record::decode(old, &self.nodes).tombstone);
+            if let Some(index) = record::node_index(old) {
                 self.nodes.release(index);
             }
+            self.table.replace(place, record, &self.shared.seed);
+        } else {
+            self.table.insert(hash, record, &self.shared.seed);
         }
         self.tombstones += usize::from(entry.tombstone);
         self.earliest_ms = self.earliest_ms.min(entry.expires_at_ms.unwrap_or(u64::MAX));
-        self.shared.totals.update(before, self.memory());
+        let after = self.memory();
+        debug_assert!(
+            reserved == 0 || after.bytes <= before.bytes,
+            "more than was reserved: {after:?}, {before:?}"
+        );
+        self.shared.totals.update(before, after);
     }
 }
 

@@ -6,90 +6,73 @@
 use crate::nodes::Nodes;
 use crate::{EntryRef, Version};
 
+/// The longest record that is kept together with others, and encoded without an allocation of its own.
+pub(crate) const SHORT_MAX: usize = 256;
+
 const TOMBSTONE: u8 = 1;
 const DEADLINE: u8 = 2;
 const CONTENT_TYPE: u8 = 4;
 const LONG_KEY: u8 = 8;
 const WHOLE_NODE: u8 = 16;
 
-/// Encodes an entry; `node` is the index of its node id, if that is interned.
-pub(crate) fn encode(entry: &EntryRef<'_>, node: Option<u8>) -> Box<[u8]> {
-    let mut bytes = Vec::with_capacity(encoded_len(entry, node.is_some()));
-    bytes.push(flags(entry, node));
-    bytes.extend_from_slice(&entry.version.hlc.to_le_bytes());
-    match node {
-        Some(index) => bytes.push(index),
-        None => bytes.extend_from_slice(&entry.version.node.to_le_bytes()),
-    }
-    let key_len = entry.key.len().to_le_bytes();
-    bytes.extend_from_slice(&key_len[..key_len_width(entry.key)]);
-    if let Some(at) = entry.expires_at_ms {
-        bytes.extend_from_slice(&at.to_le_bytes());
-    }
-    if !entry.content_type.is_empty() {
-        bytes.push(entry.content_type.len().to_le_bytes()[0]);
-    }
-    bytes.extend_from_slice(entry.key);
-    bytes.extend_from_slice(entry.content_type);
-    bytes.extend_from_slice(entry.value);
-    bytes.into_boxed_slice()
+/// An entry encoded.
+#[expect(clippy::large_enum_variant, reason = "lives on the stack for one write")]
+pub(crate) enum Encoded {
+    Short { bytes: [u8; SHORT_MAX], len: usize },
+    Long(Box<[u8]>),
 }
 
-/// The length of the encoded entry.
+impl Encoded {
+    /// Encodes an entry; `node` is the index of its node id, if that is interned.
+    pub(crate) fn new(entry: &EntryRef<'_>, node: Option<u8>) -> Self {
+        let len = encoded_len(entry, node.is_some());
+        if len > SHORT_MAX {
+            let mut bytes = vec![0; len].into_boxed_slice();
+            encode(entry, node, &mut bytes);
+            return Self::Long(bytes);
+        }
+        let mut bytes = [0; SHORT_MAX];
+        encode(entry, node, &mut bytes[..len]);
+        Self::Short { bytes, len }
+    }
+}
+
+/// The length of an entry's record, with its node id `interned` or in full.
 pub(crate) fn encoded_len(entry: &EntryRef<'_>, interned: bool) -> usize {
+    let node_len = if interned { 1 } else { 16 };
+    let deadline_len = if entry.expires_at_ms.is_some() { 8 } else { 0 };
+    let type_len = usize::from(!entry.content_type.is_empty()) + entry.content_type.len();
     1 + 8
-        + if interned { 1 } else { 16 }
+        + node_len
         + key_len_width(entry.key)
-        + entry.expires_at_ms.map_or(0, |_| 8)
-        + usize::from(!entry.content_type.is_empty())
+        + deadline_len
+        + type_len
         + entry.key.len()
-        + entry.content_type.len()
         + entry.value.len()
 }
 
-/// Reads an encoded entry.
-pub(crate) fn decode<'a>(bytes: &'a [u8], nodes: &Nodes) -> EntryRef<'a> {
-    let mut reader = Reader { bytes };
-    let [flags] = reader.array();
-    let hlc = u64::from_le_bytes(reader.array());
-    let node = if flags & WHOLE_NODE != 0 {
-        u128::from_le_bytes(reader.array())
-    } else {
-        nodes.get(reader.array::<1>()[0])
+fn encode(entry: &EntryRef<'_>, node: Option<u8>, mut out: &mut [u8]) {
+    let mut put = |field: &[u8]| {
+        let (head, rest) = std::mem::take(&mut out).split_at_mut(field.len());
+        head.copy_from_slice(field);
+        out = rest;
     };
-    let key_len = if flags & LONG_KEY != 0 {
-        usize::from(u16::from_le_bytes(reader.array()))
-    } else {
-        usize::from(reader.array::<1>()[0])
-    };
-    let expires_at_ms = (flags & DEADLINE != 0).then(|| u64::from_le_bytes(reader.array()));
-    let type_len = if flags & CONTENT_TYPE != 0 { usize::from(reader.array::<1>()[0]) } else { 0 };
-    EntryRef {
-        key: reader.slice(key_len),
-        content_type: reader.slice(type_len),
-        value: reader.bytes,
-        version: Version { hlc, node },
-        expires_at_ms,
-        tombstone: flags & TOMBSTONE != 0,
+    put(&[flags(entry, node)]);
+    put(&entry.version.hlc.to_le_bytes());
+    match node {
+        Some(index) => put(&[index]),
+        None => put(&entry.version.node.to_le_bytes()),
     }
-}
-
-/// The key of an encoded entry.
-pub(crate) fn key(bytes: &[u8]) -> &[u8] {
-    let flags = bytes[0];
-    let len_at = if flags & WHOLE_NODE != 0 { 25 } else { 10 };
-    let (len, after) = if flags & LONG_KEY != 0 {
-        (usize::from(u16::from_le_bytes([bytes[len_at], bytes[len_at + 1]])), len_at + 2)
-    } else {
-        (usize::from(bytes[len_at]), len_at + 1)
-    };
-    let start = after + if flags & DEADLINE != 0 { 8 } else { 0 } + usize::from(flags & CONTENT_TYPE != 0);
-    &bytes[start..start + len]
-}
-
-/// The index of an encoded entry's node id, if that is interned.
-pub(crate) fn node_index(bytes: &[u8]) -> Option<u8> {
-    (bytes[0] & WHOLE_NODE == 0).then(|| bytes[9])
+    put(&entry.key.len().to_le_bytes()[..key_len_width(entry.key)]);
+    if let Some(at) = entry.expires_at_ms {
+        put(&at.to_le_bytes());
+    }
+    if !entry.content_type.is_empty() {
+        put(&entry.content_type.len().to_le_bytes()[..1]);
+    }
+    put(entry.key);
+    put(entry.content_type);
+    put(entry.value);
 }
 
 fn flags(entry: &EntryRef<'_>, node: Option<u8>) -> u8 {
@@ -105,21 +88,106 @@ fn key_len_width(key: &[u8]) -> usize {
     if key.len() > usize::from(u8::MAX) { 2 } else { 1 }
 }
 
-/// Takes fields off the front of an encoded entry.
-struct Reader<'a> {
+/// Reads a record.
+pub(crate) fn decode<'a>(record: &'a [u8], nodes: &Nodes) -> EntryRef<'a> {
+    let mut fields = Fields { bytes: record };
+    let flags = fields.byte();
+    let hlc = u64::from_le_bytes(fields.array());
+    let node = match flags & WHOLE_NODE {
+        0 => nodes.get(fields.byte()),
+        _ => u128::from_le_bytes(fields.array()),
+    };
+    let (key_len, expires_at_ms, type_len) = fields.lengths(flags);
+    EntryRef {
+        key: fields.slice(key_len),
+        content_type: fields.slice(type_len),
+        value: fields.bytes,
+        version: Version { hlc, node },
+        expires_at_ms,
+        tombstone: flags & TOMBSTONE != 0,
+    }
+}
+
+/// The key of a record.
+pub(crate) fn key(record: &[u8]) -> &[u8] {
+    let mut fields = Fields { bytes: record };
+    let flags = fields.byte();
+    fields.slice(if flags & WHOLE_NODE == 0 { 8 + 1 } else { 8 + 16 });
+    let (key_len, ..) = fields.lengths(flags);
+    fields.slice(key_len)
+}
+
+/// The index of a record's node id, if that is interned.
+pub(crate) fn node_index(record: &[u8]) -> Option<u8> {
+    (record[0] & WHOLE_NODE == 0).then(|| record[1 + 8])
+}
+
+/// Takes fields off the front of a record.
+struct Fields<'a> {
     bytes: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Fields<'a> {
+    /// The fields between the version and the key: key length, deadline, length of the content type.
+    fn lengths(&mut self, flags: u8) -> (usize, Option<u64>, usize) {
+        let key_len = match flags & LONG_KEY {
+            0 => usize::from(self.byte()),
+            _ => usize::from(u16::from_le_bytes(self.array())),
+        };
+        let deadline = (flags & DEADLINE != 0).then(|| u64::from_le_bytes(self.array()));
+        let type_len = if flags & CONTENT_TYPE == 0 { 0 } else { usize::from(self.byte()) };
+        (key_len, deadline, type_len)
+    }
+
+    fn byte(&mut self) -> u8 {
+        let [byte] = self.array();
+        byte
+    }
+
     fn array<const N: usize>(&mut self) -> [u8; N] {
-        let (head, rest) = self.bytes.split_first_chunk().expect("invariant: only `encode` makes records");
+        let (field, rest) = self.bytes.split_first_chunk().expect("invariant: a record comes from `encode`");
         self.bytes = rest;
-        *head
+        *field
     }
 
     fn slice(&mut self, len: usize) -> &'a [u8] {
-        let (head, rest) = self.bytes.split_at(len);
+        let (field, rest) = self.bytes.split_at(len);
         self.bytes = rest;
-        head
+        field
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded(
+            key in prop_oneof![vec(any::<u8>(), 0..300), Just(vec![1; usize::from(u16::MAX)])],
+            value in vec(any::<u8>(), 0..400),
+            content_type in vec(any::<u8>(), 0..=255),
+            (hlc, node, expires_at_ms) in any::<(u64, u128, Option<u64>)>(),
+            (tombstone, interned) in any::<(bool, bool)>(),
+        ) {
+            let version = Version { hlc, node };
+            let entry = EntryRef {
+                key: &key, value: &value, content_type: &content_type, version, expires_at_ms, tombstone,
+            };
+            let mut nodes = Nodes::default();
+            nodes.acquire(1);
+            let index = nodes.acquire(node).filter(|_| interned);
+            let record = match Encoded::new(&entry, index) {
+                Encoded::Short { bytes, len } => bytes[..len].to_vec(),
+                Encoded::Long(bytes) => bytes.into_vec(),
+            };
+            prop_assert_eq!(record.len(), encoded_len(&entry, interned));
+            prop_assert_eq!(super::key(&record), &*key);
+            prop_assert_eq!(node_index(&record), index);
+            prop_assert_eq!(decode(&record, &nodes), entry);
+        }
     }
 }

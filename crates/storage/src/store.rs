@@ -120,25 +120,80 @@ impl<H> DerefMut for SlotGuard<'_, H> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Clock, Condition, Delete, Put, Value, Writer};
+    use crate::{Clock, Condition, EntryRef, Put, PutError, Value, Version, Writer};
+
+    const ALWAYS: &Condition = &Condition::Always;
+
+    fn store(max_memory: Option<u64>) -> Store<usize> {
+        Store::new(Config { slots: 64, hash_seed: 1, max_memory }, |index| index)
+    }
+
+    fn value(bytes: &[u8]) -> Value<'_> {
+        Value { bytes, ..Value::default() }
+    }
 
     #[test]
-    fn a_put_is_read_back_and_a_delete_leaves_a_tombstone() {
-        let store = Store::new(Config { slots: 4, hash_seed: 1, max_memory: None }, |index| index);
+    fn every_slot_has_its_header_and_its_entries() {
+        let store = store(None);
+        let writer = Writer { clock: &Clock::new(), node: 7, now_ms: 1000 };
+        *store.lock(63).header_mut() += 1;
+        let mut slot = store.lock(63);
+        let (header, entries) = slot.split();
+        assert_eq!(*header, 64);
+        let put = entries.put(b"key", value(b"value"), ALWAYS, &writer);
+        assert_eq!(put, Ok(Put::Created(slot.get(b"key", 1000).unwrap().version)));
+        assert!(store.lock(62).is_empty());
+        assert_eq!(*store.lock(62).header(), 62);
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_and_changes_nothing() {
+        let store = store(None);
+        let writer = Writer { clock: &Clock::new(), node: 7, now_ms: 1000 };
+        let mut slot = store.lock(0);
+        let long = vec![0; Entries::MAX_KEY + 1];
+        let put = slot.put(&long, value(b""), ALWAYS, &writer);
+        assert_eq!(put, Err(PutError::KeyTooLong { len: 65536 }));
+        let typed = Value { content_type: &long[..256], ..Value::default() };
+        let put = slot.put(b"key", typed, ALWAYS, &writer);
+        assert_eq!(put, Err(PutError::ContentTypeTooLong { len: 256 }));
+        let version = Version { hlc: 1, node: 1 };
+        let entry = EntryRef {
+            key: &long,
+            value: b"",
+            content_type: b"",
+            version,
+            expires_at_ms: None,
+            tombstone: false,
+        };
+        assert!(!slot.merge(entry));
+        assert!(slot.is_empty());
+        assert!(slot.put(&long[1..], Value { content_type: &long[..255], ..typed }, ALWAYS, &writer).is_ok());
+    }
+
+    #[test]
+    fn threads_together_keep_the_limit() {
+        const MAX: u64 = 100_000;
+        let store = store(Some(MAX));
         let clock = Clock::new();
-        let writer = Writer { clock: &clock, node: 7, now_ms: 1000 };
-        let mut slot = store.lock(3);
-        assert_eq!(*slot.header(), 3);
-        let value = Value { bytes: b"hello", content_type: b"text/plain", expires_at_ms: Some(2000) };
-        let put = slot.put(b"greeting", value, &Condition::Always, &writer).unwrap();
-        let entry = slot.get(b"greeting", 1999).unwrap();
-        assert_eq!(put, Put::Created(entry.version));
-        assert_eq!((entry.value, entry.content_type), (&b"hello"[..], &b"text/plain"[..]));
-        assert_eq!(slot.get(b"greeting", 2000), None);
-        assert!(matches!(slot.delete(b"greeting", &Condition::Always, &writer, 9000), Delete::Deleted(_)));
-        assert!(slot.peek(b"greeting").unwrap().tombstone);
-        assert_eq!(slot.sweep(9000), 1);
-        drop(slot);
-        assert_eq!(store.memory().entries, 0);
+        let fill = |node: u8| {
+            let writer = Writer { clock: &clock, node: node.into(), now_ms: 1000 };
+            for number in 0..2000u16 {
+                let key = [&[node][..], &number.to_be_bytes()].concat();
+                let put = store.lock(usize::from(number) % 64).put(&key, value(&key), ALWAYS, &writer);
+                assert!(put.is_ok() || put == Err(PutError::Full { max_memory: MAX }));
+                assert!(store.memory().bytes <= MAX);
+            }
+        };
+        std::thread::scope(|scope| {
+            for node in 0..4 {
+                scope.spawn(move || fill(node));
+            }
+        });
+        let slots: u64 = (0..64).map(|slot| store.lock(slot).memory().bytes).sum();
+        assert_eq!(store.memory().bytes, slots);
+        assert!(slots > MAX - 1000, "only {slots} bytes were used");
+        (0..64).for_each(|slot| store.lock(slot).clear());
+        assert_eq!(store.memory(), Memory::default());
     }
 }

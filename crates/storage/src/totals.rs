@@ -29,16 +29,17 @@ impl Totals {
         shift(&self.bytes, old.bytes, new.bytes);
     }
 
-    /// The bytes of all slots.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    /// Adds to the bytes unless that exceeds `max`.
+    pub(crate) fn reserve(&self, growth: u64, max: u64) -> bool {
+        let grown = |bytes: u64| bytes.checked_add(growth).filter(|grown| *grown <= max);
+        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
     }
 
     pub(crate) fn get(&self) -> Memory {
         Memory {
             entries: self.entries.load(Ordering::Relaxed),
             tombstones: self.tombstones.load(Ordering::Relaxed),
-            bytes: self.bytes(),
+            bytes: self.bytes.load(Ordering::Relaxed),
         }
     }
 }
