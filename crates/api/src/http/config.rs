@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
 
 use super::guard::Guard;
 use super::metrics::Metrics;
@@ -21,7 +22,7 @@ pub struct Config {
     pub registry: Arc<Registry>,
 }
 
-/// The bounds of a door. Memory for bodies is bounded by the two `*_memory_bytes`; what a connection holds beside is about
+/// The bounds of a door. Times are taken as at least 10 ms and at most a year. Memory for bodies is bounded by the two `*_memory_bytes`; what a connection holds beside is about
 /// `head_bytes`, and for HTTP/2 up to 1 MiB of receive window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -33,7 +34,7 @@ pub struct Limits {
     pub upload_memory_bytes: usize,
     /// All values of more than 4 KiB being sent, together, in bytes; beyond, 429. Default 256 MiB.
     pub download_memory_bytes: usize,
-    /// Request line and headers of one request, in bytes, at least 8192; beyond, 431. HTTP/1 takes at most 100 headers.
+    /// Request line and headers of one request, in bytes, never less than 8192; beyond, 431. HTTP/1 takes at most 100 headers.
     /// Default 64 KiB.
     pub head_bytes: usize,
     /// Open connections; one more is answered 503 and closed. Default 4096.
@@ -70,6 +71,23 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    /// The limits as the door can keep them.
+    pub(super) fn within_reason(self) -> Limits {
+        let time = |limit: Duration| limit.clamp(Duration::from_millis(10), Duration::from_hours(24 * 365));
+        Limits {
+            head_bytes: self.head_bytes.max(8192),
+            subscribers: self.subscribers.min(Semaphore::MAX_PERMITS),
+            head_timeout: time(self.head_timeout),
+            idle_timeout: time(self.idle_timeout),
+            body_timeout: time(self.body_timeout),
+            write_timeout: time(self.write_timeout),
+            drain_timeout: time(self.drain_timeout),
+            ..self
         }
     }
 }

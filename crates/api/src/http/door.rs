@@ -44,6 +44,7 @@ pub(super) enum Answer {
 impl Door {
     pub(super) fn new(backend: Arc<dyn Backend>, config: Config) -> Door {
         let Config { guard, limits, metrics, registry } = config;
+        let limits = limits.within_reason();
         Door {
             backend,
             guard,

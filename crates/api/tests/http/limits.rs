@@ -187,3 +187,20 @@ async fn connections_beyond_the_cap_are_told_so() {
     second.write("GET /_/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(second.answer().await.text().contains("boato_http_connections_refused_total"));
 }
+
+#[tokio::test]
+async fn senseless_limits_are_brought_within_reason() {
+    let limits = Limits {
+        head_bytes: 0,
+        subscribers: usize::MAX,
+        head_timeout: Duration::MAX,
+        idle_timeout: Duration::MAX,
+        body_timeout: Duration::MAX,
+        write_timeout: Duration::ZERO,
+        drain_timeout: Duration::ZERO,
+        ..Limits::default()
+    };
+    let door = TestDoor::limited(limits).await;
+    assert_eq!(door.put("/a", "", "x").await.status, 201);
+    assert_eq!(door.get("/a").await.text(), "x");
+}

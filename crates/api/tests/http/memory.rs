@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use boato_api::{
@@ -14,7 +14,6 @@ use boato_api::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 #[derive(Clone)]
@@ -49,7 +48,7 @@ impl Memory {
     }
 
     fn apply(&self, command: Command<'_>) -> Outcome {
-        let mut entries = self.entries.lock();
+        let mut entries = self.entries.lock().unwrap();
         entries.retain(|_, entry| entry.expires.is_none_or(|at| at > Instant::now()));
         match command {
             Command::Get { key } => entries.get(key).map_or(Outcome::Missing, |entry| Outcome::Value {
@@ -175,7 +174,7 @@ impl Backend for Memory {
 
     fn keys(&self, query: KeysQuery<'_>) -> BoxFuture<'static, Result<KeysPage, Failure>> {
         let start: usize = query.cursor.map_or(0, |cursor| cursor.parse().unwrap());
-        let entries = self.entries.lock();
+        let entries = self.entries.lock().unwrap();
         let mut matching = entries.keys().filter(|key| key.starts_with(query.prefix)).skip(start);
         let keys: Vec<Bytes> = matching.by_ref().take(query.limit).cloned().map(Bytes::from).collect();
         let cursor = matching.next().map(|_| (start + query.limit).to_string());

@@ -52,7 +52,7 @@ async fn pipelined_requests_are_answered_in_order() {
     let door = TestDoor::open().await;
     let mut client = door.connect().await;
     let host = "HTTP/1.1\r\nHost: localhost";
-    let requests: String = (0..50)
+    let requests: Vec<String> = (0..50)
         .map(|number| {
             format!(
                 "PUT /{number} {host}\r\nContent-Length: 2\r\n\r\n{number:02}\
@@ -61,7 +61,7 @@ async fn pipelined_requests_are_answered_in_order() {
             )
         })
         .collect();
-    client.write(requests).await;
+    client.write(requests.concat()).await;
     for number in 0..50 {
         assert_eq!(client.answer().await.status, 201);
         assert_eq!(client.answer().await.status, 404);
