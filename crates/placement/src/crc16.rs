@@ -43,9 +43,12 @@ const fn shift_byte(mut crc: u16) -> u16 {
 /// The CRC of a message whose CRC was `crc` before these eight bytes (big-endian in `word`).
 #[inline]
 pub(crate) fn step(crc: u16, word: u64) -> u16 {
-    let bytes = (word ^ (u64::from(crc) << 48)).to_be_bytes();
-    let read = |place: usize| TABLES[7 - place][usize::from(bytes[place])];
-    (read(0) ^ read(1) ^ read(2) ^ read(3)) ^ (read(4) ^ read(5) ^ read(6) ^ read(7))
+    let read = |zeros: usize, word: u64| TABLES[zeros][(word >> (8 * zeros) & 0xff) as usize];
+    // Only the first two bytes wait for the step before: the other six are read meanwhile.
+    let others =
+        (read(5, word) ^ read(4, word)) ^ (read(3, word) ^ read(2, word)) ^ (read(1, word) ^ read(0, word));
+    let mixed = word ^ (u64::from(crc) << 48);
+    read(7, mixed) ^ read(6, mixed) ^ others
 }
 
 /// The bytes as big-endian words, zeros in front of the first.

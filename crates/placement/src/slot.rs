@@ -26,11 +26,8 @@ pub const SLOTS_PER_RANGE: usize = SLOTS / RANGES;
 /// ```
 #[inline]
 pub fn slot(key: &[u8]) -> u16 {
-    let (mut crc, mut braces) = (0, 0);
-    for word in words(key) {
-        crc = step(crc, word);
-        braces |= open_braces(word);
-    }
+    let (mut crc, braces) =
+        words(key).fold((0, 0), |(crc, braces), word| (step(crc, word), braces | open_braces(word)));
     if braces != 0
         && let Some(tag) = hash_tag(key)
     {
