@@ -1,4 +1,89 @@
-//! SWIM membership as a state machine without I/O, with a QUIC driver behind a feature.
+//! Cluster membership by gossip: SWIM with Lifeguard, as a state machine without I/O.
+//!
+//! A [`Gossip`] is one member. It knows who else is there, notices who crashed, lets members join and leave, and
+//! carries a few attributes of each (address, name, tags). It has no clock, socket, task, lock, log or randomness of
+//! its own: time and a seed are arguments, so the same object runs in tests, in a simulator and in production.
+//!
+//! # Contract
+//!
+//! Hand in an [`Input`] with [`Gossip::handle`], then drain [`Gossip::poll_output`] until `None`, then wait for the
+//! next input or for [`Gossip::poll_timeout`], whichever comes first, and hand in [`Input::Timeout`] for the latter.
+//! Time is a [`Duration`](std::time::Duration) since an origin of the caller's choice and must keep running while the
+//! process does not: a member that finds itself late accuses nobody.
+//!
+//! - An input that is an error has changed nothing. Bytes of peers never panic.
+//! - Equal calls with equal seeds give equal outputs.
+//! - Messages must come from peers that the transport has authenticated: a member believes what it reads, within the
+//!   bounds that keep a defective peer from doing lasting harm.
+//! - Beliefs about a node are totally ordered by boot, incarnation and state, and the highest wins, so all members
+//!   end with the same belief in whatever order messages arrive. Only the member itself raises its incarnation.
+//! - [`Output::Datagram`] may be lost and must not wait for a connection. [`Output::Stream`] is sent whole or not.
+//! - All that peers can make a member keep is bounded: members by [`Config::members_max`], the rest by constants beside
+//!   the field they bound.
+//!
+//! # Map
+//!
+//! | module | what |
+//! |---|---|
+//! | `gossip` | the state machine; below it `probe` and `relay` (failure detection), `merge` (what is believed), `spread` (dissemination), `push_pull` (full state, joins), `reconnect` (knocking at the dead), `leave`, `receive` |
+//! | `precedence` | the one rule which of two statements wins |
+//! | `suspicion`, `awareness` | Lifeguard: how long a suspicion lasts, how far to trust the own clock |
+//! | `table`, `queue`, `timers` | the members and the order of probes; what is still to be told; what is still to happen |
+//! | `wire`, `codec` | the messages, frozen per [`PROTOCOL`]; their bytes and the ranges of their values |
+//! | `quic` | with feature `quic`: the driver over `boato-transport` |
+//!
+//! # Sources
+//!
+//! Das, Gupta, Motivala: SWIM (2002). Dadgar, Phillips, Currey: Lifeguard (2018). Defaults and scaling follow
+//! memberlist and Serf; where this differs, the code says why.
+//!
+//! # Example
+//!
+//! Two members, driven by hand:
+//!
+//! ```
+//! use std::time::Duration;
+//! use boato_gossip::{Config, Event, Gossip, Identity, Input, NodeId, Output};
+//!
+//! let start = |n: u8| {
+//!     let identity = Identity {
+//!         id: NodeId(u128::from(n)),
+//!         boot: 1,
+//!         addr: ([10, 0, 0, n], 7400).into(),
+//!         name: format!("node-{n}"),
+//!         tags: vec![("http".into(), format!("10.0.0.{n}:7480"))],
+//!     };
+//!     Gossip::new(Config::lan(), identity, u64::from(n), Duration::ZERO)
+//! };
+//! let mut members = [start(1)?, start(2)?];
+//!
+//! // Member 1 is told where member 2 is.
+//! let there = members[1].me().addr;
+//! members[0].handle(Input::Join(there), Duration::ZERO)?;
+//!
+//! // Ten seconds of virtual time over a perfect network.
+//! let mut joined = Vec::new();
+//! for now in (0..10_000).map(Duration::from_millis) {
+//!     for i in 0..2 {
+//!         if members[i].poll_timeout().is_some_and(|at| at <= now) {
+//!             members[i].handle(Input::Timeout, now)?;
+//!         }
+//!         let from = members[i].me().addr;
+//!         while let Some(output) = members[i].poll_output() {
+//!             match output {
+//!                 Output::Datagram { bytes, .. } => members[1 - i].handle(Input::Datagram { from, bytes: &bytes }, now)?,
+//!                 Output::Stream { bytes, .. } => members[1 - i].handle(Input::Stream { from, bytes: &bytes }, now)?,
+//!                 Output::Event(Event::Joined(member)) => joined.push(member.name.to_string()),
+//!                 Output::Event(_) => {}
+//!             }
+//!         }
+//!     }
+//! }
+//! assert_eq!(joined, ["node-1", "node-2"]);
+//! assert_eq!(members[0].live().count(), 2);
+//! assert_eq!(members[0].member(NodeId(2)).and_then(|m| m.tags.get("http")), Some("10.0.0.2:7480"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod awareness;
 mod codec;
@@ -10,6 +95,8 @@ mod io;
 mod member;
 mod precedence;
 mod queue;
+#[cfg(feature = "quic")]
+pub mod quic;
 mod stats;
 mod suspicion;
 mod table;
@@ -17,9 +104,6 @@ mod table;
 mod tests;
 mod timers;
 mod wire;
-
-#[cfg(feature = "quic")]
-pub mod quic;
 
 pub use config::Config;
 pub use error::{AddressError, AttributeError, DecodeError, InputError, NewError};

@@ -46,6 +46,10 @@ pub(crate) enum Body {
     Ack { number: u64, target: WirePid },
     /// The address is mine, and I am not the one you asked for. My own announcement rides along.
     Other { number: u64 },
+    /// I do not know you: who are you? Answered by `Me`.
+    Who,
+    /// This is me. My own announcement rides along.
+    Me,
     /// Please ping `target` for me.
     Relay { number: u64, target: WirePid },
     /// I am still here, but the target of your `Relay` has not answered me so far.

@@ -1,6 +1,5 @@
 //! What is believed: news about members, weighed by the one rule of precedence.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Gossip, Phase};
@@ -303,13 +302,6 @@ impl Gossip {
     fn cancel_deadline(&mut self, id: NodeId) {
         if let Some(entry) = self.table.get(id).filter(|entry| entry.member.state != State::Alive) {
             self.timers.cancel(entry.deadline, Timer::Member(id));
-        }
-    }
-
-    /// A sender nobody has announced: probes alone make nobody a member, but they are a reason to ask.
-    pub(super) fn notice(&mut self, sender: Pid, addr: SocketAddr) {
-        if self.table.get(sender.id).is_none_or(|entry| entry.member.boot < sender.boot) {
-            self.meet(addr);
         }
     }
 

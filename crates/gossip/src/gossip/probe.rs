@@ -1,6 +1,8 @@
 //! Failure detection: one member per interval is asked whether it is there, directly, then through relays and by
 //! stream at once (SWIM, section 3.1; the relays' nacks are Lifeguard's).
 
+use std::time::Duration;
+
 use super::receive::Way;
 use super::{Gossip, Phase};
 use crate::timers::Timer;
@@ -12,6 +14,8 @@ use crate::{NodeId, Pid};
 pub(super) struct Probe {
     number: u64,
     target: Pid,
+    /// When the direct probe has had its time.
+    timeout: Duration,
     relays: u32,
     nacks: u32,
 }
@@ -33,9 +37,9 @@ impl Gossip {
         let (target, addr) = (entry.member.pid(), entry.member.addr);
         let number = self.next_number();
         self.stats.probes += 1;
-        self.probe = Some(Probe { number, target, relays: 0, nacks: 0 });
-        self.timers
-            .set(self.now + self.awareness.scale(self.config.probe_timeout), Timer::ProbeTimeout(number));
+        let timeout = self.now + self.awareness.scale(self.config.probe_timeout);
+        self.probe = Some(Probe { number, target, timeout, relays: 0, nacks: 0 });
+        self.timers.set(timeout, Timer::ProbeTimeout(number));
         self.send(addr, Some(target), Body::Ping { number, target: target.into() }, Way::Datagram);
     }
 
@@ -57,7 +61,8 @@ impl Gossip {
 
     pub(super) fn on_ack(&mut self, number: u64, target: Pid) {
         let mine = |probe: &mut Probe| probe.number == number && probe.target == target;
-        if self.probe.take_if(mine).is_some() {
+        if let Some(probe) = self.probe.take_if(mine) {
+            self.timers.cancel(probe.timeout, Timer::ProbeTimeout(number));
             self.awareness.improve();
         } else {
             self.relay_ack(number, target);

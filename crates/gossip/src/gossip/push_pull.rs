@@ -39,8 +39,6 @@ pub(super) struct PushPulls {
     /// Records sent in answers since `since`.
     spent: usize,
     since: Duration,
-    /// Not before this time is a push-pull started with another unknown sender.
-    meet_at: Duration,
 }
 
 #[derive(Debug)]
@@ -126,14 +124,6 @@ impl Gossip {
     pub(super) fn push_pull_with(&mut self, to: SocketAddr) {
         if self.push_pulls.count(false) < PENDING_MAX && !self.push_pulls.is_pending(to) {
             self.start_push_pull(to, false);
-        }
-    }
-
-    /// Asks an unknown sender who it is, one per gossip interval.
-    pub(super) fn meet(&mut self, addr: SocketAddr) {
-        if self.phase == Phase::Active && self.now >= self.push_pulls.meet_at {
-            self.push_pulls.meet_at = self.now + self.config.gossip_interval;
-            self.push_pull_with(addr);
         }
     }
 

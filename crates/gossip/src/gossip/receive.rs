@@ -47,7 +47,8 @@ impl Gossip {
 
     fn on_body(&mut self, from: SocketAddr, sender: Pid, body: &ArchivedBody, way: Way) {
         match body {
-            ArchivedBody::News | ArchivedBody::Other { .. } => {}
+            ArchivedBody::News | ArchivedBody::Me | ArchivedBody::Other { .. } => {}
+            ArchivedBody::Who => self.send(from, Some(sender), Body::Me, way),
             ArchivedBody::Ping { number, target } => {
                 self.on_ping(from, sender, number.to_native(), target.into(), way);
             }
@@ -56,6 +57,20 @@ impl Gossip {
                 self.on_relay_request(from, sender, number.to_native(), target.into());
             }
             ArchivedBody::Nack { number } => self.on_nack(number.to_native()),
+        }
+    }
+
+    /// A sender nobody has announced: probes alone make nobody a member, but they are a reason to ask. Who knows
+    /// nobody at all asks for everything.
+    fn notice(&mut self, sender: Pid, addr: SocketAddr) {
+        let known = self.table.get(sender.id).is_some_and(|entry| entry.member.boot >= sender.boot);
+        if known || self.phase != Phase::Active {
+            return;
+        }
+        if self.table.live().is_empty() {
+            self.push_pull_with(addr);
+        } else {
+            self.send(addr, Some(sender), Body::Who, Way::Datagram);
         }
     }
 

@@ -84,10 +84,9 @@ impl Gossip {
     /// A newcomer shows itself to those it has just heard of. Whoever was missing from the state it was given hears
     /// of it from others; this way it is not left to chance whether the first members of a cluster know each other.
     pub(super) fn introduce(&mut self) {
-        let bytes = self.packet(Body::News, &[self.me.id]);
         for id in self.table.next_readers(INTRODUCTIONS_MAX) {
-            if let Some((addr, _)) = self.address(id) {
-                self.send_bytes(addr, bytes.clone(), Way::Datagram);
+            if let Some((addr, pid)) = self.address(id) {
+                self.send(addr, Some(pid), Body::Me, Way::Datagram);
             }
         }
     }
@@ -102,10 +101,10 @@ impl Gossip {
     /// Sends a packet to the member `reader`, if it is known who reads at that address.
     ///
     /// Buddy rule (Lifeguard, section IV.C, for more than suspects): whoever is not alive to this member is told so
-    /// first. News fills what is left, except on relayed probes and streams, which are meant to be light.
+    /// first. News fills what is left of probes, their answers and of course news; all else is meant to be light.
     pub(super) fn send(&mut self, to: SocketAddr, reader: Option<Pid>, body: Body, way: Way) {
         let mut subjects = Vec::new();
-        if matches!(body, Body::Other { .. }) {
+        if matches!(body, Body::Me | Body::Other { .. }) {
             subjects.push(self.me.id);
         }
         subjects.extend(reader.and_then(|pid| self.to_be_told(pid)));

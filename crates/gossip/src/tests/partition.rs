@@ -1,5 +1,7 @@
 use super::world::*;
-use crate::{Event, State};
+use crate::codec::{announce, decode, encode};
+use crate::wire::{ArchivedMessage, Body, Message, Packet, WirePid};
+use crate::{Event, Input, Member, NodeId, Output, State};
 
 fn divided(world: &World, n: u16) -> bool {
     world.nodes.values().all(|node| node.live().count() == usize::from(n))
@@ -96,4 +98,37 @@ fn nobody_dies_for_ever_while_the_network_comes_and_goes() {
     world.run(300 * SECOND);
     let later: Vec<u64> = world.nodes.values().map(|node| node.me().incarnation).collect();
     assert_eq!(incarnations, later, "no endless refutations in a calm cluster");
+}
+
+#[test]
+fn of_a_state_too_large_for_a_message_each_answer_holds_another_part() {
+    let mut world = World::new(1);
+    world.start(1);
+    let mut node = world.crash(addr(1));
+    let tags = crate::Tags::new([("k".to_owned(), "v".repeat(870))]).unwrap();
+    let mut member = Member { id: NodeId(0), tags, addr: addr(9), ..node.me().clone() };
+    for n in 0..10_000 {
+        member.id = NodeId(1000 + n);
+        let packet = Packet {
+            from: WirePid { id: id(2).0, boot: 1 },
+            body: Body::News,
+            announces: vec![announce(&member, 0)],
+            claims: vec![],
+        };
+        let bytes = encode(&Message::Packet(packet), 0);
+        node.handle(Input::Datagram { from: addr(2), bytes: &bytes }, SECOND).unwrap();
+        while node.poll_output().is_some() {}
+    }
+    assert_eq!(node.members().count(), 10_001);
+    let mut part = |to| {
+        node.handle(Input::Join(to), SECOND).unwrap();
+        let Some(Output::Stream { bytes, .. }) = node.poll_output() else { panic!("a request") };
+        assert!(bytes.len() <= 8 << 20);
+        let Ok(ArchivedMessage::PushPull(push_pull)) = decode(&bytes) else { panic!("a push-pull") };
+        push_pull.records.iter().map(|record| record.announce.pid.id.to_native()).collect::<Vec<u128>>()
+    };
+    let (first, second) = (part(addr(2)), part(addr(3)));
+    assert!(first.len() > 8_000 && second.len() > 8_000);
+    assert_ne!(first, second);
+    assert_eq!(first[0], second[0], "itself in each");
 }

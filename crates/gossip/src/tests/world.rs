@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::codec::decode;
+use crate::wire::{ArchivedBody, ArchivedMessage};
 use crate::{Config, Event, Gossip, Identity, Input, NodeId, Output, State};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -23,6 +25,19 @@ pub(super) fn id(n: u16) -> NodeId {
 
 pub(super) fn identity(n: u16, boot: u64, addr: SocketAddr) -> Identity {
     Identity { id: id(n), boot, addr, name: format!("node-{n}"), tags: vec![("weight".into(), "1".into())] }
+}
+
+/// Messages meant to be light carry nothing but the sender's own words and a claim about their reader.
+fn check_load(output: &Output) {
+    let (Output::Datagram { bytes, .. } | Output::Stream { bytes, .. }) = output else { return };
+    let ArchivedMessage::Packet(packet) = decode(bytes).expect("a sound message") else { return };
+    let full = match packet.body {
+        ArchivedBody::News => true,
+        ArchivedBody::Ping { .. } | ArchivedBody::Ack { .. } => matches!(output, Output::Datagram { .. }),
+        _ => false,
+    };
+    let own = packet.announces.iter().all(|words| words.pid.id == packet.from.id);
+    assert!(full || (own && packet.claims.len() <= 1), "news on a light message");
 }
 
 /// A message under way.
@@ -45,6 +60,8 @@ pub(super) struct World {
     pub(super) loss: f64,
     /// Addresses on the far side of the partition.
     pub(super) far: BTreeSet<SocketAddr>,
+    /// Pairs of addresses, the lower first, between which nothing gets through.
+    pub(super) cut: BTreeSet<(SocketAddr, SocketAddr)>,
     /// Addresses whose process does not run; what is sent to them waits.
     pub(super) paused: BTreeSet<SocketAddr>,
     pub(super) datagrams: usize,
@@ -63,6 +80,7 @@ impl World {
             events: Vec::new(),
             loss: 0.0,
             far: BTreeSet::new(),
+            cut: BTreeSet::new(),
             paused: BTreeSet::new(),
             datagrams: 0,
             largest_datagram: 0,
@@ -112,6 +130,7 @@ impl World {
         node.check();
         let outputs: Vec<Output> = std::iter::from_fn(|| node.poll_output()).collect();
         for output in outputs {
+            check_load(&output);
             match output {
                 Output::Event(event) => self.events.push((self.now, at, event)),
                 Output::Datagram { to, bytes } => {
@@ -176,6 +195,7 @@ impl World {
         if self.paused.contains(&flight.to) {
             self.flights.insert((at + SECOND, number), flight);
         } else if self.far.contains(&flight.from) == self.far.contains(&flight.to)
+            && !self.cut.contains(&(flight.from.min(flight.to), flight.from.max(flight.to)))
             && self.nodes.contains_key(&flight.to)
         {
             let Flight { from, to, bytes, stream } = flight;
