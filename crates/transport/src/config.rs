@@ -47,7 +47,8 @@ impl Config {
 pub struct Limits {
     /// Largest frame (message, request or answer) in bytes. Default 16 MiB, at most 256 MiB.
     pub max_frame: usize,
-    /// Bytes that may wait per peer and channel before [`SendError::Full`](crate::SendError::Full). Default 8 MiB.
+    /// Bytes that may wait per peer and channel before [`SendError::Full`](crate::SendError::Full); a larger frame may
+    /// wait alone. Default 8 MiB.
     pub queue_bytes: usize,
     /// Bytes of requests of one peer and channel that may be in service; above it their stream is not read. Default
     /// 16 MiB.
@@ -58,10 +59,11 @@ pub struct Limits {
     pub max_connections_per_ip: usize,
     /// Patience with a handshake, dialled or accepted. Default 3 s.
     pub handshake_timeout: Duration,
-    /// A peer that is not in [`Transport::retain`](crate::Transport::retain)'s list is disconnected after this long without a frame.
-    /// Default 30 s.
+    /// A peer that is not named to [`Transport::retain`](crate::Transport::retain) is disconnected after this long
+    /// without a frame or datagram. Default 30 s.
     pub idle_grace: Duration,
-    /// How long [`Transport::close`](crate::Transport::close) waits for queued frames and running requests. Default 1 s.
+    /// How long [`Transport::close`](crate::Transport::close) waits for queued frames and running requests. Default
+    /// 1 s.
     pub drain: Duration,
 }
 

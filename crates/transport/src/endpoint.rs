@@ -17,7 +17,7 @@ const SOCKET_BUFFER: usize = 4 << 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// A peer silent for this long is gone; three lost keep-alives are.
 const IDLE_TIMEOUT_MS: u32 = 15_000;
-/// Assumed before the first measurement; a first packet lost on the way to a starting node is repeated after thrice this.
+/// Assumed before the first measurement; a first packet that met no socket yet is repeated after thrice this.
 const INITIAL_RTT: Duration = Duration::from_millis(50);
 /// Unread bytes of one stream that a peer may have under way: what 10 Gbit/s need at 3 ms, or 1 Gbit/s at 30 ms.
 const STREAM_WINDOW: u32 = 4 << 20;

