@@ -169,7 +169,7 @@ mod tests {
             }
         }
         let quic = "192.0.2.7:7400".parse().unwrap();
-        assert_eq!(advertised_http("0.0.0.0:80".parse().unwrap(), quic), "192.0.2.7:80".parse().unwrap());
-        assert_eq!(advertised_http("127.0.0.1:80".parse().unwrap(), quic), "127.0.0.1:80".parse().unwrap());
+        assert_eq!(advertised_http("0.0.0.0:80".parse().unwrap(), quic).to_string(), "192.0.2.7:80");
+        assert_eq!(advertised_http("127.0.0.1:80".parse().unwrap(), quic).to_string(), "127.0.0.1:80");
     }
 }

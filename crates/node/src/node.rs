@@ -161,7 +161,7 @@ impl Node {
         if config.join.is_empty() {
             cluster.eligible(if config.discover == Discover::Mdns { QUIET_MDNS } else { QUIET });
         }
-        let discovery = Discovery::start(Plan::new(&config, identity.id, quic), stop.clone())?;
+        let discovery = Discovery::start(Plan::new(&config, identity.id, quic), &stop)?;
         let discovery = tokio::spawn(join_found(discovery, membership.clone(), stop.clone()));
 
         let mut registry = Registry::with_prefix("boato");

@@ -182,7 +182,7 @@ mod tests {
     fn a_neighbour_of_the_same_cluster_is_learnt_and_forgotten() {
         let mut neighbours = neighbours("edge", NODE);
         for addr in ["192.0.2.8:7401", "[2001:db8::8]:7401"] {
-            assert_eq!(neighbours.learn(resolved("edge", NodeId(8), addr)), [addr.parse().unwrap()]);
+            assert_eq!(neighbours.learn(resolved("edge", NodeId(8), addr)), [addr.parse::<SocketAddr>().unwrap()]);
         }
         assert_eq!(neighbours.seen.len(), 1);
         let name = neighbours.seen.keys().next().unwrap().clone();

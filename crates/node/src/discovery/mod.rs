@@ -103,7 +103,9 @@ impl Discovery {
     ///
     /// # Errors
     /// The rendezvous directory belongs to somebody else.
-    pub fn start(plan: Plan, shutdown: CancellationToken) -> Result<Self, DiscoveryError> {
+    pub fn start(plan: Plan, shutdown: &CancellationToken) -> Result<Self, DiscoveryError> {
+        // Its own: when the sources end, the rest of the node goes on.
+        let shutdown = shutdown.child_token();
         let (sender, found) = mpsc::channel(QUEUE);
         let (joined, watch) = watch::channel(false);
         let sink = Sink { sender, shutdown: shutdown.clone() };

@@ -21,7 +21,7 @@ async fn next(discovery: &mut Discovery) -> Option<Found> {
 
 #[tokio::test]
 async fn joins_are_reported_again_and_again() {
-    let mut discovery = Discovery::start(plan(&["127.0.0.1:7401"]), CancellationToken::new()).unwrap();
+    let mut discovery = Discovery::start(plan(&["127.0.0.1:7401"]), &CancellationToken::new()).unwrap();
     let found = Found { addr: SocketAddr::from(([127, 0, 0, 1], 7401)), source: Source::Join };
     for _ in 0..2 {
         assert_eq!(next(&mut discovery).await, Some(found));
@@ -31,7 +31,7 @@ async fn joins_are_reported_again_and_again() {
 
 #[tokio::test]
 async fn losing_all_members_ends_a_long_rest() {
-    let mut discovery = Discovery::start(plan(&["127.0.0.1:7401"]), CancellationToken::new()).unwrap();
+    let mut discovery = Discovery::start(plan(&["127.0.0.1:7401"]), &CancellationToken::new()).unwrap();
     discovery.set_joined(true);
     next(&mut discovery).await;
     // The source rests for 5 s at least now; waiting shorter than that shows what woke it.
@@ -44,8 +44,15 @@ async fn losing_all_members_ends_a_long_rest() {
 #[tokio::test]
 async fn without_sources_or_after_shutdown_there_is_nothing_more() {
     let shutdown = CancellationToken::new();
-    assert_eq!(next(&mut Discovery::start(plan(&[]), shutdown.clone()).unwrap()).await, None);
-    let mut discovery = Discovery::start(plan(&["127.0.0.1:7401"]), shutdown.clone()).unwrap();
+    assert_eq!(next(&mut Discovery::start(plan(&[]), &shutdown).unwrap()).await, None);
+    let mut discovery = Discovery::start(plan(&["127.0.0.1:7401"]), &shutdown).unwrap();
     shutdown.cancel();
     while next(&mut discovery).await.is_some() {}
+}
+
+#[tokio::test]
+async fn ending_the_sources_ends_nothing_else() {
+    let shutdown = CancellationToken::new();
+    Discovery::start(plan(&["127.0.0.1:7401"]), &shutdown).unwrap().stop().await;
+    assert!(!shutdown.is_cancelled());
 }
