@@ -106,7 +106,7 @@ fn a_value_above_the_limit_is_refused_and_nothing_is_stored() {
 fn conditions_hold_through_any_node() {
     let pair = Pair::start("conditions");
     let (mut holder, mut other) = pair.clients("/k");
-    let mut put = |http: &mut Http, condition: &str, value: &str| http.request("PUT", "/k", condition, value);
+    let put = |http: &mut Http, condition: &str, value: &str| http.request("PUT", "/k", condition, value);
     let created = put(&mut other, "if-none-match: *\r\n", "1");
     assert_eq!(status(&created, "cluster"), 201);
     let first = created.header("etag").unwrap().to_owned();

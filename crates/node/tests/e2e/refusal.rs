@@ -1,6 +1,7 @@
 //! Nodes that must not become one cluster.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use boato_transport::Secret;
@@ -10,6 +11,7 @@ use crate::harness::{Cluster, Http, Launch, Node, ensure, wait};
 fn secret_file(cluster: &Cluster, name: &str) -> PathBuf {
     let path = cluster.dir().join(name);
     fs::write(&path, Secret::generate()).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     path
 }
 
@@ -22,7 +24,7 @@ fn alone(launch: Launch) -> Launch {
 fn refused(here: &Node, there: &Node, cause: &str) {
     for (node, peer) in [(here, there), (there, here)] {
         let peer = format!("the node at {}", peer.quic);
-        wait(&format!("{} says that {peer} is of another {cause}", node.name), || {
+        wait(&format!("{} says that {peer} has {cause}", node.name), || {
             let log = node.log();
             let said = log.lines().any(|line| {
                 line.contains("\"WARN\"") && line.contains("refused") && line.contains(&peer) && line.contains(cause)
@@ -44,7 +46,7 @@ fn a_node_with_another_secret_is_refused() {
     let here = alone(cluster.node("here")).arg("--secret-file", &ours).start();
     let there = cluster.node("there").arg("--secret-file", &theirs).arg("--join", here.quic.to_string());
     let there = alone(there).start();
-    refused(&here, &there, "secret");
+    refused(&here, &there, "other cluster secret");
 }
 
 #[test]
@@ -54,7 +56,7 @@ fn a_node_of_another_cluster_is_refused() {
     let here = alone(cluster.node("here")).arg("--secret-file", &secret).start();
     let there = other.node("there").arg("--secret-file", &secret).arg("--join", here.quic.to_string());
     let there = alone(there).start();
-    refused(&here, &there, "cluster");
+    refused(&here, &there, "other cluster name");
 }
 
 #[test]
@@ -63,7 +65,7 @@ fn a_node_without_a_secret_is_refused_by_one_with() {
     let secret = secret_file(&cluster, "secret");
     let here = alone(cluster.node("here")).arg("--secret-file", &secret).start();
     let there = alone(cluster.node("there")).arg("--join", here.quic.to_string()).start();
-    refused(&here, &there, "secret");
+    refused(&here, &there, "other cluster secret");
 }
 
 #[test]

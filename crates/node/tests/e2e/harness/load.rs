@@ -37,6 +37,7 @@ struct Shared {
     done: AtomicU64,
     refused: AtomicU64,
     unknown: AtomicU64,
+    broken: AtomicU64,
     slowest_us: AtomicU64,
 }
 
@@ -72,6 +73,7 @@ impl Load {
             done: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             unknown: AtomicU64::new(0),
+            broken: AtomicU64::new(0),
             slowest_us: AtomicU64::new(0),
         });
         let load = Self { shared, writers: Vec::new(), readers: Vec::new() };
@@ -121,10 +123,11 @@ impl Load {
         let mut histories: Vec<_> = self.writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
         self.readers.into_iter().for_each(|reader| reader.join().unwrap());
         println!(
-            "{} answers, {} refused (503), {} unknown, the slowest after {} ms",
+            "{} requests: {} refused (503), {} unknown (504), {} broken; the slowest took {} ms",
             shared.done.load(SeqCst),
             shared.refused.load(SeqCst),
             shared.unknown.load(SeqCst),
+            shared.broken.load(SeqCst),
             shared.slowest_us.load(SeqCst) / 1000,
         );
         for node in nodes {
@@ -311,21 +314,22 @@ impl Client {
                 self.shared.refused.fetch_add(1, SeqCst);
                 Told::Refused
             }
-            Ok(answer) if answer.status == 504 => self.unknown(),
+            Ok(answer) if answer.status == 504 => {
+                self.shared.unknown.fetch_add(1, SeqCst);
+                Told::Unknown
+            }
             Ok(answer) => Told::Done(answer.status, answer.body),
             Err(error) => {
                 assert!(door.going.load(SeqCst), "{method} {path} at {}: {error}", door.addr);
                 self.shared.doors.write().unwrap().retain(|other| other.addr != door.addr);
                 match error {
                     CallError::NotSent(_) => Told::Refused,
-                    CallError::Lost(_) => self.unknown(),
+                    CallError::Lost(_) => {
+                        self.shared.broken.fetch_add(1, SeqCst);
+                        Told::Unknown
+                    }
                 }
             }
         }
-    }
-
-    fn unknown(&self) -> Told {
-        self.shared.unknown.fetch_add(1, SeqCst);
-        Told::Unknown
     }
 }
