@@ -1,8 +1,8 @@
 //! A few records packed into one allocation.
 //!
-//! Layout: the items one after another, an index of 3 bytes for each, how many there are (4 bytes). The index
-//! has a tag (a byte of the key's hash, so that most other records need no look) and a length. A record too
-//! long to be moved around with its neighbours lives elsewhere; its number stands in for it.
+//! Layout: the items one after another, their lengths (2 bytes each), their tags (1 byte each), how many there
+//! are (4 bytes). A tag is a byte of the key's hash, so that most other records need no look. A record too long
+//! to be moved around with its neighbours lives elsewhere; its number stands in for it.
 
 use std::mem;
 
@@ -10,41 +10,52 @@ use std::mem;
 pub(crate) const OVERHEAD_MAX: usize = 2 * COUNT + INDEX + NUMBER;
 
 const COUNT: usize = size_of::<u32>();
-const INDEX: usize = 3;
+const LEN: usize = size_of::<u16>();
+const INDEX: usize = LEN + 1;
 const NUMBER: usize = size_of::<u32>();
 
-/// The length in the index that says: a number, no record.
-const IS_NUMBER: u16 = u16::MAX;
+/// The flag in a length that says: a number, no record.
+const IS_NUMBER: u16 = 1 << 15;
 
 /// A record, or the number of a record that lives elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Item<'a> {
     pub(crate) tag: u8,
-    len: u16,
+    is_number: bool,
     pub(crate) bytes: &'a [u8],
 }
 
 impl<'a> Item<'a> {
     pub(crate) fn record(tag: u8, record: &'a [u8]) -> Self {
-        let len = u16::try_from(record.len()).expect("invariant: long records live elsewhere");
-        Self { tag, len, bytes: record }
+        Self { tag, is_number: false, bytes: record }
     }
 
     /// `number` in little-endian order.
     pub(crate) fn elsewhere(tag: u8, number: &'a [u8; NUMBER]) -> Self {
-        Self { tag, len: IS_NUMBER, bytes: number }
+        Self { tag, is_number: true, bytes: number }
     }
 
     /// The number, if this is not the record itself.
     pub(crate) fn number(self) -> Option<u32> {
         let number = || self.bytes.try_into().expect("invariant: `elsewhere` takes four bytes");
-        (self.len == IS_NUMBER).then(|| u32::from_le_bytes(number()))
+        self.is_number.then(|| u32::from_le_bytes(number()))
     }
 
-    fn index(self) -> [u8; INDEX] {
-        let [low, high] = self.len.to_le_bytes();
-        [self.tag, low, high]
+    fn len_bytes(self) -> [u8; LEN] {
+        let len = u16::try_from(self.bytes.len()).ok().filter(|len| *len < IS_NUMBER);
+        let len = len.expect("invariant: long records live elsewhere");
+        (if self.is_number { len | IS_NUMBER } else { len }).to_le_bytes()
     }
+}
+
+/// Where an item is in its bucket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// Which one it is.
+    pub(crate) at: usize,
+    tag: u8,
+    len: [u8; LEN],
+    start: usize,
 }
 
 /// A packed run of items; without any it has no allocation.
@@ -61,30 +72,33 @@ impl Bucket {
         }
         let mut bytes = Vec::with_capacity(width + count * INDEX + COUNT);
         items.clone().for_each(|item| bytes.extend_from_slice(item.bytes));
-        items.for_each(|item| bytes.extend_from_slice(&item.index()));
+        items.clone().for_each(|item| bytes.extend_from_slice(&item.len_bytes()));
+        items.for_each(|item| bytes.push(item.tag));
         bytes.extend_from_slice(&count_bytes(count));
         Self { bytes: bytes.into_boxed_slice() }
     }
 
     /// Adds an item.
     pub(crate) fn push(&mut self, item: Item<'_>) {
-        let (data, index) = self.parts();
-        let (index_start, count, width) = (data.len(), index.len(), item.bytes.len());
-        let index_end = index_start + count * INDEX;
+        let (data, lens, tags) = self.parts();
+        let (count, width) = (tags.len(), item.bytes.len());
+        let (lens, tags) = (data.len(), data.len() + lens.as_flattened().len());
         let mut bytes = mem::take(&mut self.bytes).into_vec();
-        bytes.reserve_exact(index_end + width + INDEX + COUNT - bytes.len());
-        bytes.resize(index_end + width, 0);
-        bytes.copy_within(index_start..index_end, index_start + width);
-        bytes[index_start..index_start + width].copy_from_slice(item.bytes);
-        bytes.extend_from_slice(&item.index());
-        bytes.extend_from_slice(&count_bytes(count + 1));
+        let len = tags + count + width + INDEX + COUNT;
+        bytes.reserve_exact(len - bytes.len());
+        bytes.resize(len, 0);
+        bytes.copy_within(tags..tags + count, tags + width + LEN);
+        bytes.copy_within(lens..tags, lens + width);
+        bytes[lens..lens + width].copy_from_slice(item.bytes);
+        bytes[tags + width..tags + width + LEN].copy_from_slice(&item.len_bytes());
+        bytes[len - COUNT - 1] = item.tag;
+        bytes[len - COUNT..].copy_from_slice(&count_bytes(count + 1));
         self.bytes = bytes.into_boxed_slice();
     }
 
-    /// Writes over an item with bytes of the same number.
-    pub(crate) fn overwrite(&mut self, at: usize, bytes: &[u8]) {
-        let start = self.items().take(at).map(|item| item.bytes.len()).sum::<usize>();
-        self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
+    /// Writes over an item with as many bytes.
+    pub(crate) fn overwrite(&mut self, span: Span, bytes: &[u8]) {
+        self.bytes[span.start..span.start + width(span.len)].copy_from_slice(bytes);
     }
 
     /// Bytes requested from the allocator.
@@ -93,22 +107,49 @@ impl Bucket {
     }
 
     pub(crate) fn items(&self) -> impl Iterator<Item = Item<'_>> + Clone {
-        let (data, index) = self.parts();
+        self.spans().map(|span| self.item(span))
+    }
+
+    pub(crate) fn item(&self, Span { tag, len, start, .. }: Span) -> Item<'_> {
+        Item { tag, is_number: is_number(len), bytes: &self.bytes[start..start + width(len)] }
+    }
+
+    pub(crate) fn spans(&self) -> impl Iterator<Item = Span> + Clone {
+        let (_, lens, tags) = self.parts();
         let mut end = 0;
-        index.iter().map(move |&[tag, low, high]| {
-            let len = u16::from_le_bytes([low, high]);
+        tags.iter().zip(lens).enumerate().map(move |(at, (&tag, &len))| {
             let start = end;
-            end += if len == IS_NUMBER { NUMBER } else { usize::from(len) };
-            Item { tag, len, bytes: &data[start..end] }
+            end += width(len);
+            Span { at, tag, len, start }
         })
     }
 
-    /// The items and their index.
-    fn parts(&self) -> (&[u8], &[[u8; INDEX]]) {
-        let Some((rest, count)) = self.bytes.split_last_chunk() else { return (&[], &[]) };
-        let (data, index) = rest.split_at(rest.len() - u32::from_le_bytes(*count) as usize * INDEX);
-        (data, index.as_chunks().0)
+    /// The items with a tag.
+    pub(crate) fn tagged(&self, tag: u8) -> impl Iterator<Item = Span> {
+        let (_, lens, tags) = self.parts();
+        let places = tags.iter().enumerate().filter(move |(_, other)| **other == tag);
+        places.map(move |(at, _)| {
+            let start = lens[..at].iter().map(|len| width(*len)).sum();
+            Span { at, tag, len: lens[at], start }
+        })
     }
+
+    /// The items, their lengths, their tags.
+    fn parts(&self) -> (&[u8], &[[u8; LEN]], &[u8]) {
+        let Some((rest, count)) = self.bytes.split_last_chunk() else { return (&[], &[], &[]) };
+        let count = u32::from_le_bytes(*count) as usize;
+        let (rest, tags) = rest.split_at(rest.len() - count);
+        let (data, lens) = rest.split_at(rest.len() - count * LEN);
+        (data, lens.as_chunks().0, tags)
+    }
+}
+
+fn is_number(len: [u8; LEN]) -> bool {
+    u16::from_le_bytes(len) & IS_NUMBER != 0
+}
+
+fn width(len: [u8; LEN]) -> usize {
+    usize::from(u16::from_le_bytes(len) & !IS_NUMBER)
 }
 
 fn count_bytes(count: usize) -> [u8; COUNT] {
@@ -141,8 +182,9 @@ mod tests {
     #[test]
     fn overwriting_leaves_the_neighbours() {
         let mut bucket = Bucket::pack(sample().into_iter());
-        bucket.overwrite(3, b"NINE");
-        bucket.overwrite(1, &78_u32.to_le_bytes());
+        let spans: Vec<_> = bucket.spans().collect();
+        bucket.overwrite(spans[3], b"NINE");
+        bucket.overwrite(spans[1], &78_u32.to_le_bytes());
         let items: Vec<_> = bucket.items().collect();
         assert_eq!((items[0], items[2]), (sample()[0], sample()[2]));
         assert_eq!((items[1].number(), items[3].bytes), (Some(78), &b"NINE"[..]));

@@ -252,7 +252,8 @@ impl Entries {
 
     /// Removes the entries that expired and the tombstones whose time is over at `now_ms`; returns how many.
     ///
-    /// Costs one comparison when none of them can be due yet.
+    /// Costs one comparison when none of them can be due yet. An entry that is swept leaves no tombstone, so do
+    /// not sweep a slot while it is being copied: the copy may have an older version of it, which would last.
     pub fn sweep(&mut self, now_ms: u64) -> usize {
         if now_ms < self.earliest_ms {
             return 0;
@@ -284,12 +285,12 @@ impl Entries {
     fn reserve(&self, place: Option<Place>, entry: &EntryRef<'_>) -> Result<u64, PutError> {
         let Some(max_memory) = self.shared.max_memory else { return Ok(0) };
         let known = self.nodes.knows(entry.version.node);
-        let len = record::encoded_len(entry, known);
+        let needed = record::encoded_len(entry, known) + if known { 0 } else { Nodes::GROWTH_MAX };
         let old = place.map(|place| self.table.get(place).len());
-        if old.is_some_and(|old| len <= old) {
+        if old.is_some_and(|old| needed <= old) {
             return Ok(0);
         }
-        let growth = (self.table.growth(len, old) + if known { 0 } else { Nodes::GROWTH_MAX }) as u64;
+        let growth = self.table.growth(needed, old) as u64;
         if self.shared.totals.reserve(growth, max_memory) {
             Ok(growth)
         } else {
@@ -318,7 +319,7 @@ impl Entries {
         let record = Encoded::new(entry, node);
         if let Some(place) = place {
             let old = self.table.get(place);
-            self.tombstones -= usize::from(record::decode(old, &self.nodes).tombstone);
+            self.tombstones -= usize::from(record::is_tombstone(old));
             if let Some(index) = record::node_index(old) {
                 self.nodes.release(index);
             }

@@ -117,6 +117,10 @@ pub(crate) fn key(record: &[u8]) -> &[u8] {
     fields.slice(key_len)
 }
 
+pub(crate) fn is_tombstone(record: &[u8]) -> bool {
+    record[0] & TOMBSTONE != 0
+}
+
 /// The index of a record's node id, if that is interned.
 pub(crate) fn node_index(record: &[u8]) -> Option<u8> {
     (record[0] & WHOLE_NODE == 0).then(|| record[1 + 8])
@@ -186,7 +190,7 @@ mod tests {
             };
             prop_assert_eq!(record.len(), encoded_len(&entry, interned));
             prop_assert_eq!(super::key(&record), &*key);
-            prop_assert_eq!(node_index(&record), index);
+            prop_assert_eq!((node_index(&record), is_tombstone(&record)), (index, tombstone));
             prop_assert_eq!(decode(&record, &nodes), entry);
         }
     }

@@ -2,11 +2,11 @@
 
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
-use crate::bucket::{self, Bucket, Item};
+use crate::bucket::{self, Bucket, Item, Span};
 use crate::record::{self, Encoded};
 
-/// Records per bucket, on average, that the table grows to. A write copies one bucket; a bucket costs about 40
-/// bytes with the allocator's share.
+/// Records per bucket that the table grows to. What adds a record or changes the length of one copies a bucket;
+/// a bucket costs about 40 bytes, the allocator's share included.
 const LOAD: usize = 8;
 
 /// Records by key.
@@ -27,7 +27,7 @@ pub(crate) struct Table {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     bucket: usize,
-    at: usize,
+    span: Span,
 }
 
 impl Table {
@@ -56,18 +56,14 @@ impl Table {
         test: impl Fn(&'a [u8]) -> Option<T>,
     ) -> Option<(Place, T)> {
         let bucket = address(hash, self.buckets.len());
-        for (at, item) in self.buckets.get(bucket)?.items().enumerate() {
-            if item.tag == tag(hash)
-                && let Some(found) = test(self.record(item))
-            {
-                return Some((Place { bucket, at }, found));
-            }
-        }
-        None
+        self.buckets.get(bucket)?.tagged(tag(hash)).find_map(|span| {
+            let place = Place { bucket, span };
+            test(self.get(place)).map(|found| (place, found))
+        })
     }
 
     pub(crate) fn get(&self, place: Place) -> &[u8] {
-        self.record(self.item(place))
+        self.record(self.buckets[place.bucket].item(place.span))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
@@ -113,11 +109,11 @@ impl Table {
 
     /// Puts a record in the place of another with the same key.
     pub(crate) fn replace(&mut self, place: Place, record: Encoded, seed: &RapidSecrets) {
-        let old = self.item(place);
+        let old = self.buckets[place.bucket].item(place.span);
         let (tag, old_len, old_number) = (old.tag, old.bytes.len(), old.number());
         match (record, old_number) {
             (Encoded::Short { bytes, len }, None) if len == old_len => {
-                self.buckets[place.bucket].overwrite(place.at, &bytes[..len]);
+                self.buckets[place.bucket].overwrite(place.span, &bytes[..len]);
             }
             (Encoded::Short { bytes, len }, _) => {
                 self.swap(place, Item::record(tag, &bytes[..len]));
@@ -139,18 +135,16 @@ impl Table {
 
     /// Keeps the records that `keep` holds for; asks once for each.
     pub(crate) fn retain(&mut self, seed: &RapidSecrets, mut keep: impl FnMut(&[u8]) -> bool) {
-        let mut kept = Vec::new();
         let mut numbers = Vec::new();
         for index in 0..self.buckets.len() {
-            let bucket = &self.buckets[index];
-            kept.clear();
-            kept.extend(bucket.items().map(|item| keep(self.record(item))));
-            let dropped = kept.iter().filter(|kept| !**kept).count();
-            if dropped > 0 {
-                numbers.extend(select(bucket, &kept, false).filter_map(Item::number));
-                let packed = Bucket::pack(select(bucket, &kept, true));
+            let marked = self.mark(index, |record| keep(record));
+            let dropped = select(&marked, false);
+            let count = dropped.clone().count();
+            if count > 0 {
+                numbers.extend(dropped.filter_map(Item::number));
+                let packed = Bucket::pack(select(&marked, true));
                 self.set(index, packed);
-                self.len -= dropped;
+                self.len -= count;
             }
         }
         // From the highest down: what moves into a gap is never one that has to go.
@@ -159,10 +153,6 @@ impl Table {
             self.remove_large(number, seed);
         }
         self.shrink();
-    }
-
-    fn item(&self, place: Place) -> Item<'_> {
-        self.buckets[place.bucket].items().nth(place.at).expect("invariant: the place is of this table")
     }
 
     /// The record that an item stands for.
@@ -179,7 +169,7 @@ impl Table {
     /// Puts an item in the place of another of a different length.
     fn swap(&mut self, place: Place, new: Item<'_>) {
         let items = self.buckets[place.bucket].items().enumerate();
-        let packed = Bucket::pack(items.map(|(at, old)| if at == place.at { new } else { old }));
+        let packed = Bucket::pack(items.map(|(at, old)| if at == place.span.at { new } else { old }));
         self.set(place.bucket, packed);
     }
 
@@ -197,8 +187,8 @@ impl Table {
         if let Some(moved) = self.large.get(gap as usize) {
             let bucket = address(hash(record::key(moved), seed), self.buckets.len());
             let bucket = &mut self.buckets[bucket];
-            let at = bucket.items().position(|item| item.number() == Some(last));
-            bucket.overwrite(at.expect("invariant: a bucket has its number"), &gap.to_le_bytes());
+            let span = bucket.spans().find(|span| bucket.item(*span).number() == Some(last));
+            bucket.overwrite(span.expect("invariant: a bucket has its number"), &gap.to_le_bytes());
         }
     }
 
@@ -206,13 +196,16 @@ impl Table {
     fn split(&mut self, seed: &RapidSecrets) {
         let new = self.buckets.len();
         let old = partner(new);
-        let stays = |item| address(hash(record::key(self.record(item)), seed), new + 1) == old;
-        let stay: Vec<bool> = self.buckets[old].items().map(stays).collect();
-        let packed = [true, false].map(|side| Bucket::pack(select(&self.buckets[old], &stay, side)));
+        let marked = self.mark(old, |record| address(hash(record::key(record), seed), new + 1) == old);
+        let [stay, go] = [true, false].map(|mark| Bucket::pack(select(&marked, mark)));
         push(&mut self.buckets, Bucket::default());
-        let [stayed, moved] = packed;
-        self.set(old, stayed);
-        self.set(new, moved);
+        self.set(old, stay);
+        self.set(new, go);
+    }
+
+    /// The items of a bucket, each with what `test` says of its record.
+    fn mark(&self, bucket: usize, mut test: impl FnMut(&[u8]) -> bool) -> Vec<(Item<'_>, bool)> {
+        self.buckets[bucket].items().map(|item| (item, test(self.record(item)))).collect()
     }
 
     /// Gives back buckets and room that the number of records no longer asks for.
@@ -260,9 +253,9 @@ fn partner(index: usize) -> usize {
     index - (1 << index.ilog2())
 }
 
-/// Those of a bucket's items that are marked with `side`.
-fn select<'a>(bucket: &'a Bucket, marks: &'a [bool], side: bool) -> impl Iterator<Item = Item<'a>> + Clone {
-    bucket.items().zip(marks).filter(move |(_, mark)| **mark == side).map(|(item, _)| item)
+/// The items with this mark.
+fn select<'a>(marked: &'a [(Item<'a>, bool)], mark: bool) -> impl Iterator<Item = Item<'a>> + Clone {
+    marked.iter().filter(move |(_, is)| *is == mark).map(|(item, _)| *item)
 }
 
 fn number(index: usize) -> u32 {
