@@ -104,7 +104,7 @@ impl Membership {
         let (id, name) = (member.id.to_string(), &*member.name);
         match kind {
             "failed" => {
-                tracing::warn!(name, quic = %member.addr, "a member failed: its keys are lost until it is back or minted anew")
+                tracing::warn!(name, quic = %member.addr, "a member failed: its keys are lost, its slots begin anew");
             }
             "joined" | "left" => tracing::info!(name, quic = %member.addr, "a member {kind}"),
             _ => tracing::debug!(name, quic = %member.addr, "a member was {kind}"),

@@ -107,114 +107,73 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let identity = Identity::open(config.data_dir.as_deref())?;
-        let me = Pid { node: identity.id.0, boot: identity.boot };
-        let name: Arc<str> = config.name.clone().unwrap_or_else(|| identity.default_name()).into();
+        let bound = Bound::new(&config).await?;
         let stop = CancellationToken::new();
-        let transport = listen::bind(
-            config.quic,
-            "QUIC",
-            |addr| Transport::bind(transport_config(&config, me, addr)),
-            |error| matches!(error, BindError::Socket { source, .. } if source.kind() == io::ErrorKind::AddrInUse),
-        )?;
-        let quic = listen::advertised(transport.local_addr(), config.advertise.as_ref())?;
-        let listener = bind_http(&config)?;
-        let http_bound = listener.local_addr().map_err(|source| http_error(&config, source))?;
-        let http = listen::advertised_http(http_bound, quic);
-
-        let attributes = Attributes {
-            http: Some(http),
-            leaving: false,
-            version: VERSION.to_owned(),
-            weight: config.weight,
-        };
-        let gossip_identity = boato_gossip::Identity {
-            id: identity.id,
-            boot: identity.boot,
-            addr: quic,
-            name: name.to_string(),
-            tags: attributes.tags(),
-        };
-        let gossip_config =
-            if config.secret.is_none() { boato_gossip::Config::local() } else { boato_gossip::Config::lan() };
-        let gossip = Gossip::new(gossip_config, gossip_identity, fastrand::u64(..), Duration::ZERO)?;
-        let handle = boato_gossip::quic::spawn(gossip, transport.clone());
-        let machine = cluster::Config {
-            weight: config.weight,
-            max_memory: config.max_memory,
-            ..cluster::Config::new(me, fastrand::u64(..))
-        };
-        let cluster = Cluster::spawn(machine, transport.clone(), PATIENCE, stop.clone());
-        transport.serve(Arc::new(Dispatch { gossip: handle.clone(), cluster: cluster.clone() }));
-
-        let (roster, journal) = (Arc::new(Roster::default()), Arc::new(Journal::new()));
-        let replaced = CancellationToken::new();
-        let membership = Membership::new(handle, attributes);
-        let listeners = Listeners {
-            cluster: cluster.clone(),
-            roster: Arc::clone(&roster),
-            journal: Arc::clone(&journal),
-            replaced: replaced.clone(),
-        };
+        // Ends what has been started, should something after it fail.
+        let guard = stop.clone().drop_guard();
+        let Parts { cluster, membership, listeners } = Parts::start(&config, &bound, &stop)?;
+        let (roster, journal) = (Arc::clone(&listeners.roster), Arc::clone(&listeners.journal));
+        let replaced = listeners.replaced.clone();
         tokio::spawn(membership.clone().run(listeners, stop.clone()));
         tokio::spawn(write_events(cluster.clone(), Arc::clone(&journal), Arc::clone(&roster)));
         if config.join.is_empty() {
             cluster.eligible(if config.discover == Discover::Mdns { QUIET_MDNS } else { QUIET });
         }
-        let discovery = Discovery::start(Plan::new(&config, identity.id, quic), &stop)?;
+        let discovery = Discovery::start(Plan::new(&config, bound.identity.id, bound.quic), &stop)?;
         let discovery = tokio::spawn(join_found(discovery, membership.clone(), stop.clone()));
 
-        let mut registry = Registry::with_prefix("boato");
-        let metrics = Metrics::register(&mut registry);
-        registry.register_collector(Box::new(NodeMetrics {
-            cluster: cluster.clone(),
-            roster: Arc::clone(&roster),
-            transport: transport.clone(),
-        }));
         let backend = Arc::new(NodeBackend {
-            me,
-            name: Arc::clone(&name),
+            me: bound.me,
+            name: Arc::clone(&bound.name),
             cluster_name: config.cluster.clone(),
-            quic: quic.to_string(),
-            http: http.to_string(),
+            quic: bound.quic.to_string(),
+            http: bound.http.to_string(),
             max_memory: config.max_memory,
             started: Instant::now(),
-            cluster,
+            cluster: cluster.clone(),
             membership,
-            roster,
+            roster: Arc::clone(&roster),
             journal,
             leave: CancellationToken::new(),
             leaving: AtomicBool::new(false),
         });
+        let mut registry = Registry::with_prefix("boato");
+        let metrics = Metrics::register(&mut registry);
+        let transport = bound.transport;
+        registry.register_collector(Box::new(NodeMetrics { cluster, roster, transport: transport.clone() }));
         let door_config = http::Config {
-            guard: guard(&config, http_bound),
+            guard: door_guard(&config, bound.door_addr),
             metrics,
             registry: Arc::new(registry),
             ..http::Config::default()
         };
         let close_door = CancellationToken::new();
-        let door = tokio::spawn(http::run(
-            listener,
-            Arc::clone(&backend) as Arc<dyn Backend>,
-            door_config,
-            close_door.clone().cancelled_owned(),
-        ));
+        let doors_backend = Arc::clone(&backend) as Arc<dyn Backend>;
+        let closing = close_door.clone().cancelled_owned();
+        let door = tokio::spawn(http::run(bound.listener, doors_backend, door_config, closing));
         if let Some(path) = &config.ready_file {
-            ready::write(path, identity.id, &name, quic, http)
+            ready::write(path, bound.identity.id, &bound.name, bound.quic, bound.http)
                 .map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
         }
-        logging::greet(&name, &config.cluster, quic, http_bound, config.client_secret.is_some());
+        logging::greet(
+            &bound.name,
+            &config.cluster,
+            bound.quic,
+            bound.door_addr,
+            config.client_secret.is_some(),
+        );
+        guard.disarm();
         Ok(Self {
             backend,
             transport,
             discovery,
             door,
             leave_timeout: config.leave_timeout,
-            addresses: (quic, http),
+            addresses: (bound.quic, bound.http),
             close_door,
             stop,
             replaced,
-            _identity: identity,
+            _identity: bound.identity,
         })
     }
 
@@ -255,8 +214,8 @@ impl Node {
         tracing::info!(slots = backend.cluster.stats().custody, "leaving: handing all slots to the others");
         let handed_off = timeout(self.leave_timeout, backend.cluster.leave()).await;
         let slots_left = handed_off.unwrap_or_else(|_| backend.cluster.stats().custody);
-        if slots_left > 0 {
-            let entries = backend.cluster.slots().memory().entries;
+        let entries = backend.cluster.slots().memory().entries;
+        if slots_left > 0 && entries > 0 {
             tracing::warn!(
                 slots_left,
                 entries,
@@ -271,6 +230,86 @@ impl Node {
         let _ = self.discovery.await;
         self.transport.close().await;
         slots_left
+    }
+}
+
+/// A node's name and addresses, taken.
+struct Bound {
+    identity: Identity,
+    me: Pid,
+    name: Arc<str>,
+    transport: Transport,
+    listener: TcpListener,
+    /// Where peers reach it.
+    quic: SocketAddr,
+    /// Where clients reach it.
+    http: SocketAddr,
+    /// Where the door is bound.
+    door_addr: SocketAddr,
+}
+
+impl Bound {
+    async fn new(config: &Config) -> Result<Self, StartError> {
+        let identity = Identity::open(config.data_dir.as_deref())?;
+        let me = Pid { node: identity.id.0, boot: identity.boot };
+        let transport = listen::bind(
+            config.quic,
+            "QUIC",
+            |addr| Transport::bind(transport_config(config, me, addr)),
+            |error| matches!(error, BindError::Socket { source, .. } if source.kind() == io::ErrorKind::AddrInUse),
+        )?;
+        let listener = bind_http(config)?;
+        let door_addr = listener.local_addr().map_err(|source| http_error(config, source))?;
+        // May look a name up.
+        let (local, advertise) = (transport.local_addr(), config.advertise.clone());
+        let looked_up = tokio::task::spawn_blocking(move || listen::advertised(local, advertise.as_ref()));
+        let quic = looked_up.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        let name = config.name.clone().unwrap_or_else(|| identity.default_name()).into();
+        let http = listen::advertised_http(door_addr, quic);
+        Ok(Self { identity, me, name, transport, listener, quic, http, door_addr })
+    }
+}
+
+/// The protocol cores, running.
+struct Parts {
+    cluster: Cluster,
+    membership: Membership,
+    listeners: Listeners,
+}
+
+impl Parts {
+    fn start(config: &Config, bound: &Bound, stop: &CancellationToken) -> Result<Self, StartError> {
+        let attributes = Attributes {
+            http: Some(bound.http),
+            leaving: false,
+            version: VERSION.to_owned(),
+            weight: config.weight,
+        };
+        let identity = boato_gossip::Identity {
+            id: bound.identity.id,
+            boot: bound.identity.boot,
+            addr: bound.quic,
+            name: bound.name.to_string(),
+            tags: attributes.tags(),
+        };
+        let lan = config.secret.is_some();
+        let settings = if lan { boato_gossip::Config::lan() } else { boato_gossip::Config::local() };
+        let gossip = Gossip::new(settings, identity, fastrand::u64(..), Duration::ZERO)?;
+        let handle = boato_gossip::quic::spawn(gossip, bound.transport.clone());
+        let machine = cluster::Config {
+            weight: config.weight,
+            max_memory: config.max_memory,
+            ..cluster::Config::new(bound.me, fastrand::u64(..))
+        };
+        let cluster = Cluster::spawn(machine, bound.transport.clone(), PATIENCE, stop.clone());
+        bound.transport.serve(Arc::new(Dispatch { gossip: handle.clone(), cluster: cluster.clone() }));
+        let listeners = Listeners {
+            cluster: cluster.clone(),
+            roster: Arc::new(Roster::default()),
+            journal: Arc::new(Journal::new()),
+            replaced: CancellationToken::new(),
+        };
+        Ok(Self { cluster, membership: Membership::new(handle, attributes), listeners })
     }
 }
 
@@ -321,7 +360,7 @@ fn http_error(config: &Config, source: io::Error) -> StartError {
     StartError::Http { addr: config.http.addr, source }
 }
 
-fn guard(config: &Config, http: SocketAddr) -> Guard {
+fn door_guard(config: &Config, http: SocketAddr) -> Guard {
     Guard {
         loopback: http.ip().to_canonical().is_loopback(),
         allow_hosts: config.allow_host.clone(),

@@ -1,0 +1,66 @@
+//! A read and a write through the trait between front doors and node, on a node that holds the key.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use boato_api::{Backend, Command, Condition, Execution, Readiness};
+use criterion::{Criterion, criterion_group, criterion_main};
+use node::{Config, Node, Settings};
+use tokio::runtime::Runtime;
+
+const KEYS: usize = 100_000;
+
+/// One node alone, which holds every slot.
+fn start(runtime: &Runtime) -> Node {
+    let address = |text: &str| Some(text.parse().expect("an address"));
+    let settings = Settings {
+        cluster: Some(format!("bench-{}", std::process::id())),
+        quic: address("127.0.0.1:0"),
+        http: address("127.0.0.1:0"),
+        ..Settings::default()
+    };
+    let config = Config::new(&settings).expect("these settings are complete");
+    let node = runtime.block_on(Node::start(config)).expect("loopback can be bound");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while node.backend().readiness() != Readiness::Ready {
+        assert!(Instant::now() < deadline, "a node alone is ready within seconds");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    node
+}
+
+fn put(backend: &dyn Backend, key: &[u8]) {
+    let (value, condition) = (&[b'v'; 64][..], Condition::Always);
+    let command = Command::Put { key, value, content_type: b"", ttl: None, condition };
+    assert!(matches!(backend.execute(command), Execution::Ready(Ok(_))), "the key is held here");
+}
+
+fn local(c: &mut Criterion) {
+    let runtime = Runtime::new().expect("threads can be started");
+    let node = start(&runtime);
+    let backend: Arc<dyn Backend> = node.backend();
+    let keys: Vec<String> = (0..KEYS).map(|index| format!("key:{index:016}")).collect();
+    for key in &keys {
+        put(&*backend, key.as_bytes());
+    }
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut pick = || keys[random.usize(..KEYS)].as_bytes();
+    let mut group = c.benchmark_group("backend, held here, 100 k keys");
+    group.bench_function("get", |b| {
+        b.iter(|| match backend.execute(Command::Get { key: pick() }) {
+            Execution::Ready(reply) => black_box(reply),
+            Execution::Pending(_) => unreachable!("the key is held here"),
+        });
+    });
+    group.bench_function("put", |b| b.iter(|| put(&*backend, pick())));
+    group.finish();
+    runtime.block_on(node.leave());
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    targets = local
+}
+criterion_main!(benches);
