@@ -162,6 +162,7 @@ impl Drop for Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::timeout;
 
     const PATIENCE: Patience = Patience {
         head: Duration::from_secs(10),
@@ -171,7 +172,8 @@ mod tests {
 
     async fn seconds_until(activity: &Activity) -> (u64, Expired) {
         let start = Instant::now();
-        let expired = activity.expired(PATIENCE).await;
+        let expired =
+            timeout(Duration::from_hours(1), activity.expired(PATIENCE)).await.expect("it must expire");
         (start.elapsed().as_secs(), expired)
     }
 
@@ -203,7 +205,7 @@ mod tests {
     async fn an_exchange_may_last() {
         let activity = Activity::new();
         let _exchange = activity.begin(false);
-        let waited = tokio::time::timeout(Duration::from_hours(1), activity.expired(PATIENCE)).await;
+        let waited = timeout(Duration::from_hours(1), activity.expired(PATIENCE)).await;
         assert!(waited.is_err());
     }
 

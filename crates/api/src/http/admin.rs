@@ -93,10 +93,9 @@ pub(super) fn redirect_to_page(method: &Method) -> Result<Answer, Problem> {
 }
 
 fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<Answer, Problem> {
-    if route == Route::Keys {
-        return keys(door, head.uri.query());
+    if route != Route::Keys {
+        let [] = query::parameters(head.uri.query(), [])?;
     }
-    let [] = query::parameters(head.uri.query(), [])?;
     let response = match route {
         Route::Page => page::response(),
         Route::OpenApi => openapi::response(),
@@ -106,10 +105,10 @@ fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<A
         Route::Metrics => metrics(door, &head.headers)?,
         Route::Members => return Ok(pending_json(door.backend.members())),
         Route::Slots => return Ok(pending_json(door.backend.slots())),
+        Route::Keys => return keys(door, head.uri.query()),
         Route::Owner => owner(door, &target::key(rest)?),
         Route::Events => events::response(door)?,
         Route::Leave => leave(door, &head.headers)?,
-        Route::Keys => unreachable!("invariant: returned above"),
     };
     Ok(Answer::Ready(response))
 }
