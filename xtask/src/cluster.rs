@@ -149,7 +149,7 @@ fn watch(nodes: &mut Vec<Node>, signals: &Receiver<()>) {
 
 /// Asks all nodes to leave and waits for them; after a second signal they are killed as they drop.
 fn stop(mut nodes: Vec<Node>, signals: &Receiver<()>) -> Result<()> {
-    println!("stopping {} nodes", nodes.len());
+    println!("\nstopping {} nodes", nodes.len());
     nodes.iter().for_each(Node::terminate);
     let mut failed = Vec::new();
     let gone = || {
