@@ -258,3 +258,55 @@ impl<P: Process> Engine<P> {
 fn nth_host(index: usize) -> Host {
     Host(u32::try_from(index).expect("invariant: nobody simulates 2^32 hosts"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Way;
+
+    struct Nothing;
+
+    impl Payload for Nothing {
+        fn way(&self) -> Way {
+            Way::Datagram
+        }
+
+        fn bytes(&self) -> &[u8] {
+            &[]
+        }
+    }
+
+    /// Wakes every second, and in between wherever it is told to.
+    struct Clock(Duration);
+
+    impl Process for Clock {
+        type Message = Nothing;
+        type Note = ();
+
+        fn start(&mut self, outbox: &mut Outbox<Self>) {
+            self.wake(outbox);
+        }
+
+        fn receive(&mut self, _: Host, Nothing: Nothing, _: &mut Outbox<Self>) {}
+
+        fn wake(&mut self, outbox: &mut Outbox<Self>) {
+            self.0 = outbox.now() + Duration::from_secs(1);
+        }
+
+        fn wake_at(&self) -> Option<Duration> {
+            Some(self.0)
+        }
+    }
+
+    #[test]
+    fn alarms_that_were_moved_do_not_pile_up() {
+        let mut engine = Engine::new(Network::new([]), 1);
+        let host = engine.add_host();
+        engine.start(host, Clock(Duration::ZERO));
+        for millis in (1..=500).rev() {
+            engine.with(host, |clock, _| clock.0 = Duration::from_millis(millis));
+        }
+        while engine.step(Duration::from_secs(10)) {}
+        assert_eq!(engine.queue.len(), 1);
+    }
+}

@@ -28,6 +28,11 @@ impl<T> Queue<T> {
         self.pushed += 1;
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// The first thing, if it is due by `deadline`.
     pub(crate) fn pop_until(&mut self, deadline: Duration) -> Option<(Duration, T)> {
         if self.heap.peek()?.at > deadline {

@@ -59,6 +59,14 @@ fn a_network_that_loses_nearly_everything_is_reported_as_not_converged() {
 }
 
 #[test]
+fn a_run_too_short_to_notice_a_crash_says_so() {
+    let report = report(&Scenario { length: Duration::from_secs(6), ..Scenario::new(20, 1) });
+    let found = [Shortfall::Undetected { pairs: 19 }, Shortfall::WrongViews { nodes: 19 }];
+    assert_eq!(report.shortfalls, found);
+    assert_eq!(report.figures.detect_p50_ms, None);
+}
+
+#[test]
 fn scenarios_out_of_range_are_refused() {
     let refused = |scenario: Scenario| run(&scenario, &mut |_| {}).unwrap_err();
     assert!(matches!(refused(Scenario::new(1, 0)), ScenarioError::Nodes(1)));
@@ -91,14 +99,13 @@ impl Cluster {
         cluster
     }
 
-    /// Runs until each node lists so many live ones; the time that took.
-    fn run_until_all_list(&mut self, live: usize, within: Duration) -> Duration {
+    /// Runs until each node lists so many live ones.
+    fn run_until_all_list(&mut self, live: usize, within: Duration) {
         let started = self.engine.now();
         while !self.engine.hosts().all(|host| self.live(host) == live) {
             assert!(self.engine.now() < started + within, "not all list {live} nodes after {within:?}");
             self.run_for(Duration::from_millis(100));
         }
-        self.engine.now().saturating_sub(started)
     }
 
     fn run_for(&mut self, time: Duration) {
@@ -133,6 +140,17 @@ fn a_cluster_cut_in_half_becomes_one_again_after_the_heal() {
         cluster.engine.network().remove(rule);
     }
     cluster.run_until_all_list(10, Duration::from_mins(3));
+}
+
+#[test]
+fn a_join_that_gets_lost_is_tried_again() {
+    let mut cluster = Cluster::start(3, 14);
+    let cut = cluster.engine.network().add(Rule::everywhere(Effect::Cut));
+    // Longer than a core waits for the answer to a join.
+    cluster.run_for(Duration::from_secs(30));
+    assert!(cluster.engine.hosts().all(|host| cluster.live(host) == 1));
+    cluster.engine.network().remove(cut);
+    cluster.run_until_all_list(3, Duration::from_secs(20));
 }
 
 #[test]

@@ -158,7 +158,7 @@ impl Process for Node {
 }
 
 /// The address of a host: its number in 10.0.0.0/8, counted from 10.0.0.1.
-fn addr_of(host: Host) -> SocketAddr {
+pub(super) fn addr_of(host: Host) -> SocketAddr {
     let ip = u32::from(Ipv4Addr::new(10, 0, 0, 1)) + host.0;
     SocketAddr::from((Ipv4Addr::from(ip), PORT))
 }

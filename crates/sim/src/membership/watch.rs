@@ -156,3 +156,81 @@ impl Watch {
         self.survivors().filter(|observer| wrong(*observer)).count()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use boato_gossip::{NodeId, State, Tags};
+
+    use super::super::node::addr_of;
+    use super::*;
+
+    const A: Host = Host(0);
+    const B: Host = Host(1);
+    const C: Host = Host(2);
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn member(host: Host) -> Member {
+        let (id, addr) = (NodeId(u128::from(host.0)), addr_of(host));
+        Member {
+            id,
+            boot: 1,
+            incarnation: 0,
+            addr,
+            state: State::Alive,
+            name: "n".into(),
+            tags: Tags::default(),
+        }
+    }
+
+    /// Three nodes that list each other since the second 1.
+    fn converged() -> Watch {
+        let mut watch = Watch::new(3);
+        for (observer, subject) in [(A, B), (B, A), (A, C), (C, A), (B, C), (C, B)] {
+            assert_eq!(watch.converged_at(), None);
+            watch.event(s(1), observer, &Event::Joined(member(subject)));
+        }
+        watch
+    }
+
+    #[test]
+    fn converged_is_when_the_last_listing_is_made() {
+        let mut watch = Watch::new(2);
+        watch.event(s(1), A, &Event::Joined(member(B)));
+        watch.event(s(2), A, &Event::Failed(member(B)));
+        watch.event(s(3), B, &Event::Joined(member(A)));
+        assert_eq!((watch.converged_at(), watch.completeness()), (None, 0.5));
+        watch.event(s(4), A, &Event::Joined(member(B)));
+        watch.event(s(5), A, &Event::Left(member(B)));
+        watch.event(s(6), A, &Event::Joined(member(B)));
+        assert_eq!(watch.converged_at(), Some(s(4)));
+    }
+
+    #[test]
+    fn a_crash_is_noticed_from_its_time_on_and_the_first_time_counts() {
+        let mut watch = converged();
+        watch.crash(s(10), C);
+        watch.event(s(11), A, &Event::Suspected(member(C)));
+        watch.event(s(12), A, &Event::Suspected(member(C)));
+        watch.event(s(15), A, &Event::Failed(member(C)));
+        assert_eq!(watch.suspicions(), [Some(s(1)), None]);
+        assert_eq!(watch.deaths(), [Some(s(5)), None]);
+        assert_eq!(watch.wrong_views(), 1, "B still lists C");
+        watch.event(s(17), B, &Event::Failed(member(C)));
+        assert_eq!(watch.suspicions(), [Some(s(1)), Some(s(7))], "a death is a suspicion too");
+        assert_eq!((watch.wrong_views(), watch.false_deaths, watch.false_suspicions), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_said_of_a_running_node_is_false() {
+        let mut watch = converged();
+        watch.event(s(2), A, &Event::Suspected(member(B)));
+        watch.event(s(3), A, &Event::Failed(member(B)));
+        assert_eq!((watch.false_suspicions, watch.false_deaths, watch.wrong_views()), (1, 1, 1));
+        assert!(!watch.lists(A, B) && watch.lists(B, A));
+        watch.event(s(4), A, &Event::Joined(member(B)));
+        assert_eq!(watch.wrong_views(), 0);
+    }
+}
