@@ -17,6 +17,7 @@ fn three_nodes(seed: u64, weather: Weather) -> (World, Vec<Pid>) {
     let pids = (1..=3).map(|node| world.start(node << 100, 1, 1)).collect();
     world.run(seconds(2));
     world.settle(seconds(20));
+    world.add_ballast();
     (world, pids)
 }
 
