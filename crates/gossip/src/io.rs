@@ -62,7 +62,7 @@ pub enum Output {
 pub enum Event {
     /// The member was unknown, dead or gone and is alive now. After a false death it is the same boot as before.
     Joined(Member),
-    /// A live member announced another address, name or tags.
+    /// A live member, perhaps this one, announced another address, name or tags.
     Updated(Member),
     /// A live member is suspected.
     Suspected(Member),

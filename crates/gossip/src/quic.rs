@@ -158,7 +158,8 @@ impl Handle {
         }
     }
 
-    /// Ends the driver, without a goodbye.
+    /// Ends the driver, without a goodbye. Needed where a handle is part of the transport's handler: driver and
+    /// transport then keep each other alive.
     pub fn stop(&self) {
         self.0.board.stop.cancel();
     }

@@ -46,10 +46,11 @@ struct Node {
 
 fn start(n: u128) -> Node {
     let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let transport = Transport::bind(boato_transport::Config::new("test", n, bind, PROTOCOL)).unwrap();
+    let transport =
+        Transport::bind(boato_transport::Config::new("test", n, bind, PROTOCOL)).expect("a socket");
     let addr = transport.local_addr();
     let identity = Identity { id: NodeId(n), boot: 1, addr, name: format!("node-{n}"), tags: Vec::new() };
-    let gossip = Gossip::new(config(), identity, u64::try_from(n).unwrap(), Duration::ZERO).unwrap();
+    let gossip = Gossip::new(config(), identity, 7, Duration::ZERO).expect("sound settings");
     let handle = spawn(gossip, transport.clone());
     transport.serve(Arc::new(Dispatch(handle.clone())));
     Node { handle, transport, addr }

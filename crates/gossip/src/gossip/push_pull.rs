@@ -39,6 +39,8 @@ pub(super) struct PushPulls {
     /// Records sent in answers since `since`.
     spent: usize,
     since: Duration,
+    /// Whether this member has ever been answered.
+    answered: bool,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,11 @@ struct Pending {
 }
 
 impl PushPulls {
+    /// Whether this member has heard everything from somebody, or is about to.
+    pub(super) fn informed(&self) -> bool {
+        self.answered || self.count(true) > 0
+    }
+
     fn is_pending(&self, to: SocketAddr) -> bool {
         self.pending.values().any(|pending| pending.to == to)
     }
@@ -65,14 +72,23 @@ impl Gossip {
         }
         if addr == self.me.addr {
             self.emit(Event::SelfJoin { addr });
-        } else if !self.lives_at(addr) && !self.push_pulls.joins.contains(&addr) && !self.repeat_join(addr) {
-            if self.push_pulls.joins.len() >= JOINS_QUEUED_MAX {
-                return Err(InputError::JoinsFull(JOINS_QUEUED_MAX));
-            }
-            self.push_pulls.joins.push_back(addr);
-            self.start_joins();
+        } else if !self.lives_at(addr) && !self.repeat_join(addr) && !self.queue_join(addr) {
+            return Err(InputError::JoinsFull(JOINS_QUEUED_MAX));
         }
         Ok(())
+    }
+
+    /// False if too many wait.
+    pub(super) fn queue_join(&mut self, addr: SocketAddr) -> bool {
+        let joins = &mut self.push_pulls.joins;
+        if !joins.contains(&addr) {
+            if joins.len() >= JOINS_QUEUED_MAX {
+                return false;
+            }
+            joins.push_back(addr);
+            self.start_joins();
+        }
+        true
     }
 
     /// Sends the request of a join that is under way again, if it was not sent just now: the first may have found
@@ -165,6 +181,7 @@ impl Gossip {
             return;
         }
         if message.answer {
+            self.push_pulls.answered = true;
             if pending.is_some_and(|pending| pending.join) {
                 self.introduce();
             }

@@ -60,17 +60,17 @@ impl Gossip {
         }
     }
 
-    /// A sender nobody has announced: probes alone make nobody a member, but they are a reason to ask. Who knows
-    /// nobody at all asks for everything.
+    /// A sender nobody has announced: probes alone make nobody a member, but they are a reason to ask. A member that
+    /// has not been told everything by anybody joins the stranger, which seems to remember a former boot of it.
     fn notice(&mut self, sender: Pid, addr: SocketAddr) {
         let known = self.table.get(sender.id).is_some_and(|entry| entry.member.boot >= sender.boot);
         if known || self.phase != Phase::Active {
             return;
         }
-        if self.table.live().is_empty() {
-            self.push_pull_with(addr);
-        } else {
+        if self.push_pulls.informed() {
             self.send(addr, Some(sender), Body::Who, Way::Datagram);
+        } else {
+            self.queue_join(addr);
         }
     }
 

@@ -104,7 +104,7 @@ impl Gossip {
     /// first. News fills what is left of probes, their answers and of course news; all else is meant to be light.
     pub(super) fn send(&mut self, to: SocketAddr, reader: Option<Pid>, body: Body, way: Way) {
         let mut subjects = Vec::new();
-        if matches!(body, Body::Me | Body::Other { .. }) {
+        if matches!(body, Body::Me | Body::Other { .. }) || self.has_said_goodbye() {
             subjects.push(self.me.id);
         }
         subjects.extend(reader.and_then(|pid| self.to_be_told(pid)));
@@ -129,6 +129,11 @@ impl Gossip {
                 Output::Stream { to, bytes }
             }
         });
+    }
+
+    /// Whoever still asks did not hear the goodbye while it was news.
+    fn has_said_goodbye(&self) -> bool {
+        self.me.state == State::Left && !self.queue.contains(self.me.id)
     }
 
     /// What the reader has to hear about itself: that it is not alive here, or that a newer boot of it is.

@@ -1,13 +1,20 @@
 use super::world::*;
-use crate::codec::encode;
+use crate::codec::{announce, encode};
 use crate::wire::{Belief, Body, Claim, Message, Packet, WirePid};
-use crate::{Event, Input, State};
+use crate::{Event, Input, Member, State};
 
 /// A packet from node `from` that claims `state` of node `about`.
 pub(super) fn rumour(from: u16, about: u16, boot: u64, incarnation: u64, state: Belief) -> Vec<u8> {
     let claim = Claim { pid: WirePid { id: id(about).0, boot }, incarnation, state, by: id(from).0 };
     let from = WirePid { id: id(from).0, boot: 1 };
     encode(&Message::Packet(Packet { from, body: Body::News, announces: vec![], claims: vec![claim] }), 0)
+}
+
+/// A packet from node `from` that carries the announcement of `member`.
+pub(super) fn news(from: u16, member: &Member) -> Vec<u8> {
+    let from = WirePid { id: id(from).0, boot: 1 };
+    let announces = vec![announce(member, member.incarnation)];
+    encode(&Message::Packet(Packet { from, body: Body::News, announces, claims: vec![] }), 0)
 }
 
 #[test]
@@ -153,4 +160,46 @@ fn a_member_cut_off_from_all_comes_to_doubt_itself() {
     assert!(world.node(addr(3)).stats().health_score > 2);
     world.far.clear();
     world.until("it recovers", 120 * SECOND, |w| w.converged() && w.node(addr(3)).stats().health_score == 0);
+}
+
+#[test]
+fn the_fallen_hear_of_their_death_by_gossip() {
+    let mut world = World::new(1);
+    // No probes, which would tell it, too.
+    world.config.probe_interval = HOUR;
+    for n in 1..=3 {
+        world.start(n);
+        world.join(addr(n), addr(1));
+    }
+    world.until("all know all", SECOND, World::converged);
+    world.input(addr(1), Input::Datagram { from: addr(2), bytes: &rumour(2, 3, 1, 0, Belief::Dead) });
+    world.until("it refutes", 5 * SECOND, World::converged);
+    assert_eq!(world.node(addr(3)).stats().refutations, 1);
+}
+
+#[test]
+fn a_suspicion_may_overtake_the_announcement_it_speaks_of() {
+    let mut world = World::cluster(2, 1);
+    let mut words = world.node(addr(2)).me().clone();
+    (words.name, words.incarnation) = ("renamed".into(), 5);
+    world.input(addr(1), Input::Datagram { from: addr(3), bytes: &rumour(3, 2, 1, 5, Belief::Suspect) });
+    world.input(addr(1), Input::Datagram { from: addr(3), bytes: &news(3, &words) });
+    let known = world.node(addr(1)).member(id(2)).unwrap();
+    assert_eq!((known.state, &*known.name), (State::Suspect, "renamed"));
+}
+
+#[test]
+fn an_incarnation_out_of_reach_is_not_believed() {
+    let mut world = World::cluster(2, 1);
+    let far = 1 << 30;
+    for about in [1, 2] {
+        world.input(
+            addr(1),
+            Input::Datagram { from: addr(3), bytes: &rumour(3, about, 1, far, Belief::Dead) },
+        );
+    }
+    assert_eq!(world.node(addr(1)).me().incarnation, 0);
+    assert_eq!(world.state(addr(1), 2), Some(State::Alive));
+    world.run(60 * SECOND);
+    assert!(world.converged());
 }

@@ -13,9 +13,9 @@ fn a_graceful_leave_is_seen_as_left_by_all() {
         let mut world = World::cluster(20, 1);
         world.loss = loss;
         world.input(addr(3), Input::Leave);
-        world.until("the goodbye has spread", 6 * SECOND, |w| left_done(w, 3));
+        world.until("the goodbye has spread", 2 * SECOND, |w| left_done(w, 3));
         world.crash(addr(3));
-        world.until("all know", 3 * SECOND, |w| w.all_believe(3, Some(State::Left)));
+        world.until("all know", 2 * SECOND, |w| w.all_believe(3, Some(State::Left)));
         world.run(120 * SECOND);
         assert_eq!(world.failures(), 0);
         assert_eq!(world.count(|event| matches!(event, Event::Left(m) if m.id == id(3))), 19);

@@ -1,6 +1,7 @@
+use super::failure::news;
 use super::world::*;
 use crate::codec::{announce, decode, encode};
-use crate::wire::{ArchivedMessage, Body, Message, Packet, WirePid};
+use crate::wire::{ArchivedMessage, Belief, Message, PushPull, Record, WirePid};
 use crate::{Event, Input, Member, NodeId, Output, State};
 
 fn divided(world: &World, n: u16) -> bool {
@@ -58,6 +59,26 @@ fn two_clusters_that_meet_become_one() {
 }
 
 #[test]
+fn a_death_heard_in_a_push_pull_is_a_suspicion() {
+    let mut world = World::cluster(4, 1);
+    let three = world.node(addr(3)).me().clone();
+    let record = |member| Record {
+        announce: announce(member, member.incarnation),
+        state: Belief::Dead,
+        incarnation: member.incarnation,
+        by: id(2).0,
+        gone_s: 100,
+    };
+    let from = WirePid { id: id(2).0, boot: 1 };
+    let push_pull = PushPull { from, number: 1, answer: false, records: vec![record(&three)] };
+    let bytes = encode(&Message::PushPull(push_pull), 0);
+    world.input(addr(1), Input::Stream { from: addr(2), bytes: &bytes });
+    assert_eq!(world.state(addr(1), 3), Some(State::Suspect));
+    world.until("it is refuted", 4 * SECOND, World::converged);
+    assert_eq!(world.failures(), 0);
+}
+
+#[test]
 fn the_dead_are_forgotten_after_a_day_and_do_not_come_back_by_hearsay() {
     let mut world = World::cluster(4, 1);
     world.crash(addr(3));
@@ -109,14 +130,7 @@ fn of_a_state_too_large_for_a_message_each_answer_holds_another_part() {
     let mut member = Member { id: NodeId(0), tags, addr: addr(9), ..node.me().clone() };
     for n in 0..10_000 {
         member.id = NodeId(1000 + n);
-        let packet = Packet {
-            from: WirePid { id: id(2).0, boot: 1 },
-            body: Body::News,
-            announces: vec![announce(&member, 0)],
-            claims: vec![],
-        };
-        let bytes = encode(&Message::Packet(packet), 0);
-        node.handle(Input::Datagram { from: addr(2), bytes: &bytes }, SECOND).unwrap();
+        node.handle(Input::Datagram { from: addr(2), bytes: &news(2, &member) }, SECOND).unwrap();
         while node.poll_output().is_some() {}
     }
     assert_eq!(node.members().count(), 10_001);
@@ -127,7 +141,7 @@ fn of_a_state_too_large_for_a_message_each_answer_holds_another_part() {
         let Ok(ArchivedMessage::PushPull(push_pull)) = decode(&bytes) else { panic!("a push-pull") };
         push_pull.records.iter().map(|record| record.announce.pid.id.to_native()).collect::<Vec<u128>>()
     };
-    let (first, second) = (part(addr(2)), part(addr(3)));
+    let (first, second) = (part(addr(20)), part(addr(21)));
     assert!(first.len() > 8_000 && second.len() > 8_000);
     assert_ne!(first, second);
     assert_eq!(first[0], second[0], "itself in each");

@@ -24,10 +24,10 @@ fn a_restarted_member_replaces_its_former_boot_at_once() {
 
 #[test]
 fn a_restarted_member_that_joins_nobody_is_found_by_those_that_remember_it() {
-    let mut world = World::cluster(5, 1);
+    let mut world = World::cluster(20, 1);
     world.crash(addr(3));
     world.start_as(identity(3, 2, addr(3)));
-    world.until("all know each other", 8 * SECOND, World::converged);
+    world.until("all know each other", 2 * SECOND, World::converged);
     assert_eq!(boot_seen(&world, 1, 3), Some(2));
 }
 

@@ -27,8 +27,9 @@ pub(super) fn identity(n: u16, boot: u64, addr: SocketAddr) -> Identity {
     Identity { id: id(n), boot, addr, name: format!("node-{n}"), tags: vec![("weight".into(), "1".into())] }
 }
 
-/// Messages meant to be light carry nothing but the sender's own words and a claim about their reader.
-fn check_load(output: &Output) {
+/// Everything sent can be read. Datagrams fit. Messages meant to be light carry nothing but what the sender says of itself
+/// and of their reader.
+pub(super) fn check_output(output: &Output) {
     let (Output::Datagram { bytes, .. } | Output::Stream { bytes, .. }) = output else { return };
     let ArchivedMessage::Packet(packet) = decode(bytes).expect("a sound message") else { return };
     let full = match packet.body {
@@ -36,8 +37,11 @@ fn check_load(output: &Output) {
         ArchivedBody::Ping { .. } | ArchivedBody::Ack { .. } => matches!(output, Output::Datagram { .. }),
         _ => false,
     };
-    let own = packet.announces.iter().all(|words| words.pid.id == packet.from.id);
-    assert!(full || (own && packet.claims.len() <= 1), "news on a light message");
+    assert!(bytes.len() <= 1162, "a datagram of {} bytes", bytes.len());
+    let words = packet.announces.iter().map(|words| words.pid.id);
+    let claims = packet.claims.iter().map(|claim| claim.pid.id);
+    let foreign = words.chain(claims).filter(|id| *id != packet.from.id).count();
+    assert!(full || foreign <= 1, "news on a light message");
 }
 
 /// A message under way.
@@ -65,7 +69,6 @@ pub(super) struct World {
     /// Addresses whose process does not run; what is sent to them waits.
     pub(super) paused: BTreeSet<SocketAddr>,
     pub(super) datagrams: usize,
-    pub(super) largest_datagram: usize,
     flights: BTreeMap<(Duration, u64), Flight>,
     sent: u64,
     rng: Rng,
@@ -83,7 +86,6 @@ impl World {
             cut: BTreeSet::new(),
             paused: BTreeSet::new(),
             datagrams: 0,
-            largest_datagram: 0,
             flights: BTreeMap::new(),
             sent: 0,
             rng: Rng::with_seed(seed),
@@ -130,12 +132,11 @@ impl World {
         node.check();
         let outputs: Vec<Output> = std::iter::from_fn(|| node.poll_output()).collect();
         for output in outputs {
-            check_load(&output);
+            check_output(&output);
             match output {
                 Output::Event(event) => self.events.push((self.now, at, event)),
                 Output::Datagram { to, bytes } => {
                     self.datagrams += 1;
-                    self.largest_datagram = self.largest_datagram.max(bytes.len());
                     if self.rng.f64() >= self.loss {
                         self.send(Flight { from: at, to, bytes, stream: false });
                     }
