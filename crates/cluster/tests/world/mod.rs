@@ -1,6 +1,8 @@
 //! A cluster of production machines in virtual time: a network that delays, reorders, duplicates and loses,
 //! membership that reaches every node at its own moment, and clients that check what they read.
 
+mod client;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt::Write as _;
@@ -8,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boato_cluster::{
-    Answer, Attempt, Config, Epoch, Event, Failure, Frame, Guard, Input, Liveness, Machine, Next, Now,
-    Operation, Outcome, Output, Pid, Sent, Slots, Standing, Verdict,
+    Answer, Config, Epoch, Event, Failure, Frame, Input, Liveness, Machine, Now, Operation, Output, Pid,
+    Sent, Slots, Standing,
 };
 use bytes::Bytes;
+use client::Client;
 
 /// What the network does to frames and requests.
 #[derive(Clone, Copy)]
@@ -41,27 +44,6 @@ enum What {
     Request { client: usize, serial: u64, to: Pid, used: Option<Epoch>, operation: Operation },
     Reply { client: usize, serial: u64, sent: Sent },
     Client { client: usize },
-}
-
-/// One client: one key, one operation at a time, at a random node each.
-struct Client {
-    key: Bytes,
-    /// Values a read may return: the last acknowledged one and every write of unknown outcome since.
-    possible: Vec<Option<u64>>,
-    writes: u64,
-    serial: u64,
-    current: Option<Current>,
-    acknowledged: u64,
-    failed: u64,
-}
-
-struct Current {
-    operation: Operation,
-    value: Option<u64>,
-    attempt: Attempt,
-    next: Option<Next>,
-    entry: Pid,
-    deadline: Duration,
 }
 
 pub(crate) fn seconds(seconds: u64) -> Duration {
@@ -187,25 +169,6 @@ impl World {
         self.schedule(at, What::View { node, about, liveness, weight });
     }
 
-    /// Puts entries beside every client's key that make its slot too large for one chunk, so that it is copied
-    /// while clients write to it.
-    pub(crate) fn add_ballast(&mut self) {
-        let unix_ms = self.time().unix_ms;
-        for client in 0..self.clients.len() {
-            for index in 0..8 {
-                let put = Operation::Put {
-                    key: Bytes::from(format!("{{key-{client}}}/{index}")),
-                    value: Bytes::from(vec![b'b'; 32 << 10]),
-                    content_type: Bytes::new(),
-                    ttl_ms: None,
-                    guard: Guard::Always,
-                };
-                let stored = self.nodes.values().find_map(|node| node.slots.try_apply(&put, unix_ms));
-                assert!(matches!(stored, Some((Outcome::Created(_), _))), "{stored:?}");
-            }
-        }
-    }
-
     /// Lets time pass.
     pub(crate) fn run(&mut self, span: Duration) {
         let end = self.now + span;
@@ -233,22 +196,6 @@ impl World {
     pub(crate) fn is_settled(&self) -> bool {
         self.nodes.values().filter(|node| node.left.is_none()).all(|node| node.machine.is_settled())
             && self.nodes.values().all(|node| node.left.is_none_or(|left| left == 0))
-    }
-
-    /// Stops the clients, waits for them and reads every key once more. Returns (acknowledged, failed).
-    pub(crate) fn finish_clients(&mut self) -> (u64, u64) {
-        self.running = false;
-        self.run(Duration::from_secs(6));
-        let serving = |world: &Self, operation: &Operation| {
-            let unix_ms = world.time().unix_ms;
-            world.nodes.values().find_map(|node| node.slots.try_apply(operation, unix_ms))
-        };
-        for index in 0..self.clients.len() {
-            let operation = Operation::Get { key: self.clients[index].key.clone() };
-            let (outcome, _) = serving(self, &operation).expect("every slot is served");
-            self.check_read(index, &outcome);
-        }
-        self.clients.iter().fold((0, 0), |sum, client| (sum.0 + client.acknowledged, sum.1 + client.failed))
     }
 
     /// The number of slots that each node holds.
@@ -405,137 +352,6 @@ impl World {
         self.tokens.insert((to, token), (client, serial, local));
         let deadline = now.at + Duration::from_secs(3);
         self.feed(to, Input::Operate { token, used, deadline, operation });
-    }
-
-    fn client_turn(&mut self, index: usize) {
-        if self.clients[index].current.is_some() {
-            return self.step(index);
-        }
-        if !self.running || self.nodes.is_empty() {
-            return;
-        }
-        let entry = *self.nodes.keys().nth(self.rng.usize(..self.nodes.len())).unwrap();
-        let dice = self.rng.u8(..10);
-        let client = &mut self.clients[index];
-        let key = client.key.clone();
-        let (operation, value) = match dice {
-            0..4 => (Operation::Get { key }, None),
-            4 => (Operation::Delete { key, guard: Guard::Always }, None),
-            _ => {
-                client.writes += 1;
-                let value = Bytes::from(client.writes.to_string());
-                let put = Operation::Put {
-                    key,
-                    value,
-                    content_type: Bytes::new(),
-                    ttl_ms: None,
-                    guard: Guard::Always,
-                };
-                (put, Some(client.writes))
-            }
-        };
-        let attempt = Attempt::new(&operation);
-        let deadline = self.now + Duration::from_secs(4);
-        client.current = Some(Current { operation, value, attempt, next: None, entry, deadline });
-        self.step(index);
-    }
-
-    fn step(&mut self, index: usize) {
-        let delay = self.delay();
-        let lost = self.rng.f64() < self.weather.loss / 4.0;
-        let Some(current) = &mut self.clients[index].current else { return };
-        let Some(entry) = self.nodes.get(&current.entry) else { return };
-        if self.now >= current.deadline {
-            return self.finish(index, Err(Failure::Unavailable), Duration::ZERO);
-        }
-        let next = current.attempt.next(&entry.slots);
-        current.next = Some(next);
-        let (entry, operation) = (current.entry, current.operation.clone());
-        self.clients[index].serial += 1;
-        let serial = self.clients[index].serial;
-        let (after, to, used) = match next {
-            Next::Here { used } => (Duration::ZERO, entry, used),
-            Next::Peer { to, used } => (delay, to, used),
-            Next::Nowhere => return self.reply(index, serial, Sent::NotSent),
-        };
-        if lost && to != entry {
-            let sent = Sent::Lost;
-            return self.schedule(Duration::from_millis(200), What::Reply { client: index, serial, sent });
-        }
-        self.schedule(after, What::Request { client: index, serial, to, used, operation });
-        if to != entry {
-            // Like a broken connection, or a deadline: whatever has not been answered by then is lost.
-            let sent = Sent::Lost;
-            self.schedule(Duration::from_secs(4), What::Reply { client: index, serial, sent });
-        }
-    }
-
-    fn reply(&mut self, index: usize, serial: u64, sent: Sent) {
-        if self.clients[index].serial != serial {
-            return;
-        }
-        let Some(current) = &mut self.clients[index].current else { return };
-        let Some(entry) = self.nodes.get(&current.entry) else { return };
-        let next = current.next.take().expect("a reply follows a try");
-        match current.attempt.judge(&entry.slots, next, sent) {
-            Verdict::Done(result) => self.finish(index, result.map(|(outcome, _)| outcome), Duration::ZERO),
-            Verdict::Again(pause) => {
-                self.clients[index].serial += 1;
-                self.schedule(pause, What::Client { client: index });
-            }
-        }
-    }
-
-    fn finish(&mut self, index: usize, result: Result<Outcome, Failure>, pause: Duration) {
-        let client = &mut self.clients[index];
-        let Some(current) = client.current.take() else { return };
-        client.serial += 1;
-        let is_write = current.operation.is_write();
-        match result {
-            Ok(outcome) if is_write => {
-                client.acknowledged += 1;
-                self.check_write(index, &outcome);
-                self.clients[index].possible = vec![current.value];
-            }
-            Ok(outcome) => {
-                client.acknowledged += 1;
-                self.check_read(index, &outcome);
-            }
-            Err(Failure::OutcomeUnknown) if is_write => client.possible.push(current.value),
-            Err(_) => client.failed += 1,
-        }
-        let pause = pause + Duration::from_millis(self.rng.u64(1..30));
-        self.schedule(pause, What::Client { client: index });
-    }
-
-    /// What a write says about the value before it must fit, too.
-    fn check_write(&self, index: usize, outcome: &Outcome) {
-        let possible = &self.clients[index].possible;
-        let existed = match outcome {
-            Outcome::Created(_) | Outcome::Missing => false,
-            Outcome::Replaced(_) | Outcome::Deleted => true,
-            other => panic!("a write was answered {other:?}"),
-        };
-        assert!(
-            self.lenient || possible.iter().any(|value| value.is_some() == existed),
-            "at {:?} key-{index}: {outcome:?}, but possible before was {possible:?}",
-            self.now
-        );
-    }
-
-    fn check_read(&mut self, index: usize, outcome: &Outcome) {
-        let value = match outcome {
-            Outcome::Missing => None,
-            Outcome::Value { value, .. } => Some(std::str::from_utf8(value).unwrap().parse().unwrap()),
-            other => panic!("a read was answered {other:?}"),
-        };
-        let client = &mut self.clients[index];
-        assert!(
-            self.lenient || client.possible.contains(&value),
-            "at {:?} key-{index}: read {value:?}, but possible was {:?}",
-            self.now,
-            client.possible
-        );
     }
 
     fn check_single_holder(&self) {

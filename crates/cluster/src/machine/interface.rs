@@ -1,0 +1,159 @@
+//! What goes into the state machine, and what comes out.
+
+use std::time::Duration;
+
+use boato_placement::Strategy;
+
+use crate::message::{Answer, Frame, Lane};
+use crate::operation::Operation;
+use crate::pid::{Epoch, Pid};
+use crate::view::Liveness;
+
+/// How a [`Machine`](crate::Machine) behaves.
+pub struct Config {
+    /// This process.
+    pub me: Pid,
+    /// Its weight in the table, 0 to 65535.
+    pub weight: u16,
+    /// Seeds the jitter of retries and the hash of the slots' tables.
+    pub seed: u64,
+    /// Bytes of entries and tables beyond which writes are refused; `None`: no limit.
+    pub max_memory: Option<u64>,
+    /// How the table is computed; the same on every node.
+    pub strategy: Box<dyn Strategy>,
+    /// How long a tombstone is kept: two holders that meet within this time bring no deleted key back.
+    /// Default 60 s. Longer costs memory per delete.
+    pub healing: Duration,
+    /// How long membership must be quiet before a new table is computed; default 50 ms. Longer gathers more
+    /// changes into one table, and delays each.
+    pub settle: Duration,
+    /// The bytes of operations that may wait for slots to settle; beyond it they are answered `Busy`. Default
+    /// 64 MiB.
+    pub queue_bytes_max: usize,
+}
+
+impl Config {
+    /// The defaults for `me`, with `seed` for its randomness.
+    pub fn new(me: Pid, seed: u64) -> Self {
+        Self {
+            me,
+            weight: 1,
+            seed,
+            max_memory: None,
+            strategy: Box::new(boato_placement::Rendezvous::default()),
+            healing: Duration::from_mins(1),
+            settle: Duration::from_millis(50),
+            queue_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A frame arrived.
+    Frame(Frame),
+    /// Membership says something of a process; of this one too, if its weight changes.
+    Member {
+        /// The process.
+        pid: Pid,
+        /// Its liveness.
+        liveness: Liveness,
+        /// Its weight.
+        weight: u16,
+    },
+    /// This process may begin a cluster if it sees nobody who has one for `quiet`.
+    Eligible {
+        /// How long to look around.
+        quiet: Duration,
+    },
+    /// An operation that [`Slots::try_apply`](crate::Slots::try_apply) could not apply. Answered once, by [`Output::Answer`].
+    Operate {
+        /// Returned with the answer; the caller's to choose, never twice.
+        token: u64,
+        /// The epoch of the hint that led here.
+        used: Option<Epoch>,
+        /// When it stops waiting.
+        deadline: Duration,
+        /// The operation.
+        operation: Operation,
+    },
+    /// Hand everything off. Ends with [`Output::LeaveDone`].
+    Leave,
+    /// The time of [`Machine::poll_timeout`](crate::Machine::poll_timeout) has come.
+    Timeout,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a frame. It may be lost.
+    Send {
+        /// To whom.
+        to: Pid,
+        /// In which order: frames of one lane to one peer should stay in sequence.
+        lane: Lane,
+        /// What.
+        frame: Frame,
+    },
+    /// Answer an operation.
+    Answer {
+        /// Of this token.
+        token: u64,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Tell the operator.
+    Event(Event),
+    /// The leave is over; this many slots could not be handed off.
+    LeaveDone {
+        /// Slots still in custody.
+        slots_left: usize,
+    },
+}
+
+/// What an operator may want to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// This node belongs to a cluster now; `began`: it is the first.
+    Claimed {
+        /// Whether this node began it.
+        began: bool,
+    },
+    /// Slots that had lived on a crashed node were minted empty: their keys are lost.
+    SlotsLost {
+        /// How many.
+        slots: usize,
+    },
+    /// Another holder turned up, with a higher epoch: this node's entries are being merged into its.
+    Merging {
+        /// The slot.
+        slot: u16,
+        /// The other holder.
+        winner: Pid,
+    },
+}
+
+/// Counts since the start, and gauges.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Stats {
+    /// Slots handed to other nodes.
+    pub slots_given: u64,
+    /// Slots received from other nodes.
+    pub slots_taken: u64,
+    /// Slots minted empty.
+    pub slots_minted: u64,
+    /// Slots minted empty that had existed before: their keys are lost.
+    pub slots_lost: u64,
+    /// Slots merged into another holder's.
+    pub slots_merged: u64,
+    /// Bytes of entries sent to other nodes.
+    pub bytes_given: u64,
+    /// Slots in custody now.
+    pub custody: usize,
+    /// Operations waiting now.
+    pub queued: usize,
+    /// Bytes of operations waiting now.
+    pub queued_bytes: usize,
+}
