@@ -172,6 +172,48 @@ mod tests {
     }
 
     #[test]
+    fn merging_the_same_again_changes_nothing() {
+        let store = store(None);
+        let writer = Writer { clock: &Clock::new(), node: 7, now_ms: 1000 };
+        store.lock(0).put(b"key", value(b"value"), ALWAYS, &writer).unwrap();
+        let mut copy = store.lock(1);
+        let original = store.lock(0);
+        let entry = original.peek(b"key").unwrap();
+        assert!(copy.merge(entry));
+        assert!(!copy.merge(entry));
+        assert_eq!(copy.peek(b"key"), Some(entry));
+    }
+
+    #[test]
+    fn a_full_store_takes_what_is_not_longer() {
+        let store = store(Some(5000));
+        let writer = Writer { clock: &Clock::new(), node: 7, now_ms: 1000 };
+        let mut slot = store.lock(0);
+        let stored = (0..=u8::MAX)
+            .take_while(|key| slot.put(&[*key], value(&[1; 100]), ALWAYS, &writer).is_ok())
+            .count();
+        assert!((20..50).contains(&stored), "{stored} entries");
+        let longer = [0; 400];
+        let version = Version { hlc: 1, node: 7 };
+        let merged = EntryRef {
+            key: b"more",
+            value: &longer,
+            content_type: b"",
+            version,
+            expires_at_ms: None,
+            tombstone: false,
+        };
+        assert!(slot.merge(merged), "a merge knows no limit");
+        assert!(store.memory().bytes > 5000);
+        for len in [100, 99, 0] {
+            assert!(matches!(slot.put(&[0], value(&longer[..len]), ALWAYS, &writer), Ok(Put::Replaced(_))));
+        }
+        let put = slot.put(&[1], value(&longer), ALWAYS, &writer);
+        assert_eq!(put, Err(PutError::Full { max_memory: 5000 }));
+        assert_eq!(slot.get(&[1], 1000).map(|entry| entry.value), Some(&[1; 100][..]));
+    }
+
+    #[test]
     fn threads_together_keep_the_limit() {
         const MAX: u64 = 100_000;
         let store = store(Some(MAX));

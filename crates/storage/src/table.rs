@@ -45,7 +45,7 @@ impl Table {
     /// The most that `insert` or, with the length of the `old` record, `replace` can add to `bytes`.
     pub(crate) fn growth(&self, len: usize, old: Option<usize>) -> usize {
         let buckets = if old.is_some() { 0 } else { step(&self.buckets) * size_of::<Bucket>() };
-        let large = step(&self.large) * size_of::<Box<[u8]>>();
+        let large = if len > record::SHORT_MAX { step(&self.large) * size_of::<Box<[u8]>>() } else { 0 };
         len.saturating_sub(old.unwrap_or(0)) + bucket::OVERHEAD_MAX + buckets + large
     }
 
