@@ -1,9 +1,13 @@
 //! The log: text on a terminal, JSON lines otherwise, always on standard error.
 
+use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 use crate::config::reachable;
@@ -38,9 +42,21 @@ pub fn init(filter: &str) -> Result<(), TryInitError> {
     let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(io::stderr);
     if io::stderr().is_terminal() {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        log.with_ansi(colour).with_target(false).finish().try_init()
+        log.with_ansi(colour).with_target(false).with_timer(TimeOfDay).finish().try_init()
     } else {
         log.json().flatten_event(true).finish().try_init()
+    }
+}
+
+/// The time of day in UTC: a terminal is narrow, and whoever reads along knows the date.
+struct TimeOfDay;
+
+impl FormatTime for TimeOfDay {
+    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = since.as_secs();
+        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        write!(w, "{hour:02}:{minute:02}:{second:02}.{:03}", since.subsec_millis())
     }
 }
 

@@ -392,7 +392,7 @@ async fn write_events(cluster: Cluster, journal: Arc<Journal>, roster: Arc<Roste
     loop {
         match events.recv().await {
             Ok(Event::Claimed { began: true }) => {
-                tracing::info!("nobody else is here: beginning a new cluster");
+                tracing::info!("no cluster here yet: beginning one");
                 journal.write("cluster_begun", json!({}));
             }
             Ok(Event::Claimed { began: false }) => {
