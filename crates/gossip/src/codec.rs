@@ -10,8 +10,8 @@ use rkyv::util::with_arena;
 use crate::member::{ATTRIBUTE_BYTES_MAX, announceable, attribute_bytes};
 use crate::wire::{
     Announce, ArchivedAnnounce, ArchivedBelief, ArchivedClaim, ArchivedMessage, ArchivedPacket,
-    ArchivedPushPull, ArchivedRecord, ArchivedWireAddr, ArchivedWirePid, Belief, Claim, Message, Tag,
-    WireAddr, WirePid,
+    ArchivedPushPull, ArchivedRecord, ArchivedWireAddr, ArchivedWirePid, Belief, Claim, Message, WireAddr,
+    WirePid,
 };
 use crate::{DecodeError, Member, NodeId, Pid, State, Tags};
 
@@ -33,12 +33,12 @@ pub(crate) const INCARNATION_MAX: u64 = 1 << 48;
 
 /// Bytes that the announcement of `member` adds.
 pub(crate) fn announce_bytes(member: &Member) -> usize {
-    ANNOUNCE_BYTES + attribute_bytes(&member.name, member.tags.iter())
+    ANNOUNCE_BYTES + attribute_bytes(&member.name, member.tags.text())
 }
 
 /// Bytes that the record of `member` adds.
 pub(crate) fn record_bytes(member: &Member) -> usize {
-    RECORD_BYTES + attribute_bytes(&member.name, member.tags.iter())
+    RECORD_BYTES + attribute_bytes(&member.name, member.tags.text())
 }
 
 /// The bytes of a message; `capacity` spares reallocations.
@@ -92,10 +92,8 @@ fn check_announce(announce: &ArchivedAnnounce<'static>) -> Result<(), DecodeErro
     ensure(announce.incarnation <= INCARNATION_MAX, "incarnation of an announcement")?;
     let addr = SocketAddr::from(&announce.addr);
     ensure(announceable(addr) == Ok(addr), "address of an announcement")?;
-    let tags = || announce.tags.iter().map(|tag| (&*tag.key, &*tag.value));
-    ensure(attribute_bytes(&announce.name, tags()) <= ATTRIBUTE_BYTES_MAX, "size of name and tags")?;
-    let sorted = announce.tags.windows(2).all(|pair| pair[0].key < pair[1].key);
-    ensure(sorted && announce.tags.first().is_none_or(|tag| !tag.key.is_empty()), "keys of tags")
+    ensure(attribute_bytes(&announce.name, &announce.tags) <= ATTRIBUTE_BYTES_MAX, "size of name and tags")?;
+    ensure(Tags::is_text(&announce.tags), "tags")
 }
 
 /// What `member` says about itself, in its own words of incarnation `incarnation`.
@@ -105,7 +103,7 @@ pub(crate) fn announce(member: &Member, incarnation: u64) -> Announce<'_> {
         incarnation,
         addr: member.addr.into(),
         name: &member.name,
-        tags: &member.tags.0,
+        tags: member.tags.text(),
     }
 }
 
@@ -124,13 +122,7 @@ pub(crate) fn announced(announce: &ArchivedAnnounce<'static>) -> Member {
         addr: SocketAddr::from(&announce.addr),
         state: State::Alive,
         name: (*announce.name).into(),
-        tags: Tags(
-            announce
-                .tags
-                .iter()
-                .map(|tag| Tag { key: (*tag.key).into(), value: (*tag.value).into() })
-                .collect(),
-        ),
+        tags: Tags::from_text(&announce.tags),
     }
 }
 
@@ -200,7 +192,7 @@ mod tests {
         ];
         let addr = (ip, 1..u16::MAX).prop_map(SocketAddr::from);
         let addr = addr.prop_filter("announceable", |addr| announceable(*addr).is_ok());
-        let tags = proptest::collection::btree_map(".{1,9}", ".{0,20}", 0..4)
+        let tags = proptest::collection::btree_map("[^\x1e\x1f]{1,9}", "[^\x1e\x1f]{0,20}", 0..4)
             .prop_map(|tags| Tags::new(tags).expect("unique keys"));
         (any::<u128>(), any::<u64>(), 0..=INCARNATION_MAX, addr, ".{0,40}", tags).prop_map(
             |(id, boot, incarnation, addr, name, tags)| Member {
@@ -291,17 +283,14 @@ mod tests {
         let long = "x".repeat(ATTRIBUTE_BYTES_MAX);
         let nobody = WireAddr::V4 { ip: [0; 4], port: 1 };
         let mapped = WireAddr::V6 { ip: std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets(), port: 1 };
-        let tag = |key: &str| Tag { key: key.into(), value: "".into() };
-        let twice = [tag("a"), tag("a")];
-        let unnamed = [tag("")];
         let wrong = [
             Announce { incarnation: INCARNATION_MAX + 1, ..words() },
             Announce { name: &long, ..words() },
             Announce { addr: nobody, ..words() },
             Announce { addr: mapped, ..words() },
             Announce { addr: WireAddr::V4 { ip: [10, 0, 0, 1], port: 0 }, ..words() },
-            Announce { tags: &twice, ..words() },
-            Announce { tags: &unnamed, ..words() },
+            Announce { tags: "a\x1f\x1ea\x1f\x1e", ..words() },
+            Announce { tags: "a", ..words() },
         ];
         for announce in wrong {
             assert!(matches!(judged(announce, dead()), Err(DecodeError::Range(_))));
@@ -335,21 +324,21 @@ mod tests {
         assert_eq!(
             hex(Message::Packet(ping)),
             concat!(
-                "6f6e656b76feffffff01000000f7ffffff01000000efcdab8967452301000000000000000003000000000000",
-                "000500000000000000000a000001e81c000000000000000000000000b8ffffff03000000b5ffffff01000000",
-                "efcdab8967452301000000000000000003000000000000000500000000000000010700000000000000000000",
-                "000000000000efcdab896745230100000000000000000300000000000000010900000000000000efcdab8967",
-                "4523010000000000000000030000000000000052ffffff010000008dffffff01000000",
+                "6f6e656b1f761eefcdab8967452301000000000000000003000000000000000500000000000000000a000001",
+                "e81c000000000000000000000000c6ffffff03000000c1ffffff04000000efcdab8967452301000000000000",
+                "000003000000000000000500000000000000010700000000000000000000000000000000efcdab8967452301",
+                "00000000000000000300000000000000010900000000000000efcdab89674523010000000000000000030000",
+                "000000000052ffffff010000008dffffff01000000",
             )
         );
         assert_eq!(
             hex(Message::PushPull(push_pull)),
             concat!(
-                "6f6e656b76feffffff01000000f7ffffff01000000efcdab8967452301000000000000000003000000000000",
-                "000500000000000000000a000001e81c000000000000000000000000b8ffffff03000000b5ffffff01000000",
-                "020600000000000000070000000000000000000000000000000800000001efcdab8967452301000000000000",
-                "000003000000000000000900000000000000017effffff010000000000000000000000000000000000000000",
-                "000000000000000000000000000000",
+                "6f6e656b1f761eefcdab8967452301000000000000000003000000000000000500000000000000000a000001",
+                "e81c000000000000000000000000c6ffffff03000000c1ffffff040000000206000000000000000700000000",
+                "00000000000000000000000800000001efcdab89674523010000000000000000030000000000000009000000",
+                "00000000017effffff0100000000000000000000000000000000000000000000000000000000000000000000",
+                "00",
             )
         );
     }

@@ -39,6 +39,9 @@ pub enum AttributeError {
     /// A tag has no key.
     #[error("a tag has an empty key: name every tag")]
     EmptyKey,
+    /// A tag holds a character that separates tags on their way.
+    #[error("tag {0:?} holds U+001E or U+001F, which separate tags: leave them out")]
+    Separator(String),
     /// Two tags have one key.
     #[error("tag {0:?} is given twice: give each key once")]
     DuplicateKey(String),

@@ -3,10 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::wire::Tag;
 use crate::{AddressError, AttributeError, NodeId, Pid};
 
-/// Most bytes a member's attributes may take: name, tag keys and tag values in UTF-8, and 16 for each tag.
+/// Most bytes a member's attributes may take: name, tag keys and tag values in UTF-8, and 2 for each tag.
 ///
 /// Chosen so that one announcement, a claim about its reader and the frame around them fit one datagram.
 pub const ATTRIBUTE_BYTES_MAX: usize = 896;
@@ -56,47 +55,86 @@ impl Member {
 }
 
 /// A member's tags: pairs of strings, sorted by key, each key once. Cheap to clone.
+///
+/// One text holds them all, as it travels: key, unit separator, value, record separator, and so on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tags(pub(crate) Arc<[Tag]>);
+pub struct Tags(Arc<str>);
+
+/// Between a key and its value (ASCII unit separator).
+const BETWEEN: char = '\x1f';
+/// After each value (ASCII record separator).
+const AFTER: char = '\x1e';
 
 impl Tags {
     /// Sorts the pairs.
     ///
     /// # Errors
-    /// A key is empty or occurs twice.
+    /// A key is empty or occurs twice, or a separator (U+001E, U+001F) is part of a key or value.
     pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Tags, AttributeError> {
-        let mut tags: Vec<Tag> =
-            pairs.into_iter().map(|(key, value)| Tag { key: key.into(), value: value.into() }).collect();
-        tags.sort();
-        if tags.first().is_some_and(|tag| tag.key.is_empty()) {
-            return Err(AttributeError::EmptyKey);
+        let mut pairs: Vec<(String, String)> = pairs.into_iter().collect();
+        pairs.sort();
+        let (mut text, mut last) = (String::new(), "");
+        for (key, value) in &pairs {
+            if key.is_empty() {
+                return Err(AttributeError::EmptyKey);
+            }
+            if key == last {
+                return Err(AttributeError::DuplicateKey(key.clone()));
+            }
+            if key.contains([BETWEEN, AFTER]) || value.contains([BETWEEN, AFTER]) {
+                return Err(AttributeError::Separator(key.clone()));
+            }
+            text.push_str(key);
+            text.push(BETWEEN);
+            text.push_str(value);
+            text.push(AFTER);
+            last = key;
         }
-        match tags.windows(2).find(|pair| pair[0].key == pair[1].key) {
-            Some(pair) => Err(AttributeError::DuplicateKey(pair[0].key.to_string())),
-            None => Ok(Tags(tags.into())),
+        Ok(Tags(text.into()))
+    }
+
+    /// Whether a text is one that [`Tags::text`] gives.
+    pub(crate) fn is_text(text: &str) -> bool {
+        let (mut last, mut rest) = ("", text);
+        while !rest.is_empty() {
+            let Some((pair, next)) = rest.split_once(AFTER) else { return false };
+            let Some((key, value)) = pair.split_once(BETWEEN) else { return false };
+            if key <= last || value.contains(BETWEEN) {
+                return false;
+            }
+            (last, rest) = (key, next);
         }
+        true
+    }
+
+    /// The tags in a text that has been found to be one.
+    pub(crate) fn from_text(text: &str) -> Tags {
+        Tags(text.into())
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
     }
 
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
-        let at = self.0.binary_search_by(|tag| (*tag.key).cmp(key)).ok()?;
-        Some(&self.0[at].value)
+        self.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
     }
 
     /// All pairs, sorted by key.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(|tag| (&*tag.key, &*tag.value))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.split_terminator(AFTER).filter_map(|pair| pair.split_once(BETWEEN))
     }
 }
 
 /// Bytes that name and tags take in an announcement, as [`ATTRIBUTE_BYTES_MAX`] counts them.
-pub(crate) fn attribute_bytes<'a>(name: &str, tags: impl Iterator<Item = (&'a str, &'a str)>) -> usize {
-    name.len() + tags.map(|(key, value)| 16 + key.len() + value.len()).sum::<usize>()
+pub(crate) fn attribute_bytes(name: &str, tags: &str) -> usize {
+    name.len() + tags.len()
 }
 
 /// Checks that name and tags fit their announcement.
 pub(crate) fn check_attributes(name: &str, tags: &Tags) -> Result<(), AttributeError> {
-    let bytes = attribute_bytes(name, tags.iter());
+    let bytes = attribute_bytes(name, tags.text());
     if bytes > ATTRIBUTE_BYTES_MAX { Err(AttributeError::TooLarge { bytes }) } else { Ok(()) }
 }
 
@@ -131,4 +169,66 @@ pub struct Identity {
     pub name: String,
     /// What it says about itself; see [`ATTRIBUTE_BYTES_MAX`].
     pub tags: Vec<(String, String)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(pairs: &[(&str, &str)]) -> Result<Tags, AttributeError> {
+        Tags::new(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn tags_are_sorted_and_found_by_key() {
+        let tags = tags(&[("b", "2"), ("a", ""), ("ä", "=;")]).unwrap();
+        assert_eq!(tags.iter().collect::<Vec<_>>(), [("a", ""), ("b", "2"), ("ä", "=;")]);
+        assert_eq!((tags.get("a"), tags.get("b"), tags.get("c")), (Some(""), Some("2"), None));
+        assert!(Tags::is_text(tags.text()));
+        assert_eq!(Tags::from_text(tags.text()), tags);
+        assert_eq!(Tags::default().iter().count(), 0);
+    }
+
+    #[test]
+    fn tags_that_cannot_be_announced_are_refused() {
+        assert_eq!(tags(&[("", "1")]), Err(AttributeError::EmptyKey));
+        assert_eq!(tags(&[("a", "1"), ("a", "2")]), Err(AttributeError::DuplicateKey("a".to_owned())));
+        assert_eq!(tags(&[("a", "\x1e")]), Err(AttributeError::Separator("a".to_owned())));
+        assert!(matches!(tags(&[("\x1f", "")]), Err(AttributeError::Separator(_))));
+    }
+
+    #[test]
+    fn only_texts_of_tags_are_read() {
+        assert!(Tags::is_text("") && Tags::is_text("a\x1f1\x1eb\x1f\x1e"));
+        for text in [
+            "a",
+            "a\x1f1",
+            "a\x1e",
+            "\x1f1\x1e",
+            "a\x1f1\x1f2\x1e",
+            "b\x1f\x1ea\x1f\x1e",
+            "a\x1f\x1ea\x1f\x1e",
+        ] {
+            assert!(!Tags::is_text(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_addresses_that_mean_the_same_everywhere_are_announced() {
+        let announce = |addr: &str| announceable(addr.parse().unwrap()).map(|addr| addr.to_string());
+        assert_eq!(announce("10.0.0.1:7400").as_deref(), Ok("10.0.0.1:7400"));
+        assert_eq!(announce("[::ffff:10.0.0.1]:7400").as_deref(), Ok("10.0.0.1:7400"));
+        assert_eq!(announce("[2001:db8::1]:7400").as_deref(), Ok("[2001:db8::1]:7400"));
+        for addr in [
+            "0.0.0.0:1",
+            "[::]:1",
+            "10.0.0.1:0",
+            "224.0.0.1:1",
+            "255.255.255.255:1",
+            "[fe80::1]:1",
+            "[ff02::1]:1",
+        ] {
+            assert!(announce(addr).is_err(), "{addr}");
+        }
+    }
 }

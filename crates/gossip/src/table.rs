@@ -18,8 +18,8 @@ pub(crate) struct Entry {
     pub(crate) announced: u64,
     /// A suspect: when it is dead. Dead or left: when it is forgotten.
     pub(crate) deadline: Duration,
-    /// Present exactly while suspect.
-    pub(crate) suspicion: Option<Suspicion>,
+    /// Present exactly while suspect; boxed, since that is rare.
+    pub(crate) suspicion: Option<Box<Suspicion>>,
     /// Index into the list of its state.
     place: usize,
 }

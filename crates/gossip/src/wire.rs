@@ -64,15 +64,9 @@ pub(crate) struct Announce<'a> {
     pub(crate) addr: WireAddr,
     #[rkyv(with = InlineAsBox)]
     pub(crate) name: &'a str,
+    /// Sorted by key; each is key, U+001F, value, U+001E.
     #[rkyv(with = InlineAsBox)]
-    pub(crate) tags: &'a [Tag],
-}
-
-/// One tag; members keep theirs in this form.
-#[derive(Archive, Serialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Tag {
-    pub(crate) key: Box<str>,
-    pub(crate) value: Box<str>,
+    pub(crate) tags: &'a str,
 }
 
 /// What somebody says about another; never that it is alive, which only its own announcement says.

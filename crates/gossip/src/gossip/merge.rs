@@ -208,8 +208,8 @@ impl Gossip {
     fn set_belief(&mut self, news: &News<'_>) {
         let (id, state) = (news.pid.id, news.state);
         self.cancel_deadline(id);
-        let suspicion =
-            (state == State::Suspect).then(|| Suspicion::new(&self.config, self.size(), news.by, self.now));
+        let suspicion = (state == State::Suspect)
+            .then(|| Box::new(Suspicion::new(&self.config, self.size(), news.by, self.now)));
         let deadline = match &suspicion {
             Some(suspicion) => suspicion.deadline(),
             None => self.now + self.reclaim_after(state).saturating_sub(news.gone),

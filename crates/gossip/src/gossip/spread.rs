@@ -103,16 +103,28 @@ impl Gossip {
     /// Buddy rule (Lifeguard, section IV.C, for more than suspects): whoever is not alive to this member is told so
     /// first. News fills what is left of probes, their answers and of course news; all else is meant to be light.
     pub(super) fn send(&mut self, to: SocketAddr, reader: Option<Pid>, body: Body, way: Way) {
-        let mut subjects = Vec::new();
-        if matches!(body, Body::Me | Body::Other { .. }) || self.has_said_goodbye() {
-            subjects.push(self.me.id);
-        }
-        subjects.extend(reader.and_then(|pid| self.to_be_told(pid)));
-        if way == Way::Datagram && matches!(body, Body::Ping { .. } | Body::Ack { .. } | Body::News) {
-            self.add_news(reader, &mut subjects);
-        }
+        let subjects = self.subjects(reader, &body, way);
         let bytes = self.packet(body, &subjects);
         self.send_bytes(to, bytes, way);
+    }
+
+    /// The members a packet speaks of.
+    fn subjects(&mut self, reader: Option<Pid>, body: &Body, way: Way) -> Vec<NodeId> {
+        let mut room = self.config.datagram_bytes.saturating_sub(PACKET_BYTES);
+        let mut subjects = Vec::new();
+        let own = matches!(body, Body::Me | Body::Other { .. }) || self.has_said_goodbye();
+        let first = own.then_some(self.me.id).into_iter().chain(reader.and_then(|pid| self.to_be_told(pid)));
+        for id in first {
+            let bytes = self.news_bytes(id);
+            if bytes <= room {
+                room -= bytes;
+                subjects.push(id);
+            }
+        }
+        if way == Way::Datagram && matches!(body, Body::Ping { .. } | Body::Ack { .. } | Body::News) {
+            self.add_news(reader, room, &mut subjects);
+        }
+        subjects
     }
 
     pub(super) fn send_bytes(&mut self, to: SocketAddr, bytes: Vec<u8>, way: Way) {
@@ -143,12 +155,10 @@ impl Gossip {
         (disbelieved || member.boot > reader.boot).then_some(reader.id)
     }
 
-    fn add_news(&mut self, reader: Option<Pid>, subjects: &mut Vec<NodeId>) {
+    fn add_news(&mut self, reader: Option<Pid>, room: usize, subjects: &mut Vec<NodeId>) {
         if self.queue.is_empty() {
             return;
         }
-        let taken: usize = subjects.iter().map(|id| self.news_bytes(*id)).sum();
-        let room = (self.config.datagram_bytes - PACKET_BYTES).saturating_sub(taken);
         let limit = self.retransmissions();
         let mut queue = std::mem::take(&mut self.queue);
         let reader = reader.map(|pid| pid.id);
@@ -189,7 +199,7 @@ impl Gossip {
 
     /// Whom to name for a claim: who got no answer from a suspect, else this member.
     pub(super) fn accuser(&self, id: NodeId) -> NodeId {
-        let suspicion = self.table.get(id).and_then(|entry| entry.suspicion.as_ref());
+        let suspicion = self.table.get(id).and_then(|entry| entry.suspicion.as_deref());
         suspicion.map_or(self.me.id, Suspicion::accuser)
     }
 
