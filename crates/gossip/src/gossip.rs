@@ -117,15 +117,13 @@ impl Gossip {
     /// Starts the periodic timers, each at a random phase, so that members started together do not act together.
     fn start_clocks(&mut self) {
         self.number = self.rng.u64(..u64::from(u32::MAX));
-        let clocks = [
-            (self.config.probe_interval, Timer::Probe),
-            (self.config.push_pull_interval, Timer::PushPull),
-            (self.config.reconnect_interval, Timer::Reconnect),
-        ];
+        let clocks =
+            [(self.config.probe_interval, Timer::Probe), (self.config.reconnect_interval, Timer::Reconnect)];
         for (interval, timer) in clocks {
             let phase = interval.mul_f64(self.rng.f64());
             self.timers.set(self.now + phase, timer);
         }
+        self.start_push_pulls();
     }
 
     /// Takes one input at time `now`, which never goes back.

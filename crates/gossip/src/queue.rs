@@ -19,11 +19,12 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// There is news about `subject`; whatever was still to be said about it is void.
-    pub(crate) fn push(&mut self, subject: NodeId) {
+    /// There is news about `subject`, to be treated as if it had been sent `sent` times; whatever was still to be said
+    /// about it is void.
+    pub(crate) fn push(&mut self, subject: NodeId, sent: u32) {
         self.remove(subject);
         self.pushed += 1;
-        self.put(subject, 0, Reverse(self.pushed));
+        self.put(subject, sent, Reverse(self.pushed));
     }
 
     pub(crate) fn remove(&mut self, subject: NodeId) {
@@ -102,7 +103,7 @@ mod tests {
 
     fn queue_of(ids: impl IntoIterator<Item = u128>) -> Queue {
         let mut queue = Queue::default();
-        ids.into_iter().for_each(|id| queue.push(NodeId(id)));
+        ids.into_iter().for_each(|id| queue.push(NodeId(id), 0));
         queue
     }
 
@@ -111,7 +112,7 @@ mod tests {
         let mut queue = queue_of([1, 2]);
         assert_eq!(fill(&mut queue, 10, |_| 10), [2]);
         assert_eq!(fill(&mut queue, 10, |_| 10), [1]);
-        queue.push(NodeId(3));
+        queue.push(NodeId(3), 0);
         assert_eq!(fill(&mut queue, 30, |_| 10), [3, 2, 1]);
     }
 
@@ -129,7 +130,7 @@ mod tests {
         let mut queue = queue_of([1]);
         fill(&mut queue, 10, |_| 10);
         fill(&mut queue, 10, |_| 10);
-        queue.push(NodeId(1));
+        queue.push(NodeId(1), 0);
         assert_eq!(queue.len(), 1);
         for _ in 0..3 {
             assert_eq!(fill(&mut queue, 10, |_| 10), [1]);

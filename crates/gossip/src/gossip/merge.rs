@@ -160,7 +160,7 @@ impl Gossip {
             self.set_belief(&news);
         } else {
             self.event(id, Event::Joined);
-            self.tell_if_heard(&news);
+            self.pass_on(&news);
             if news.standing().beats(self.standing(id)) {
                 self.change(news);
             }
@@ -201,7 +201,7 @@ impl Gossip {
         if news.state == State::Dead && was_live {
             self.remember_fallen(id);
         }
-        self.tell_if_heard(&news);
+        self.pass_on(&news);
     }
 
     /// Writes the belief down, with the timers that belong to it.
@@ -228,7 +228,7 @@ impl Gossip {
     fn confirm(&mut self, news: News<'_>) {
         let id = news.pid.id;
         if self.change_suspicion(id, |suspicion| suspicion.confirm(news.by)) {
-            self.tell_if_heard(&news);
+            self.pass_on(&news);
         }
     }
 
@@ -258,7 +258,7 @@ impl Gossip {
             if self.table.get(id).is_some_and(|entry| entry.member.is_live()) {
                 self.event(id, Event::Updated);
             }
-            self.tell_if_heard(&news);
+            self.pass_on(&news);
         }
     }
 
@@ -316,9 +316,13 @@ impl Gossip {
         self.table.get(id).expect("invariant: only asked about members in the table").standing()
     }
 
-    fn tell_if_heard(&mut self, news: &News<'_>) {
-        if news.source != (Source::PushPull { spread: false }) {
-            self.tell(news.pid.id);
+    /// Passes news on, unless it came in a push-pull and there was nobody to tell. What one other member has known for
+    /// a while needs a few messengers only, who pass it on in full; it must not hold up what has just happened.
+    fn pass_on(&mut self, news: &News<'_>) {
+        match news.source {
+            Source::Packet => self.tell(news.pid.id),
+            Source::PushPull { spread: true } => self.tell_some(news.pid.id),
+            Source::PushPull { spread: false } => {}
         }
     }
 

@@ -39,6 +39,9 @@ pub(super) struct PushPulls {
     /// Records sent in answers since `since`.
     spent: usize,
     since: Duration,
+    /// The time between the last periodic push-pull and the next, and when that is.
+    interval: Duration,
+    next: Duration,
     /// Whether this member has ever been answered.
     answered: bool,
 }
@@ -123,17 +126,35 @@ impl Gossip {
         }
     }
 
+    pub(super) fn start_push_pulls(&mut self) {
+        self.set_push_pull(self.config.probe_interval);
+    }
+
     pub(super) fn on_push_pull_interval(&mut self) {
         if self.phase != Phase::Active {
             return;
         }
-        let interval = self.scaled(self.config.push_pull_interval);
-        self.timers.set(self.now + interval, Timer::PushPull);
+        let usual = self.scaled(self.config.push_pull_interval);
+        self.set_push_pull((2 * self.push_pulls.interval).min(usual));
         if let Some(id) = self.table.sample(1, None, &mut self.rng).pop()
             && let Some((addr, _)) = self.address(id)
         {
             self.push_pull_with(addr);
         }
+    }
+
+    /// A newcomer exchanges state again soon, then ever more rarely: those that join at the same time through
+    /// different members start out with different parts of the whole.
+    fn hurry_push_pull(&mut self) {
+        self.timers.cancel(self.push_pulls.next, Timer::PushPull);
+        self.set_push_pull(self.config.probe_interval);
+    }
+
+    /// The next push-pull comes after `interval`, give or take a quarter, so that newcomers do not act in step.
+    fn set_push_pull(&mut self, interval: Duration) {
+        self.push_pulls.interval = interval;
+        self.push_pulls.next = self.now + interval.mul_f64(0.75 + 0.5 * self.rng.f64());
+        self.timers.set(self.push_pulls.next, Timer::PushPull);
     }
 
     /// Starts a push-pull, unless enough are under way.
@@ -184,6 +205,7 @@ impl Gossip {
             self.push_pulls.answered = true;
             if pending.is_some_and(|pending| pending.join) {
                 self.introduce();
+                self.hurry_push_pull();
             }
             self.start_joins();
         } else {

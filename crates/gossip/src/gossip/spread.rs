@@ -21,7 +21,14 @@ const INTRODUCTIONS_MAX: usize = 32;
 impl Gossip {
     /// There is news about `subject`: it goes out with the next packets.
     pub(super) fn tell(&mut self, subject: NodeId) {
-        self.queue.push(subject);
+        self.queue.push(subject, 0);
+        self.wake_gossip();
+    }
+
+    /// There is news about `subject` that others know: it goes out after fresher news, and less often.
+    pub(super) fn tell_some(&mut self, subject: NodeId) {
+        let sent = self.retransmissions().saturating_sub(self.config.retransmit_multiplier);
+        self.queue.push(subject, sent);
         self.wake_gossip();
     }
 

@@ -20,6 +20,19 @@ fn members_that_join_one_of_them_at_once_know_each_other_at_once() {
 }
 
 #[test]
+fn members_that_join_through_different_members_at_once_know_each_other_soon() {
+    for seed in 0..5 {
+        let mut world = World::new(seed);
+        for k in 1..=30 {
+            world.start(k);
+            // Five seeds, each of which knows its own part first.
+            world.join(addr(k), addr(1 + k * 7 % 5.min(k)));
+        }
+        world.until("all know all", 4 * SECOND, World::converged);
+    }
+}
+
+#[test]
 fn a_newcomer_is_known_to_all_within_the_time_of_an_epidemic() {
     let mut world = World::cluster(100, 1);
     world.start(101);
