@@ -22,7 +22,7 @@ use std::time::Duration;
 use boato_placement::{SLOTS, Table};
 use boato_storage::Entries;
 
-use crate::message::{Frame, Message, Standing};
+use crate::message::{Frame, Message, Run, Standing};
 use crate::outbox::{Outbox, Parcel};
 use crate::pid::Pid;
 use crate::shared::Slots;
@@ -70,6 +70,8 @@ pub struct Machine {
     lost: usize,
     /// Something changed that may concern any slot.
     stirred: bool,
+    /// The table is new.
+    rebuilt: bool,
     rng: fastrand::Rng,
 }
 
@@ -105,6 +107,7 @@ impl Machine {
             stats: Stats::default(),
             lost: 0,
             stirred: false,
+            rebuilt: false,
         }
     }
 
@@ -183,10 +186,17 @@ impl Machine {
         }
         self.advance_standing(now);
         if std::mem::take(&mut self.stirred) {
+            let rebuilt = std::mem::take(&mut self.rebuilt);
             self.budgets.retain(|&pid, _| !self.view.is_dead(pid));
             self.wanted.retain(|&pid, _| !self.view.is_dead(pid));
             for (slot, _) in (0..).zip(0..SLOTS) {
-                self.on_slot(slot, now, |machine, cell| machine.tick(cell, now));
+                self.on_slot(slot, now, |machine, cell| {
+                    // Another target is offered the slot at once.
+                    if rebuilt && matches!(cell.header.state, State::Held { .. }) {
+                        machine.rest(cell);
+                    }
+                    machine.tick(cell, now);
+                });
             }
         }
         while let Some(&(at, slot)) = self.timers.first()
@@ -213,6 +223,7 @@ impl Machine {
 
     fn rebuild(&mut self) {
         self.rebuild_at = None;
+        self.rebuilt = true;
         self.table = Arc::new(self.view.table(&*self.config.strategy, false));
         self.publish();
         self.stirred = true;
@@ -243,6 +254,7 @@ impl Machine {
         if heard.first && self.stats.custody > 0 {
             self.introduce(from);
         }
+        self.learn_hints(&runs, now);
         self.advance_standing(now);
         for run in runs {
             for slot in run.start..run.start + run.len {
@@ -251,6 +263,23 @@ impl Machine {
                     machine.on_message(cell, from, message, digest.map(|digest| &digest.dead[..]), now);
                 });
             }
+        }
+    }
+
+    /// Whoever a message points to is known from then on: met before anything is asked of it, and given up if
+    /// membership does not confirm it.
+    fn learn_hints(&mut self, runs: &[Run], now: Now) {
+        let mut new = false;
+        for run in runs {
+            if let Message::NotHolder { hint: Some(hint), .. }
+            | Message::NotHere { hint: Some(hint), .. }
+            | Message::MergeNo { hint: Some(hint), .. } = &run.message
+            {
+                new |= self.view.learn(hint.pid, now.at);
+            }
+        }
+        if new {
+            self.members_changed(now);
         }
     }
 
@@ -288,9 +317,7 @@ impl Machine {
             }
             Message::Void { epoch, floor } => self.on_void(cell, from, epoch, floor, now),
             Message::WhoHas { nonce } => self.on_who_has(cell, from, nonce, dead.unwrap_or_default(), now),
-            Message::NotHere { nonce, floor, hint } => {
-                self.on_not_here(cell, from, (nonce, floor, hint), now);
-            }
+            Message::NotHere { nonce, floor, .. } => self.on_not_here(cell, from, nonce, floor, now),
             Message::Has { nonce, epoch } => self.on_has(cell, from, nonce, epoch, now),
             Message::ClaimEnd { nonce, .. } => self.on_claim_end(cell, from, nonce, now),
             Message::Offer { epoch } => self.on_offer(cell, from, epoch, now),

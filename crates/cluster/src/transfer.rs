@@ -20,12 +20,18 @@ pub struct Transfer {
     unacknowledged: usize,
     /// Bytes on their way.
     in_flight: usize,
-    /// Keys still to be sent before this round ends.
+    /// Keys still to be sent before everything that this round is about has gone out.
     round_keys: usize,
+    /// The chunks of this round end before this number; known once they have gone out.
+    round_end: Option<usize>,
+    /// Chunks before this number have been acknowledged.
+    acknowledged: usize,
     /// Rounds ended: the first sends every key, each later one those written during the one before.
     pub(crate) rounds: u32,
     /// When the last acknowledgement came.
     pub(crate) progress_at: Duration,
+    /// When something was acknowledged or sent again.
+    pub(crate) sent_at: Duration,
 }
 
 #[derive(Debug)]
@@ -46,11 +52,14 @@ impl Transfer {
             xfer,
             round_keys: pending.len(),
             pending,
+            round_end: None,
+            acknowledged: 0,
             chunks: Vec::new(),
             unacknowledged: 0,
             in_flight: 0,
             rounds: 0,
             progress_at: now,
+            sent_at: now,
         }
     }
 
@@ -87,6 +96,9 @@ impl Transfer {
         self.chunks.push(Chunk { keys, bytes, acknowledged: false });
         self.unacknowledged += 1;
         self.in_flight += bytes;
+        if self.round_keys == 0 {
+            self.round_end.get_or_insert(self.chunks.len());
+        }
         Some((seq, items, bytes))
     }
 
@@ -109,12 +121,17 @@ impl Transfer {
         chunk.acknowledged = true;
         self.unacknowledged -= 1;
         self.in_flight -= chunk.bytes;
-        self.progress_at = now;
-        if self.unacknowledged == 0 && self.round_keys == 0 {
+        (self.progress_at, self.sent_at) = (now, now);
+        let bytes = chunk.bytes;
+        while self.chunks.get(self.acknowledged).is_some_and(|chunk| chunk.acknowledged) {
+            self.acknowledged += 1;
+        }
+        if self.round_end.is_some_and(|end| end <= self.acknowledged) {
             self.rounds += 1;
             self.round_keys = self.pending.len();
+            self.round_end = None;
         }
-        chunk.bytes
+        bytes
     }
 
     /// Bytes on their way.
@@ -211,6 +228,25 @@ mod tests {
         assert_eq!(transfer.resend(first, &store.lock(0)).expect("known")[0].value, "new");
         let (_, items, _) = transfer.next_chunk(&store.lock(0)).expect("the key again");
         assert_eq!(items[0].value, "new");
+    }
+
+    #[test]
+    fn rounds_end_even_if_something_is_always_on_its_way() {
+        let store = store(100, 1000);
+        let guard = store.lock(0);
+        let mut transfer = Transfer::new(1, &guard, START);
+        let mut on_its_way = std::collections::VecDeque::new();
+        for _ in 0..40 {
+            (0..100).for_each(|key: u32| transfer.mark(&Bytes::from(key.to_string())));
+            on_its_way.extend(transfer.next_chunk(&guard).map(|(seq, ..)| seq));
+            if on_its_way.len() > 2
+                && let Some(seq) = on_its_way.pop_front()
+            {
+                transfer.acknowledge(seq, START);
+                assert!(!transfer.settled());
+            }
+        }
+        assert!(transfer.rounds >= 4, "after {} rounds", transfer.rounds);
     }
 
     #[test]

@@ -165,11 +165,15 @@ impl View {
         true
     }
 
-    /// Forgets processes that membership never confirmed. Returns whether there were any.
+    /// Takes processes that membership never confirmed for dead. Returns whether there were any.
     pub(crate) fn expire_hearsay(&mut self, now: Duration) -> bool {
-        let before = self.peers.len();
-        self.peers.retain(|_, peer| peer.weight.is_some() || now < peer.known_at + HEARSAY_TTL);
-        self.peers.len() != before
+        let expired = |peer: &Peer| peer.weight.is_none() && peer.known_at + HEARSAY_TTL <= now;
+        let gone: Vec<Pid> =
+            self.peers.iter().filter(|(_, peer)| expired(peer)).map(|(&pid, _)| pid).collect();
+        for &pid in &gone {
+            self.bury(pid);
+        }
+        !gone.is_empty()
     }
 
     fn boots(&self, node: u128) -> impl Iterator<Item = Pid> {

@@ -4,7 +4,7 @@
 use boato_placement::SLOTS;
 use rkyv::rancor;
 
-use crate::message::{Frame, Message, Request, Response, Run};
+use crate::message::{Answer, Frame, Message, Request, Response, Run};
 use crate::pid::{Epoch, Hint};
 
 /// Why bytes from a peer are not taken. Nothing was changed by them.
@@ -25,8 +25,13 @@ pub enum WireError {
         len: u16,
     },
     /// Entries said to belong to several slots.
-    #[error("a message gives the same entries to {0} slots")]
-    Spread(u16),
+    #[error("a message gives entries of other slots to {len} slots from {start} on")]
+    Spread {
+        /// The first slot.
+        start: u16,
+        /// How many.
+        len: u16,
+    },
     /// An epoch beyond any that counting could reach.
     #[error("a message carries an epoch beyond 2^62")]
     Epoch,
@@ -68,8 +73,9 @@ impl Request {
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let request: Self =
             rkyv::from_bytes::<_, rancor::Failure>(bytes).map_err(|_| WireError::Structure)?;
-        if let Self::Operate { operation, .. } = &request {
+        if let Self::Operate { operation, used, .. } = &request {
             check_slot(operation.slot(), 1)?;
+            used.map_or(Ok(()), check_epoch)?;
         }
         Ok(request)
     }
@@ -82,7 +88,17 @@ impl Response {
     ///
     /// [`WireError`], as [`Frame::decode`].
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        rkyv::from_bytes::<_, rancor::Failure>(bytes).map_err(|_| WireError::Structure)
+        let response: Self =
+            rkyv::from_bytes::<_, rancor::Failure>(bytes).map_err(|_| WireError::Structure)?;
+        match &response {
+            Self::Operate(Answer::Done { epoch, .. }) => check_epoch(*epoch)?,
+            Self::Operate(Answer::Moved(Some(hint))) => check_epoch(hint.epoch)?,
+            Self::Operate(Answer::Moved(None) | Answer::Busy | Answer::Expired) => {}
+            Self::Status(status) => status.runs.iter().try_for_each(|run| {
+                check_slot(run.from, run.to.saturating_sub(run.from).saturating_add(1))
+            })?,
+        }
+        Ok(response)
     }
 }
 
@@ -93,12 +109,16 @@ fn check_slot(start: u16, len: u16) -> Result<(), WireError> {
 
 fn check_run(run: &Run) -> Result<(), WireError> {
     check_slot(run.start, run.len)?;
-    if run.len > 1 && matches!(run.message, Message::Chunk { .. } | Message::Merge { .. }) {
-        return Err(WireError::Spread(run.len));
+    if let Message::Chunk { items, .. } | Message::Merge { items, .. } = &run.message
+        && (run.len > 1 || items.iter().any(|item| boato_placement::slot(&item.key) != run.start))
+    {
+        return Err(WireError::Spread { start: run.start, len: run.len });
     }
-    epochs(&run.message).into_iter().flatten().try_for_each(|epoch| {
-        if epoch.counter <= Epoch::COUNTER_MAX { Ok(()) } else { Err(WireError::Epoch) }
-    })
+    epochs(&run.message).into_iter().flatten().try_for_each(check_epoch)
+}
+
+fn check_epoch(epoch: Epoch) -> Result<(), WireError> {
+    if epoch.counter <= Epoch::COUNTER_MAX { Ok(()) } else { Err(WireError::Epoch) }
 }
 
 /// The epochs a message carries.
@@ -181,10 +201,13 @@ mod tests {
     }
 
     fn frame() -> impl Strategy<Value = Frame> {
-        let run = (0_u16..16384, 1_u16..=16384, message()).prop_map(|(start, len, message)| Run {
-            start,
-            len: len.min(16384 - start),
-            message,
+        let run = (0_u16..16384, 1_u16..=16384, message()).prop_map(|(start, len, message)| match message {
+            Message::Chunk { xfer, seq, mut items } => {
+                let start = items.first().map_or(start, |item| boato_placement::slot(&item.key));
+                items.truncate(1);
+                Run { start, len: 1, message: Message::Chunk { xfer, seq, items } }
+            }
+            message => Run { start, len: len.min(16384 - start), message },
         });
         let pids = || proptest::collection::vec(pid(), 0..4);
         let digest = proptest::option::of((pids(), pids()).prop_map(|(live, dead)| Digest { live, dead }));
@@ -221,7 +244,18 @@ mod tests {
     #[test]
     fn entries_belong_to_one_slot() {
         let chunk = Message::Chunk { xfer: 1, seq: 0, items: Vec::new() };
-        assert_eq!(Frame::decode(&with_run(7, 2, chunk)), Err(WireError::Spread(2)));
+        assert_eq!(Frame::decode(&with_run(7, 2, chunk)), Err(WireError::Spread { start: 7, len: 2 }));
+        let item = Item {
+            key: Bytes::from_static(b"123456789"), // in slot 12739
+            value: Bytes::new(),
+            content_type: Bytes::new(),
+            version: (1, 1),
+            expires_at_ms: None,
+            tombstone: false,
+        };
+        let chunk = Message::Chunk { xfer: 1, seq: 0, items: vec![item] };
+        assert!(Frame::decode(&with_run(12739, 1, chunk.clone())).is_ok());
+        assert_eq!(Frame::decode(&with_run(7, 1, chunk)), Err(WireError::Spread { start: 7, len: 1 }));
     }
 
     #[test]

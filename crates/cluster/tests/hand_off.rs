@@ -17,7 +17,7 @@ fn three_nodes(seed: u64, weather: Weather) -> (World, Vec<Pid>) {
     let pids = (1..=3).map(|node| world.start(node << 100, 1, 1)).collect();
     world.run(seconds(2));
     world.settle(seconds(20));
-    world.add_ballast();
+    world.add_ballast(32 << 10);
     (world, pids)
 }
 
@@ -149,6 +149,8 @@ fn a_crash_in_the_middle_of_a_join_leaves_one_holder_per_slot() {
 fn a_false_death_ends_with_one_holder_per_slot() {
     for seed in SEEDS {
         let (mut world, pids) = three_nodes(seed, Weather::STORM);
+        // More than may be on its way to one node at a time, in values larger than a chunk.
+        world.add_ballast(300 << 10);
         world.lenient = true;
         for other in [pids[1], pids[2]] {
             world.believe(other, pids[0], Liveness::Dead);

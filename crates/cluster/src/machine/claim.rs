@@ -142,22 +142,11 @@ impl Machine {
         self.send(cell, claimant, Message::NotHere { nonce, floor, hint });
     }
 
-    pub(super) fn on_not_here(
-        &mut self,
-        cell: &mut Cell,
-        from: Pid,
-        answer: (u64, Epoch, Option<Hint>),
-        now: Now,
-    ) {
-        let (nonce, floor, hint) = answer;
+    pub(super) fn on_not_here(&mut self, cell: &mut Cell, from: Pid, nonce: u64, floor: Epoch, now: Now) {
         match &mut cell.header.state {
             State::Claiming(claiming) if claiming.nonce == nonce => {
                 claiming.answered.insert(from);
                 claiming.floor = claiming.floor.max(floor);
-                // Whoever an answer speaks of is asked, too.
-                if hint.is_some_and(|hint| self.view.learn(hint.pid, now.at)) {
-                    self.members_changed(now);
-                }
                 self.tick_claiming(cell, false, now);
             }
             _ => {

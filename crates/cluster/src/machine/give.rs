@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::take::NEED_MAX;
 use super::tick::COMMIT;
 use super::wanted::Wanted;
 use super::{Cell, Machine};
@@ -57,9 +58,7 @@ impl Machine {
                 self.wanted.entry(from).or_default().insert(cell.slot, Wanted::Grant);
             }
             State::Copying(giving) if giving.target == from => {
-                if giving.transfer.progress_at + RESEND_AFTER <= now.at {
-                    self.resend_unacknowledged(cell);
-                }
+                self.resend_if_stuck(cell, now);
             }
             State::Committing(giving) if giving.target == from => self.send_commit(cell),
             _ => self.send(cell, from, Message::Later),
@@ -129,7 +128,11 @@ impl Machine {
                 return;
             }
             let budget = self.budgets.entry(giving.target).or_default();
-            if little || budget.in_flight >= WINDOW_BYTES || !self.send_chunk(cell) {
+            if little
+                || transfer.rounds >= ROUNDS_MAX
+                || budget.in_flight >= WINDOW_BYTES
+                || !self.send_chunk(cell)
+            {
                 return;
             }
         }
@@ -180,9 +183,14 @@ impl Machine {
         self.send(cell, giving.target, message);
     }
 
-    pub(super) fn resend_unacknowledged(&mut self, cell: &mut Cell) {
-        let Some(giving) = cell.header.state.giving() else { return };
-        self.resend(cell, &giving.transfer.unacknowledged());
+    /// Sends again what is on its way when nothing of it has been acknowledged for a while.
+    pub(super) fn resend_if_stuck(&mut self, cell: &mut Cell, now: Now) {
+        let Some(giving) = cell.header.state.giving_mut() else { return };
+        if !giving.transfer.settled() && giving.transfer.sent_at + RESEND_AFTER <= now.at {
+            giving.transfer.sent_at = now.at;
+            let unacknowledged = giving.transfer.unacknowledged();
+            self.resend(cell, &unacknowledged);
+        }
     }
 
     fn resend(&mut self, cell: &Cell, chunks: &[u32]) {
@@ -257,7 +265,8 @@ impl Machine {
         let State::Committing(giving) = &mut cell.header.state else { return };
         if giving.target == from && giving.next == epoch && giving.transfer.xfer == xfer {
             giving.transfer.progress_at = now.at;
-            self.resend(cell, missing);
+            let missing: std::collections::BTreeSet<u32> = missing.iter().copied().take(NEED_MAX).collect();
+            self.resend(cell, &missing.into_iter().collect::<Vec<_>>());
             self.send_commit(cell);
         }
     }

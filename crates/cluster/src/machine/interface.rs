@@ -24,8 +24,8 @@ pub struct Config {
     /// How long a tombstone is kept: two holders that meet within this time bring no deleted key back.
     /// Default 60 s. Longer costs memory per delete.
     pub healing: Duration,
-    /// How long membership must be quiet before a new table is computed; default 50 ms. Longer gathers more
-    /// changes into one table, and delays each.
+    /// How long after a change of members a new table is computed; default 50 ms. Longer gathers more changes
+    /// into one table, and delays each.
     pub settle: Duration,
     /// The bytes of operations that may wait for slots to settle; beyond it they are answered `Busy`. Default
     /// 64 MiB.

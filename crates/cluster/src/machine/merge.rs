@@ -100,6 +100,11 @@ impl Machine {
         self.tick(cell, now);
     }
 
+    pub(super) fn tick_merging(&mut self, cell: &mut Cell, now: Now) {
+        self.resend_if_stuck(cell, now);
+        self.pump_merge(cell);
+    }
+
     /// Sends on as far as there is room; lets go when everything has been merged.
     fn pump_merge(&mut self, cell: &mut Cell) {
         while let State::Merging(giving) = &cell.header.state

@@ -17,7 +17,7 @@ const STAGING_TTL: Duration = Duration::from_secs(10);
 const PROGRESS: Duration = Duration::from_secs(1);
 
 /// The missing chunks one `Need` names; the rest follows after they have come.
-const NEED_MAX: usize = 1024;
+pub(super) const NEED_MAX: usize = 1024;
 
 /// The most chunks a transfer can have: 64 GiB of entries in one slot.
 const CHUNKS_MAX: u32 = 1 << 20;

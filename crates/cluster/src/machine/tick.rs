@@ -13,7 +13,6 @@ pub(super) const COMMIT: (u64, u64) = (20, 500);
 const PROMISE: (u64, u64) = (500, 500);
 const OFFER: (u64, u64) = (1000, 10_000);
 const COPY: (u64, u64) = (50, 50);
-const MERGE: (u64, u64) = (50, 1000);
 
 impl Machine {
     /// Draws the consequences of deaths. Level-triggered: checked whenever the slot is touched.
@@ -64,11 +63,13 @@ impl Machine {
                 self.send_commit(cell);
                 self.retry(cell, COMMIT, now);
             }
-            State::Merging(_) if due => {
-                self.resend_unacknowledged(cell);
-                self.retry(cell, MERGE, now);
+            State::Merging(_) => {
+                self.tick_merging(cell, now);
+                if matches!(cell.header.state, State::Merging(_)) {
+                    self.retry(cell, COPY, now);
+                }
             }
-            State::Ready { .. } | State::Committing(_) | State::Merging(_) => {}
+            State::Ready { .. } | State::Committing(_) => {}
         }
     }
 
@@ -91,6 +92,8 @@ impl Machine {
             cell.header.hint = self.guess(cell.slot);
         }
         match cell.header.hint {
+            // A client's answer may have pointed to a process not known yet: it is met first.
+            Some(hint) if self.view.learn(hint.pid, now.at) => self.members_changed(now),
             Some(hint) if hint.pid != self.me => self.ask(cell, hint.pid, now),
             _ => {
                 cell.header.hint = None;

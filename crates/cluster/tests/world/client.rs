@@ -29,21 +29,23 @@ pub(super) struct Current {
 }
 
 impl World {
-    /// Puts entries beside every client's key that make its slot too large for one chunk, so that it is copied
-    /// while clients write to it.
-    pub(crate) fn add_ballast(&mut self) {
+    /// Puts eight values of `bytes` beside every client's key, so that its slot is copied while clients write to it.
+    pub(crate) fn add_ballast(&mut self, bytes: usize) {
         let unix_ms = self.time().unix_ms;
         for client in 0..self.clients.len() {
             for index in 0..8 {
                 let put = Operation::Put {
                     key: Bytes::from(format!("{{key-{client}}}/{index}")),
-                    value: Bytes::from(vec![b'b'; 32 << 10]),
+                    value: Bytes::from(vec![b'b'; bytes]),
                     content_type: Bytes::new(),
                     ttl_ms: None,
                     guard: Guard::Always,
                 };
                 let stored = self.nodes.values().find_map(|node| node.slots.try_apply(&put, unix_ms));
-                assert!(matches!(stored, Some((Outcome::Created(_), _))), "{stored:?}");
+                assert!(
+                    matches!(stored, Some((Outcome::Created(_) | Outcome::Replaced(_), _))),
+                    "{stored:?}"
+                );
             }
         }
     }
