@@ -19,9 +19,10 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// There is news about `subject`, to be treated as if it had been sent `sent` times; whatever was still to be said
-    /// about it is void.
+    /// There is news about `subject`, to be treated as if it had been sent `sent` times, or less if news that it
+    /// replaces has been sent less.
     pub(crate) fn push(&mut self, subject: NodeId, sent: u32) {
+        let sent = self.keys.get(&subject).map_or(sent, |(before, _)| sent.min(*before));
         self.remove(subject);
         self.pushed += 1;
         self.put(subject, sent, Reverse(self.pushed));

@@ -28,7 +28,7 @@ pub struct Stats {
     pub push_pulls: u64,
     /// Those that got no answer in time.
     pub push_pulls_failed: u64,
-    /// News not taken because the bound on members is reached.
+    /// News of further members not taken because the bound on members is reached.
     pub members_refused: u64,
     /// How often this process was found to have not run for a while.
     pub stalls: u64,

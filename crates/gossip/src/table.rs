@@ -70,6 +70,11 @@ impl Table {
         &self.dead
     }
 
+    /// Somebody who is of least use: a member that left, else a dead one, mostly one of the oldest.
+    pub(crate) fn any_gone(&self) -> Option<NodeId> {
+        self.left.first().or(self.dead.first()).copied()
+    }
+
     /// All members: the live, the dead, those that left.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.live.order.iter().chain(&self.dead).chain(&self.left).map(|id| self.listed(*id))

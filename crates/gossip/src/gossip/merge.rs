@@ -145,12 +145,12 @@ impl Gossip {
     /// death outlives older news of its life; news of a death is no use where the member is unknown.
     fn learn_of_unknown(&mut self, news: News<'_>) {
         let Some(words) = news.words else { return };
-        if self.table.len() >= self.config.members_max {
-            self.stats.members_refused += 1;
-            return;
-        }
         let gone = matches!(news.state, State::Dead | State::Left);
         if gone && news.gone >= self.reclaim_after(news.state) {
+            return;
+        }
+        if !self.make_room(gone) {
+            self.stats.members_refused += 1;
             return;
         }
         let id = news.pid.id;
@@ -165,6 +165,15 @@ impl Gossip {
                 self.change(news);
             }
         }
+    }
+
+    /// Room for one more member; for a live one, somebody dead or gone is forgotten before its time.
+    fn make_room(&mut self, gone: bool) -> bool {
+        if self.table.len() < self.config.members_max {
+            return true;
+        }
+        let place = self.table.any_gone().filter(|_| !gone);
+        place.is_some_and(|id| self.remove(id).is_some())
     }
 
     /// A newer boot replaces the older at once; the older is dead, whatever it said last.

@@ -8,6 +8,7 @@ use super::receive::Way;
 use super::{Gossip, Phase};
 use crate::codec::{PACKET_BYTES, announce, encode, record_bytes};
 use crate::member::is_reachable;
+use crate::table::Entry;
 use crate::timers::Timer;
 use crate::wire::{ArchivedPushPull, Message, PushPull, Record};
 use crate::{AddressError, Event, InputError, Member, Pid, State};
@@ -175,7 +176,7 @@ impl Gossip {
     }
 
     pub(super) fn on_push_pull_timeout(&mut self, number: u64) {
-        if self.push_pulls.pending.remove(&number).is_some() {
+        if self.end(number).is_some() {
             self.stats.push_pulls_failed += 1;
             self.start_joins();
         }
@@ -188,10 +189,10 @@ impl Gossip {
             // Replaced, or this member's own join.
             return self.on_own_join(number);
         }
-        let pending = self.push_pulls.pending.remove(&number);
+        let mut joined = false;
         if message.answer {
-            let Some(pending) = &pending else { return };
-            self.timers.cancel(pending.deadline, Timer::PushPullTimeout(number));
+            let Some(pending) = self.end(number) else { return };
+            joined = pending.join;
         }
         // A member that knows nobody has nobody to tell what it hears.
         let spread = !self.table.live().is_empty();
@@ -202,21 +203,31 @@ impl Gossip {
             return;
         }
         if message.answer {
-            self.push_pulls.answered = true;
-            if pending.is_some_and(|pending| pending.join) {
-                self.introduce();
-                self.hurry_push_pull();
-            }
-            self.start_joins();
+            self.on_answer(joined);
         } else {
             self.answer(from, number);
         }
     }
 
+    fn on_answer(&mut self, joined: bool) {
+        self.push_pulls.answered = true;
+        if joined {
+            self.introduce();
+            self.hurry_push_pull();
+        }
+        self.start_joins();
+    }
+
+    /// A push-pull started here is over.
+    fn end(&mut self, number: u64) -> Option<Pending> {
+        let pending = self.push_pulls.pending.remove(&number)?;
+        self.timers.cancel(pending.deadline, Timer::PushPullTimeout(number));
+        Some(pending)
+    }
+
     /// What was sent to an address came back to its sender.
     fn on_own_join(&mut self, number: u64) {
-        let Some(pending) = self.push_pulls.pending.remove(&number) else { return };
-        self.timers.cancel(pending.deadline, Timer::PushPullTimeout(number));
+        let Some(pending) = self.end(number) else { return };
         if self.phase == Phase::Active {
             self.emit(Event::SelfJoin { addr: pending.to });
             self.start_joins();
@@ -262,18 +273,22 @@ impl Gossip {
                 break;
             }
             size += bytes;
-            records.push(self.record(&entry.member, entry.announced, entry.deadline));
+            records.push(self.record(&entry.member, entry.announced, self.gone(entry)));
         }
         let count = records.len();
         let message = PushPull { from: self.me.pid().into(), number, answer, records };
         (encode(&Message::PushPull(message), size), count)
     }
 
-    fn record<'a>(&self, member: &'a Member, announced: u64, deadline: Duration) -> Record<'a> {
-        let gone = match member.state {
+    /// How long ago the member died or left.
+    fn gone(&self, entry: &Entry) -> Duration {
+        match entry.member.state {
             State::Alive | State::Suspect => Duration::ZERO,
-            state => self.reclaim_after(state).saturating_sub(deadline.saturating_sub(self.now)),
-        };
+            state => self.reclaim_after(state).saturating_sub(entry.deadline.saturating_sub(self.now)),
+        }
+    }
+
+    fn record<'a>(&self, member: &'a Member, announced: u64, gone: Duration) -> Record<'a> {
         Record {
             announce: announce(member, announced),
             state: member.state.into(),

@@ -86,3 +86,19 @@ fn members_that_left_are_forgotten_after_an_hour() {
     world.run(HOUR / 60);
     assert!(world.all_believe(3, None));
 }
+
+#[test]
+fn who_missed_the_goodbye_hears_it_from_the_leaver() {
+    let mut world = World::cluster(3, 1);
+    world.loss = 1.0;
+    world.input(addr(3), Input::Leave);
+    world.until("the goodbye has spread, it thinks", 6 * SECOND, |w| left_done(w, 3));
+    assert!(world.all_believe(3, Some(State::Alive)));
+    world.loss = 0.0;
+    world.until("all have asked", 4 * SECOND, |w| w.all_believe(3, Some(State::Left)));
+    // Also by push-pull, and it is not taken for an old story.
+    world.start(4);
+    world.join(addr(4), addr(3));
+    world.run(SECOND);
+    assert_eq!(world.state(addr(4), 3), Some(State::Left));
+}

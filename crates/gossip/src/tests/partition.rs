@@ -58,24 +58,56 @@ fn two_clusters_that_meet_become_one() {
     world.until("one cluster", 5 * SECOND, World::converged);
 }
 
-#[test]
-fn a_death_heard_in_a_push_pull_is_a_suspicion() {
-    let mut world = World::cluster(4, 1);
-    let three = world.node(addr(3)).me().clone();
-    let record = |member| Record {
+/// A push-pull from node 2 that says this of a member.
+fn push_pull(number: u64, answer: bool, member: &Member, state: Belief) -> Vec<u8> {
+    let record = Record {
         announce: announce(member, member.incarnation),
-        state: Belief::Dead,
+        state,
         incarnation: member.incarnation,
         by: id(2).0,
         gone_s: 100,
     };
     let from = WirePid { id: id(2).0, boot: 1 };
-    let push_pull = PushPull { from, number: 1, answer: false, records: vec![record(&three)] };
-    let bytes = encode(&Message::PushPull(push_pull), 0);
+    encode(&Message::PushPull(PushPull { from, number, answer, records: vec![record] }), 0)
+}
+
+#[test]
+fn a_death_heard_in_a_push_pull_is_a_suspicion() {
+    let mut world = World::cluster(4, 1);
+    let three = world.node(addr(3)).me().clone();
+    let bytes = push_pull(1, false, &three, Belief::Dead);
     world.input(addr(1), Input::Stream { from: addr(2), bytes: &bytes });
     assert_eq!(world.state(addr(1), 3), Some(State::Suspect));
     world.until("it is refuted", 4 * SECOND, World::converged);
     assert_eq!(world.failures(), 0);
+}
+
+#[test]
+fn an_answer_that_was_not_asked_for_is_not_read() {
+    let mut world = World::cluster(4, 1);
+    let three = world.node(addr(3)).me().clone();
+    let bytes = push_pull(1, true, &three, Belief::Dead);
+    world.input(addr(1), Input::Stream { from: addr(2), bytes: &bytes });
+    assert_eq!(world.state(addr(1), 3), Some(State::Alive));
+}
+
+#[test]
+fn a_full_table_forgets_the_gone_for_the_living() {
+    let mut world = World::new(1);
+    world.config.members_max = 2;
+    for n in 1..=3 {
+        world.start(n);
+        world.join(addr(n), addr(1));
+    }
+    world.until("all know all", SECOND, World::converged);
+    world.start(4);
+    world.join(addr(4), addr(1));
+    world.run(10 * SECOND);
+    assert_eq!(world.state(addr(1), 4), None);
+    assert!(world.node(addr(1)).stats().members_refused > 0);
+    world.crash(addr(2));
+    world.until("there is room", 60 * SECOND, |w| w.state(addr(1), 4) == Some(State::Alive));
+    assert_eq!(world.state(addr(1), 2), None);
 }
 
 #[test]
