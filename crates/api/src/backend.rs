@@ -1,8 +1,9 @@
 //! The one trait between the front doors and the node.
 //!
-//! A door parses bytes into a [`Command`], hands it to [`Backend::execute`] and writes the [`Reply`] in its own protocol. When
-//! this node holds the key the backend answers [`Execution::Ready`] in the same call: no await, channel or task lies between
-//! parse and reply. Everything else (another node holds the key, the slot is moving) is [`Execution::Pending`].
+//! A door parses bytes into a [`Command`], hands it to [`Backend::execute`] and writes the [`Reply`] in its
+//! own protocol. When this node holds the key the backend answers [`Execution::Ready`] in the same call: no
+//! await, channel or task lies between parse and reply. Everything else (another node holds the key, the slot
+//! is moving) is [`Execution::Pending`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,12 +18,14 @@ use serde::Serialize;
 
 /// The node behind the doors.
 ///
-/// Every method is called from a connection's task and must not block; what takes time is a future or a stream.
+/// Every method is called from a connection's task and must not block; what takes time is a future or a
+/// stream.
 pub trait Backend: Send + Sync + 'static {
     /// Runs one operation on one key.
     ///
-    /// The command borrows from the connection's buffers: a pending execution copies what it keeps. A door drops a pending
-    /// execution when its client goes away; an operation that has been sent by then may still be applied.
+    /// The command borrows from the connection's buffers: a pending execution copies what it keeps. A door
+    /// drops a pending execution when its client goes away; an operation that has been sent by then may still
+    /// be applied.
     fn execute(&self, command: Command<'_>) -> Execution;
 
     /// Whether this node has joined and serves keys.
@@ -43,8 +46,8 @@ pub trait Backend: Send + Sync + 'static {
     /// One page of the keys that start with a prefix.
     fn keys(&self, query: KeysQuery<'_>) -> BoxFuture<'static, Result<KeysPage, Failure>>;
 
-    /// What happens from now on. The stream is bounded: a subscriber that is too slow gets an event that says how many it
-    /// missed, it never holds the node up.
+    /// What happens from now on. The stream is bounded: a subscriber that is too slow gets an event that says
+    /// how many it missed, it never holds the node up.
     fn events(&self) -> BoxStream<'static, Event>;
 
     /// Starts a graceful leave and returns; the process exits when it is over. Asking again changes nothing.
@@ -56,7 +59,8 @@ pub trait Backend: Send + Sync + 'static {
 
 /// The version of a stored value: a hybrid logical time and the node that issued it, ordered in that order.
 ///
-/// Its text, `<hlc>-<node>` in lower-case hexadecimal without leading zeros, is the inside of an HTTP entity tag.
+/// Its text, `<hlc>-<node>` in lower-case hexadecimal without leading zeros, is the inside of an HTTP entity
+/// tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     /// Hybrid logical clock: 48 bits of Unix milliseconds, 16 bits of counter.
@@ -96,7 +100,8 @@ fn is_canonical_hex(digits: &str) -> bool {
     !digits.is_empty() && lower_hex && (digits == "0" || !digits.starts_with('0'))
 }
 
-/// What must hold of the key's current value for a write to be applied. An expired or deleted value counts as absent.
+/// What must hold of the key's current value for a write to be applied. An expired or deleted value counts as
+/// absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
     /// Nothing.
@@ -195,6 +200,8 @@ pub enum Outcome {
     Deleted,
     /// Put and Delete: the condition did not hold; the current version, if there is a value.
     Refused(Option<Version>),
+    /// Put: not applied, because the holder's memory limit is reached.
+    Full,
 }
 
 /// Why an operation has no answer. Unless it says otherwise it was certainly not applied.
@@ -208,16 +215,12 @@ pub enum Failure {
         /// When trying again makes sense.
         retry_after: Duration,
     },
-    /// The operation was sent to the holder and no answer came: it may have been applied. Never sent again by the node.
+    /// The operation was sent to the holder and no answer came: it may have been applied. Never sent again by
+    /// the node.
     #[error(
         "the holder did not answer in time: the operation may have been applied; read the key to find out"
     )]
     OutcomeUnknown,
-    /// The holder's memory limit is reached.
-    #[error(
-        "the memory limit of the node that holds this key is reached; delete keys, raise --max-memory or add a node"
-    )]
-    Full,
     /// The value is larger than the holder accepts.
     #[error("the value is larger than the {limit} bytes that the node that holds this key accepts")]
     TooLarge {

@@ -1,16 +1,16 @@
 //! The front doors of a key-value node over one trait: HTTP/1.1 and HTTP/2.
 //!
-//! A door knows its protocol and its limits; what a key is worth, and on which node it lives, only the [`Backend`] knows. The
-//! crate has no opinion about clusters and can stand in front of a map.
+//! A door knows its protocol and its limits; what a key is worth, and on which node it lives, only the
+//! [`Backend`] knows. The crate has no opinion about clusters and can stand in front of a map.
 //!
 //! # Contract
 //!
 //! - [`Backend::execute`] is called once per request on a key, with borrowed bytes. A reply that is
-//!   [`Ready`](Execution::Ready) is written in the same poll (over HTTP/1.1): no task, channel or await in between. A
-//!   [`Pending`](Execution::Pending) one is dropped when its client is known to be gone.
+//!   [`Ready`](Execution::Ready) is written in the same poll (over HTTP/1.1): no task, channel or await in
+//!   between. A [`Pending`](Execution::Pending) one is dropped when its client is known to be gone.
 //! - Nothing is sent twice: a door never repeats a command.
-//! - Everything is bounded ([`http::Limits`]): heads, bodies, the memory all bodies share, connections, streams, subscribers,
-//!   and the time each of them may take.
+//! - Everything is bounded ([`http::Limits`]): heads, bodies, the memory all bodies share, connections,
+//!   streams, subscribers, and the time each of them may take.
 //! - A door on loopback is out of reach of web pages of other sites; tokens are compared in constant time
 //!   ([`http::Guard`]).
 //!
@@ -32,8 +32,8 @@
 //! use std::sync::{Arc, Mutex};
 //!
 //! use boato_api::{
-//!     Backend, Command, Event, Execution, Failure, KeysPage, KeysQuery, MemberInfo, Outcome, Owner, Readiness, Reply,
-//!     SlotRun, Source, Status, Version, http,
+//!     Backend, Command, Event, Execution, Failure, KeysPage, KeysQuery, MemberInfo, Outcome, Owner,
+//!     Readiness, Reply, SlotRun, Source, Status, Version, http,
 //! };
 //! use bytes::Bytes;
 //! use futures_util::future::{BoxFuture, ready};
@@ -84,8 +84,8 @@
 //! let listener = TcpListener::bind("127.0.0.1:0").await?;
 //! let address = listener.local_addr()?;
 //! let shutdown = CancellationToken::new();
-//! let door = http::run(listener, Arc::new(Map::default()), http::Config::default(), shutdown.clone().cancelled_owned());
-//! let door = tokio::spawn(door);
+//! let (map, config) = (Arc::new(Map::default()), http::Config::default());
+//! let door = tokio::spawn(http::run(listener, map, config, shutdown.clone().cancelled_owned()));
 //!
 //! let mut client = TcpStream::connect(address).await?;
 //! client.write_all(b"PUT /greeting HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello").await?;

@@ -227,7 +227,7 @@ fn reply(source: Source, holder: Arc<str>, outcome: Outcome) -> Result<Reply, ap
         Outcome::Replaced(stored) => api::Outcome::Replaced(version(stored)),
         Outcome::Deleted => api::Outcome::Deleted,
         Outcome::Refused(stored) => api::Outcome::Refused(stored.map(version)),
-        Outcome::Full => return Err(api::Failure::Full),
+        Outcome::Full => api::Outcome::Full,
         Outcome::TooLarge => return Err(api::Failure::TooLarge { limit: u64::from(u32::MAX) }),
         Outcome::Keys(_) => return Err(unavailable("the holder speaks another protocol version")),
     };

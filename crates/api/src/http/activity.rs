@@ -1,7 +1,7 @@
 //! What a connection is doing, so that one that does nothing, or too slowly, can be closed.
 //!
-//! The socket and the requests note what happens; [`Activity::expired`] sleeps until a limit may be over and looks again, so
-//! that noting costs little and no timer is set per request.
+//! The socket and the requests note what happens; [`Activity::expired`] sleeps until a limit may be over and
+//! looks again, so that noting costs little and no timer is set per request.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};

@@ -33,7 +33,8 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Takes this many bytes more; on `false` nothing has changed. Never waits: a client is told to come again.
+    /// Takes this many bytes more; on `false` nothing has changed. Never waits: a client is told to come
+    /// again.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let free = &self.budget.free;
         let taken =

@@ -22,20 +22,21 @@ pub struct Config {
     pub registry: Arc<Registry>,
 }
 
-/// The bounds of a door. Times are taken as at least 10 ms and at most a year. Memory for bodies is bounded by the two `*_memory_bytes`; what a connection holds beside is about
-/// `head_bytes`, and for HTTP/2 up to 1 MiB of receive window.
+/// The bounds of a door. Times are taken as at least 10 ms and at most a year. Memory for bodies is bounded
+/// by the two `*_memory_bytes`; what a connection holds beside is about `head_bytes`, and for HTTP/2 up to 1
+/// MiB of receive window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest value, in bytes; a larger one is refused with 413, by `Content-Length` before any of it is read. Default
-    /// 8 MiB.
+    /// Largest value, in bytes; a larger one is refused with 413, by `Content-Length` before any of it is
+    /// read. Default 8 MiB.
     pub value_bytes: usize,
-    /// All request bodies being read or waiting for their answer, together, in bytes; beyond, 429. At least `value_bytes`
-    /// to be of use. Default 256 MiB.
+    /// All request bodies being read or waiting for their answer, together, in bytes; beyond, 429. At least
+    /// `value_bytes` to be of use. Default 256 MiB.
     pub upload_memory_bytes: usize,
     /// All values of more than 4 KiB being sent, together, in bytes; beyond, 429. Default 256 MiB.
     pub download_memory_bytes: usize,
-    /// Request line and headers of one request, in bytes, never less than 8192; beyond, 431. HTTP/1 takes at most 100 headers.
-    /// Default 64 KiB.
+    /// Request line and headers of one request, in bytes, never less than 8192; beyond, 431. HTTP/1 takes at
+    /// most 100 headers. Default 64 KiB.
     pub head_bytes: usize,
     /// Open connections; one more is answered 503 and closed. Default 4096.
     pub connections: usize,
@@ -43,16 +44,19 @@ pub struct Limits {
     pub http2_streams: u32,
     /// Readers of `/_/events`; one more is answered 503. Default 64.
     pub subscribers: usize,
-    /// From the first byte of a request, or the start of a connection, to the end of the head; then the connection is
-    /// dropped. Default 10 s.
+    /// From the first byte of a request, or the start of a connection, to the end of the head; then the
+    /// connection is dropped. Default 10 s.
     pub head_timeout: Duration,
     /// Between two requests of a connection; then it is closed. Default 60 s.
     pub idle_timeout: Duration,
-    /// A request body brings 16 KiB or its end within this time, again and again, or is refused with 408. Default 30 s.
+    /// A request body brings 16 KiB or its end within this time, again and again, or is refused with 408.
+    /// Default 30 s.
     pub body_timeout: Duration,
-    /// A client takes at least a byte of its answers within this time, or its connection is dropped. Default 30 s.
+    /// A client takes at least a byte of its answers within this time, or its connection is dropped. Default
+    /// 30 s.
     pub write_timeout: Duration,
-    /// How long requests may take to finish once the door shuts down; then their connections are dropped. Default 10 s.
+    /// How long requests may take to finish once the door shuts down; then their connections are dropped.
+    /// Default 10 s.
     pub drain_timeout: Duration,
 }
 

@@ -19,11 +19,13 @@ use super::socket::Socket;
 const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
 const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// How often a silent HTTP/2 client with open streams is asked whether it is still there, and how long it may take.
+/// How often a silent HTTP/2 client with open streams is asked whether it is still there, and how long it may
+/// take.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// HTTP/1.1 and HTTP/2 by prior knowledge, within limits. The timeouts of a head and of idleness are [`Activity`]'s.
+/// HTTP/1.1 and HTTP/2 by prior knowledge, within limits. The timeouts of a head and of idleness are
+/// [`Activity`]'s.
 pub(super) fn protocols(limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().half_close(true).header_read_timeout(None).max_buf_size(limits.head_bytes);

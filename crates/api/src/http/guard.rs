@@ -10,18 +10,20 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::problem::Problem;
 
-/// Who may speak to a door. The default lets everyone on loopback read and write, and no web page of another site.
+/// Who may speak to a door. The default lets everyone on loopback read and write, and no web page of another
+/// site.
 #[derive(Clone, Debug)]
 pub struct Guard {
-    /// The door is bound to loopback: a request must carry a `Host` that is an IP address, `localhost` or one of
-    /// `allow_hosts`, and no foreign `Origin`, so that no web page (not even by DNS rebinding) can reach it.
+    /// The door is bound to loopback: a request must carry a `Host` that is an IP address, `localhost` or one
+    /// of `allow_hosts`, and no foreign `Origin`, so that no web page (not even by DNS rebinding) can reach
+    /// it.
     pub loopback: bool,
     /// Names, without port, that a loopback door also answers to, and whose pages may call it.
     pub allow_hosts: Vec<String>,
     /// With a token, every request but `/_/livez` and `/_/readyz` must bring it as `Authorization: Bearer`.
     pub client: Option<Token>,
-    /// With a token, administrative writes must bring this one (it also serves as the client's). Without one they are
-    /// taken on a loopback door and refused on any other.
+    /// With a token, administrative writes must bring this one (it also serves as the client's). Without one
+    /// they are taken on a loopback door and refused on any other.
     pub admin: Option<Token>,
 }
 

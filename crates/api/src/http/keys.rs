@@ -154,6 +154,7 @@ fn write_response(result: Result<Reply, Failure>) -> Response<Body> {
         Outcome::Deleted => (status(StatusCode::NO_CONTENT), None),
         Outcome::Missing => (not_found(), None),
         Outcome::Refused(current) => (refused(), current),
+        Outcome::Full => (Problem::memory_full().into_response(), None),
         Outcome::Value { .. } => (Problem::internal().into_response(), None),
     };
     if let Some(version) = version {

@@ -15,9 +15,9 @@
 //!
 //! # Keys
 //!
-//! A key is everything after the first `/` of the raw path, percent-decoded once and never normalised, of at most
-//! [`KEY_BYTES_MAX`] bytes. Only `/_` and `/_/...` are reserved, and judged before decoding. A `#`, which RFC 9112 does not
-//! let a client send, ends the target.
+//! A key is everything after the first `/` of the raw path, percent-decoded once and never normalised, of at
+//! most [`KEY_BYTES_MAX`] bytes. Only `/_` and `/_/...` are reserved, and judged before decoding. A `#`,
+//! which RFC 9112 does not let a client send, ends the target.
 //!
 //! # Errors
 //!
@@ -26,9 +26,9 @@
 //!
 //! # The way of a request
 //!
-//! `server` accepts, `connection` speaks the protocol over a `socket`, `session` measures, `door` asks the `guard` and reads
-//! the `target`, then `keys` or `admin` answer. A read that the backend answers at once is written without a task, channel
-//! or await in between (HTTP/1.1; hyper runs every HTTP/2 stream as a task).
+//! `server` accepts, `connection` speaks the protocol over a `socket`, `session` measures, `door` asks the
+//! `guard` and reads the `target`, then `keys` or `admin` answer. A read that the backend answers at once is
+//! written without a task, channel or await in between (HTTP/1.1; hyper runs every HTTP/2 stream as a task).
 
 mod activity;
 mod admin;

@@ -114,7 +114,8 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem>
     if list.is_empty() { Err(malformed(name)) } else { Ok(Some(Tags::List(list))) }
 }
 
-/// Reads `1#entity-tag` with the empty elements that a recipient has to bear; an opaque tag may contain commas.
+/// Reads `1#entity-tag` with the empty elements that a recipient has to bear; an opaque tag may contain
+/// commas.
 fn parse_list(line: &str, list: &mut Vec<Tag>) -> Option<()> {
     let mut rest = line.trim_matches(BLANK);
     while !rest.is_empty() {

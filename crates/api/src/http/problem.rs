@@ -67,6 +67,14 @@ impl Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a value has at most {limit} bytes here"))
     }
 
+    pub(super) fn memory_full() -> Problem {
+        Problem::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "the memory limit of the node that holds this key is reached; \
+             delete keys, raise --max-memory or add a node",
+        )
+    }
+
     pub(super) fn uri_too_long(detail: String) -> Problem {
         Problem::new(StatusCode::URI_TOO_LONG, detail)
     }
@@ -117,7 +125,6 @@ impl From<Failure> for Problem {
         match failure {
             Failure::Unavailable { retry_after, .. } => Problem::unavailable(detail, retry_after),
             Failure::OutcomeUnknown => Problem::new(StatusCode::GATEWAY_TIMEOUT, detail),
-            Failure::Full => Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail),
             Failure::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
             Failure::BadCursor => Problem::new(StatusCode::BAD_REQUEST, detail),
         }

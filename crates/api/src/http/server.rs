@@ -31,8 +31,9 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     \r\n\
     {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections to this node are open\"}";
 
-/// Serves HTTP/1.1 and HTTP/2 (by prior knowledge) on `listener` until `shutdown` completes; then accepts no more, lets
-/// requests finish for at most [`Limits::drain_timeout`](super::Limits::drain_timeout) and returns.
+/// Serves HTTP/1.1 and HTTP/2 (by prior knowledge) on `listener` until `shutdown` completes; then accepts no
+/// more, lets requests finish for at most [`Limits::drain_timeout`](super::Limits::drain_timeout) and
+/// returns.
 pub async fn run(
     listener: TcpListener,
     backend: Arc<dyn Backend>,

@@ -13,8 +13,8 @@ use tokio::time::{Sleep, sleep};
 use super::activity::Activity;
 use super::metrics::Metrics;
 
-/// How long a closing connection goes on reading what its client is still sending. Closing with bytes unread would reset
-/// the connection and could take the answer (413, 429, ...) away before the client has read it.
+/// How long a closing connection goes on reading what its client is still sending. Closing with bytes unread
+/// would reset the connection and could take the answer (413, 429, ...) away before the client has read it.
 const LINGER: Duration = Duration::from_secs(2);
 
 pub(super) struct Socket {

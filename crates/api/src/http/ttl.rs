@@ -10,7 +10,8 @@ use super::problem::Problem;
 /// Longest time to live, in seconds: a hundred years of 365 days.
 pub const TTL_S_MAX: u64 = 100 * 365 * 24 * 60 * 60;
 
-/// Reads the time to live of a write; other directives of `Cache-Control` and other query parameters are not its business.
+/// Reads the time to live of a write; other directives of `Cache-Control` and other query parameters are not
+/// its business.
 pub(super) fn parse(headers: &HeaderMap, query: Option<&str>) -> Result<Option<Duration>, Problem> {
     match (from_cache_control(headers)?, query.map(seconds).transpose()?) {
         (Some(_), Some(_)) => {

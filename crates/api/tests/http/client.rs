@@ -163,7 +163,8 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Checks that this is an error of that status in the one form that errors have, and returns what it says.
+    /// Checks that this is an error of that status in the one form that errors have, and returns what it
+    /// says.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16) -> String {
         assert_eq!(

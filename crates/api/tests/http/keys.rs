@@ -236,8 +236,20 @@ async fn failures_say_what_to_do_next() {
         assert_eq!(busy.problem(503), "the slot is moving; try again in 2 s");
         assert_eq!(busy.header("retry-after"), Some("2"));
         door.request(method, "/unknown/a", "", "").await.problem(504);
-        door.request(method, "/full/a", "", "").await.problem(507);
         door.request(method, "/large/a", "", "").await.problem(413);
+    }
+}
+
+#[tokio::test]
+async fn a_full_memory_is_answered_with_the_holder() {
+    let door = TestDoor::open().await;
+    for method in ["PUT", "POST"] {
+        let full = door.request(method, "/full/a", "", "x").await;
+        full.problem(507);
+        assert_eq!(
+            (full.header("x-source"), full.header("x-hostname"), full.header("etag")),
+            (Some("cluster"), Some("another"), None)
+        );
     }
 }
 

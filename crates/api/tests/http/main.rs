@@ -1,4 +1,5 @@
-//! The HTTP door over a map: every rule of the front page of `boato_api::http`, by raw bytes where bytes matter.
+//! The HTTP door over a map: every rule of the front page of `boato_api::http`, by raw bytes where bytes
+//! matter.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,5 @@
-//! A backend of one node in a map, with keys that behave on request: `cluster/...` is answered by another node, `busy/...`,
-//! `unknown/...`, `full/...` and `large/...` fail, `never/...` is not answered at all.
+//! A backend of one node in a map, with keys that behave on request: `cluster/...` is answered by another
+//! node, `busy/...`, `unknown/...`, `full/...` and `large/...` fail, `never/...` is not answered at all.
 
 use std::collections::BTreeMap;
 use std::future;
@@ -116,7 +116,7 @@ impl Backend for Memory {
                 retry_after: Duration::from_millis(1500),
             })),
             b"unknown" => later(Err(Failure::OutcomeUnknown)),
-            b"full" => Execution::Ready(Err(Failure::Full)),
+            b"full" => later(reply(Source::Cluster, "another", Outcome::Full)),
             b"large" => Execution::Ready(Err(Failure::TooLarge { limit: 5 })),
             b"never" => Execution::Pending(Box::pin(future::pending())),
             _ => Execution::Ready(reply(Source::Local, "this one", self.apply(command))),
