@@ -21,7 +21,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// Largest JSON document read, in bytes: ten thousand members take about 3 MiB.
 const JSON_MAX: u64 = 64 << 20;
 
-/// What stays as it is in the path of a key. Dots are escaped so that nothing on the way takes `..` for a parent.
+/// What stays as it is in the path of a key. Dots are escaped so that nothing on the way takes `..` for a
+/// parent.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~').remove(b'/');
 
 /// Talks to one node.

@@ -14,7 +14,8 @@ pub(crate) fn read(file: &File, max: u64) -> io::Result<String> {
     Ok(text)
 }
 
-/// Replaces the content of `path` in one step that survives a power failure: a new file beside it, synced, then renamed.
+/// Replaces the content of `path` in one step that survives a power failure: a new file beside it, synced,
+/// then renamed.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(".new");

@@ -16,7 +16,8 @@ use crate::files;
 const NODE_FILE: &str = "node";
 const LOCK_FILE: &str = "lock";
 
-/// Longest part of the default name that comes from the host, so that the whole stays within a name's 64 bytes.
+/// Longest part of the default name that comes from the host, so that the whole stays within a name's 64
+/// bytes.
 const HOST_PART_MAX: usize = 55;
 
 /// Largest file read from a data directory, in bytes.
@@ -27,7 +28,8 @@ const FILE_MAX: u64 = 4096;
 pub struct Identity {
     /// 128 random bits; kept in the data directory.
     pub id: NodeId,
-    /// Higher than at every earlier start with this data directory: the Unix time in ms, or one more than the last.
+    /// Higher than at every earlier start with this data directory: the Unix time in ms, or one more than the
+    /// last.
     pub boot: u64,
     _lock: Option<File>,
 }
@@ -144,7 +146,8 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
     move |source| IdentityError::Io { path: path.to_owned(), source }
 }
 
-/// Takes the directory for this process until the file is closed, and writes the process id into it for people.
+/// Takes the directory for this process until the file is closed, and writes the process id into it for
+/// people.
 fn lock(dir: &Path) -> Result<File, IdentityError> {
     let path = dir.join(LOCK_FILE);
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);

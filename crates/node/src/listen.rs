@@ -8,7 +8,8 @@ use crate::config::{Advertise, Listen, resolve};
 /// Ports tried, from the default one on, when nobody asked for one.
 const PORTS_TRIED: u16 = 100;
 
-/// Binds with `bind`. A default port that is taken gives way to the next free one; a port that was asked for does not.
+/// Binds with `bind`. A default port that is taken gives way to the next free one; a port that was asked for
+/// does not.
 ///
 /// `in_use` tells whether an error of `bind` means that the port is taken.
 ///
@@ -59,8 +60,8 @@ pub enum AdvertiseError {
     },
 }
 
-/// The address that other nodes dial to reach the QUIC endpoint bound to `bound`: `advertise` if given, else the bound
-/// address, else (bound to every address) the one of the default route.
+/// The address that other nodes dial to reach the QUIC endpoint bound to `bound`: `advertise` if given, else
+/// the bound address, else (bound to every address) the one of the default route.
 ///
 /// May look up a name.
 ///
@@ -85,8 +86,8 @@ pub fn advertised_http(bound: SocketAddr, quic: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, bound.port())
 }
 
-/// The source address this machine would use towards the rest of the world. Connecting a UDP socket looks up the route
-/// and sends nothing; the target is from the documentation ranges (RFC 5737, RFC 3849).
+/// The source address this machine would use towards the rest of the world. Connecting a UDP socket looks up
+/// the route and sends nothing; the target is from the documentation ranges (RFC 5737, RFC 3849).
 fn default_route(ipv6: bool) -> io::Result<IpAddr> {
     let (local, target): (IpAddr, IpAddr) = if ipv6 {
         (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())

@@ -33,8 +33,8 @@ pub(crate) fn filter(text: &str) -> Result<String, FilterError> {
     }
 }
 
-/// Starts the log of this process: text when standard error is a terminal (coloured unless `NO_COLOR` is set), else one
-/// JSON object a line.
+/// Starts the log of this process: text when standard error is a terminal (coloured unless `NO_COLOR` is
+/// set), else one JSON object a line.
 ///
 /// # Errors
 /// The process has a log already.

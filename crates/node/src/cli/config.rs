@@ -18,8 +18,8 @@ pub(super) struct Args {
 enum Command {
     /// Print the configuration as TOML, each value with where it comes from; --config reads it back
     ///
-    /// Takes the flags of `run`. Secrets are not printed, only where they are. Read back, a default port becomes a port
-    /// that was asked for.
+    /// Takes the flags of `run`. Secrets are not printed, only where they are. Read back, a default port
+    /// becomes a port that was asked for.
     Print(Box<run::Args>),
 }
 

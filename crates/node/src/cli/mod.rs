@@ -65,7 +65,8 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// The program: reads the command line, does what it says with `run` as the way to run a node, and gives the exit code.
+/// The program: reads the command line, does what it says with `run` as the way to run a node, and gives the
+/// exit code.
 pub fn main(run: impl FnOnce(Config) -> anyhow::Result<()>) -> ExitCode {
     let done = parse(env::args_os()).and_then(|(cli, matches)| dispatch(cli, &matches, run));
     match done {
@@ -99,7 +100,8 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, inner)| innermost(inner))
 }
 
-/// Reads the command line. A bad value is wrong usage on the command line and wrong configuration in a variable.
+/// Reads the command line. A bad value is wrong usage on the command line and wrong configuration in a
+/// variable.
 fn parse(args: impl Iterator<Item = OsString>) -> Result<(Cli, ArgMatches), Failure> {
     let args = with_default_command(args.collect());
     let command = map_args(Cli::command(), ignore_empty_variable);

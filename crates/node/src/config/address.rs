@@ -24,7 +24,8 @@ pub struct Address {
     pub port: u16,
 }
 
-/// Someone to join: `host:port` or `dns://name:port` (every address of the name is a node). Without a port: 7400.
+/// Nodes to join: `host:port` or `dns://name:port`, which mean the same: every address of the name is a node.
+/// Without a port: 7400.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Join {
@@ -32,11 +33,12 @@ pub struct Join {
     pub host: String,
     /// The QUIC port of the node.
     pub port: u16,
-    /// Written with `dns://`.
+    /// Written with `dns://`; it means the same.
     pub dns: bool,
 }
 
-/// What other nodes should dial: `host` or `host:port`. Without a port: the one the QUIC endpoint is bound to.
+/// What other nodes should dial: `host` or `host:port`. Without a port: the one the QUIC endpoint is bound
+/// to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertise {
     /// A name or an address without brackets.
@@ -231,7 +233,8 @@ impl From<SocketAddr> for Address {
     }
 }
 
-/// The address to connect to in order to reach a listener on `bound` from this machine: a wildcard becomes loopback.
+/// The address to connect to in order to reach a listener on `bound` from this machine: a wildcard becomes
+/// loopback.
 pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -82,8 +82,8 @@ impl Layers {
         }
     }
 
-    /// The settings as TOML, a key a line in the order of the documentation, each with its origin as a comment; what has
-    /// no value is a comment.
+    /// The settings as TOML, a key a line in the order of the documentation, each with its origin as a
+    /// comment; what has no value is a comment.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         for key in keys() {

@@ -1,4 +1,5 @@
-//! Settings that are one word of text: serde through `FromStr` and `Display`, so that a file takes what a flag takes.
+//! Settings that are one word of text: serde through `FromStr` and `Display`, so that a file takes what a
+//! flag takes.
 
 use std::fmt::Display;
 use std::str::FromStr;

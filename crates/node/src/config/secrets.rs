@@ -42,9 +42,9 @@ impl fmt::Debug for ClientSecret {
     }
 }
 
-/// The cluster's secret from the source that ranks highest: a file named by a flag, the variables, a file named in the
-/// configuration file. `origin` is where `path` came from, `variable` the text of `BOATO_SECRET`; adds to `warnings` when
-/// others can read the file too.
+/// The cluster's secret from the source that ranks highest: a file named by a flag, the variables, a file
+/// named in the configuration file. `origin` is where `path` came from, `variable` the text of
+/// `BOATO_SECRET`; adds to `warnings` when others can read the file too.
 pub(crate) fn cluster_secret(
     path: Option<&Path>,
     origin: &Origin,

@@ -31,8 +31,8 @@ pub struct Settings {
 
     /// Where peers reach this node (QUIC, UDP): 7400, :7400, host:7400 or [::1]:7400
     ///
-    /// Default: port 7400 or the next free one up to 7499, on 127.0.0.1 without a secret and on every IPv4 address with one.
-    /// Port 0 takes any free port. A port asked for and taken is an error (exit code 1).
+    /// Default: port 7400 or the next free one up to 7499, on 127.0.0.1 without a secret and on every IPv4
+    /// address with one. Port 0 takes any free port. A port asked for and taken is an error (exit code 1).
     #[arg(long, env = "BOATO_QUIC", value_name = "ADDR")]
     #[serde(with = "scalar")]
     pub quic: Option<Address>,
@@ -40,19 +40,22 @@ pub struct Settings {
     /// Where clients reach this node (HTTP): 7480, :7480, host:7480 or [::1]:7480
     ///
     /// Default: port 7480 or the next free one up to 7579, on 127.0.0.1. Anything but loopback also needs
-    /// --client-secret-file or --open. Port 0 takes any free port. A port asked for and taken is an error (exit code 1).
+    /// --client-secret-file or --open. Port 0 takes any free port. A port asked for and taken is an error
+    /// (exit code 1).
     #[arg(long, env = "BOATO_HTTP", value_name = "ADDR")]
     #[serde(with = "scalar")]
     pub http: Option<Address>,
 
-    /// A node to join, host:port, or every node behind a name, dns://name:port (repeatable; port 7400 when left out)
+    /// Nodes to join: host:port or dns://name:port, which mean the same (repeatable; port 7400 when left out)
     ///
-    /// Names are looked up again and again. In BOATO_JOIN, separate several by commas.
+    /// Either way every address of the name is a node to join, and the name is looked up again and again,
+    /// also after joining. In BOATO_JOIN, separate several by commas.
     #[arg(long, env = "BOATO_JOIN", value_name = "NODE", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub join: Vec<Join>,
 
-    /// File with the cluster's secret, as `boato keygen` prints it; or put the secret itself into BOATO_SECRET
+    /// File with the cluster's secret, as `boato keygen` prints it; or put the secret itself into
+    /// BOATO_SECRET
     #[arg(long, env = "BOATO_SECRET_FILE", value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
 
@@ -60,7 +63,8 @@ pub struct Settings {
     #[arg(long, env = "BOATO_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Share of the keys relative to other nodes, 0 to 65535, or auto for one per GiB of memory limit [default: 1]
+    /// Share of the keys relative to other nodes, 0 to 65535, or auto for one per GiB of memory limit
+    /// [default: 1]
     #[arg(long, env = "BOATO_WEIGHT")]
     #[serde(with = "scalar")]
     pub weight: Option<Weight>,
@@ -90,8 +94,8 @@ pub struct Settings {
 
     /// A host name, besides localhost, by which clients may address a loopback listener (repeatable)
     ///
-    /// Requests for other names are refused there, so that a web page cannot reach the node through a browser.
-    /// In BOATO_ALLOW_HOST, separate several by commas.
+    /// Requests for other names are refused there, so that a web page cannot reach the node through a
+    /// browser. In BOATO_ALLOW_HOST, separate several by commas.
     #[arg(long, env = "BOATO_ALLOW_HOST", value_name = "HOST", value_delimiter = ',', value_parser = name::host)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow_host: Vec<String>,

@@ -21,7 +21,8 @@ pub enum Weight {
 pub struct WeightError;
 
 impl Weight {
-    /// The number to announce. `Auto` uses `max_memory` (bytes) or else what this machine or container may use.
+    /// The number to announce. `Auto` uses `max_memory` (bytes) or else what this machine or container may
+    /// use.
     pub fn resolve(self, max_memory: Option<u64>) -> u16 {
         match self {
             Self::Fixed(weight) => weight,
@@ -53,8 +54,8 @@ impl fmt::Display for Weight {
     }
 }
 
-/// Bytes that this process may use: the limit of its control group or the machine's memory, whichever is lower.
-/// `None` where neither can be read (systems other than Linux).
+/// Bytes that this process may use: the limit of its control group or the machine's memory, whichever is
+/// lower. `None` where neither can be read (systems other than Linux).
 fn machine_memory() -> Option<u64> {
     let group =
         fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());

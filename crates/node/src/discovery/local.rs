@@ -1,11 +1,12 @@
 //! Neighbours on this machine: a directory where every node keeps a small file.
 //!
-//! `<root>/<cluster>/<node id>` holds the node's QUIC address. The node keeps the file locked as long as it runs, and the
-//! system drops the lock however the process ends: a file that can be locked is stale, and whoever finds it removes it. So
-//! neither process ids nor ages are guessed at, and it works between containers that share the directory.
+//! `<root>/<cluster>/<node id>` holds the node's QUIC address. The node keeps the file locked as long as it
+//! runs, and the system drops the lock however the process ends: a file that can be locked is stale, and
+//! whoever finds it removes it. So neither process ids nor ages are guessed at, and it works between
+//! containers that share the directory.
 //!
-//! Two roots are used where both exist, `$XDG_RUNTIME_DIR/boato` and `<temporary directory>/boato-<user id>`, since of two
-//! terminals only one may have the variable.
+//! Two roots are used where both exist, `$XDG_RUNTIME_DIR/boato` and `<temporary directory>/boato-<user id>`,
+//! since of two terminals only one may have the variable.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -117,8 +118,8 @@ impl Rendezvous {
         Ok(rendezvous)
     }
 
-    /// Makes sure that the file is there and ours: a cleaner of temporary files, or a neighbour that opened it between
-    /// creation and lock, may have removed it.
+    /// Makes sure that the file is there and ours: a cleaner of temporary files, or a neighbour that opened
+    /// it between creation and lock, may have removed it.
     fn announce(&mut self) -> io::Result<()> {
         if self.held.as_ref().is_some_and(|held| owner::is_at(held, &self.path)) {
             return Ok(());

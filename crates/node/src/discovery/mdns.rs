@@ -1,7 +1,8 @@
 //! Neighbours on the local network: multicast DNS service discovery (RFC 6762, RFC 6763).
 //!
-//! A node announces an instance of `_boato._udp.local.` named `<hash of the cluster name>-<node id>`, with its QUIC port
-//! and address. The hash keeps clusters apart; it protects nothing, as nodes without the secret are refused anyway.
+//! A node announces an instance of `_boato._udp.local.` named `<hash of the cluster name>-<node id>`, with
+//! its QUIC port and address. The hash keeps clusters apart; it protects nothing, as nodes without the secret
+//! are refused anyway.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, SocketAddrV6};
@@ -182,7 +183,10 @@ mod tests {
     fn a_neighbour_of_the_same_cluster_is_learnt_and_forgotten() {
         let mut neighbours = neighbours("edge", NODE);
         for addr in ["192.0.2.8:7401", "[2001:db8::8]:7401"] {
-            assert_eq!(neighbours.learn(resolved("edge", NodeId(8), addr)), [addr.parse::<SocketAddr>().unwrap()]);
+            assert_eq!(
+                neighbours.learn(resolved("edge", NodeId(8), addr)),
+                [addr.parse::<SocketAddr>().unwrap()]
+            );
         }
         assert_eq!(neighbours.seen.len(), 1);
         let name = neighbours.seen.keys().next().unwrap().clone();

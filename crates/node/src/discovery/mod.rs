@@ -1,7 +1,8 @@
 //! Finding nodes to join: neighbours on this machine, on the local network, and those named by `--join`.
 //!
-//! Each source is a task that reports the addresses it knows again and again: whoever joins may be down for a moment, an
-//! answer may be lost, a name may point elsewhere by now. The receiver drops what it knows already.
+//! Each source is a task that reports the addresses it knows again and again: whoever joins may be down for a
+//! moment, an answer may be lost, a name may point elsewhere by now. The receiver drops what it knows
+//! already.
 
 mod dns;
 mod local;

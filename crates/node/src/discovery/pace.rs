@@ -24,8 +24,8 @@ impl Pace {
         self.shutdown.run_until_cancelled(rest).await.is_some()
     }
 
-    /// Rests for a time in `alone_ms` until this node has joined and in `joined_ms` from then on; losing all others ends a
-    /// long rest. False when it is time to end.
+    /// Rests for a time in `alone_ms` until this node has joined and in `joined_ms` from then on; losing all
+    /// others ends a long rest. False when it is time to end.
     pub(super) async fn rest_by_membership(&mut self, alone_ms: Range<u64>, joined_ms: Range<u64>) -> bool {
         if !*self.joined.borrow_and_update() {
             return self.rest(alone_ms).await;
