@@ -4,8 +4,8 @@ mod execute;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use boato_placement::SLOTS;
@@ -43,6 +43,17 @@ const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 /// A node's part in the cluster. Cheap to clone.
 #[derive(Clone)]
 pub struct Cluster(Arc<Inner>);
+
+/// A [`Cluster`] that does not keep it running: for the transport's handler, which the cluster's own transport keeps.
+#[derive(Clone)]
+pub struct WeakCluster(Weak<Inner>);
+
+impl WeakCluster {
+    /// The cluster, unless it has ended.
+    pub fn upgrade(&self) -> Option<Cluster> {
+        self.0.upgrade().map(Cluster)
+    }
+}
 
 struct Inner {
     slots: Arc<Slots>,
@@ -94,6 +105,11 @@ impl Cluster {
             }
         });
         cluster
+    }
+
+    /// A handle that does not keep it running.
+    pub fn downgrade(&self) -> WeakCluster {
+        WeakCluster(Arc::downgrade(&self.0))
     }
 
     /// The slots of this node.

@@ -23,6 +23,9 @@ use crate::membership::Membership;
 use crate::roster::{self, Roster};
 use crate::slot_map;
 
+/// Largest value, in bytes: it has to fit a frame between nodes.
+pub(crate) const VALUE_MAX: usize = 8 << 20;
+
 /// Members asked for what they hold at a time.
 const STATUS_CONCURRENCY: usize = 32;
 
@@ -55,6 +58,11 @@ impl Backend for NodeBackend {
             && let Some((outcome, _)) = slots.try_get(key, now_ms)
         {
             return Execution::Ready(reply(Source::Local, Arc::clone(&self.name), outcome));
+        }
+        if let Command::Put { value, .. } = command
+            && value.len() > VALUE_MAX
+        {
+            return Execution::Ready(Err(api::Failure::TooLarge { limit: VALUE_MAX as u64 }));
         }
         let operation = operation(&command);
         if let Some((outcome, _)) = slots.try_apply(&operation, now_ms) {
@@ -159,6 +167,9 @@ impl NodeBackend {
         match self.cluster.standing() {
             Standing::Claimed => None,
             Standing::Eligible => Some("looking for other nodes"),
+            Standing::Waiting if self.roster.len() > 1 => Some(
+                "no cluster yet: none of the nodes found may begin one, which takes a --join that names the node itself, or none",
+            ),
             Standing::Waiting => Some("joining: none of the nodes to join has answered yet"),
         }
     }
@@ -228,7 +239,7 @@ fn reply(source: Source, holder: Arc<str>, outcome: Outcome) -> Result<Reply, ap
         Outcome::Deleted => api::Outcome::Deleted,
         Outcome::Refused(stored) => api::Outcome::Refused(stored.map(version)),
         Outcome::Full => api::Outcome::Full,
-        Outcome::TooLarge => return Err(api::Failure::TooLarge { limit: u64::from(u32::MAX) }),
+        Outcome::TooLarge => return Err(api::Failure::TooLarge { limit: VALUE_MAX as u64 }),
         Outcome::Keys(_) => return Err(unavailable("the holder speaks another protocol version")),
     };
     Ok(Reply { source, holder, outcome })

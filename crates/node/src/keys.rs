@@ -15,7 +15,7 @@ use crate::backend::failure;
 const SLOTS_PER_PAGE: u16 = 4096;
 
 /// Slots asked at a time.
-const CONCURRENCY: usize = 64;
+const CONCURRENCY: usize = 16;
 
 /// Where a page begins: in a slot, after a key. As text `<slot>` or `<slot>-<key in hexadecimal>`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,8 @@ fn unhex(text: &str) -> Option<Bytes> {
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
-/// One page. A key that is there throughout is listed, whatever moves meanwhile: each slot is asked at its holder.
+/// One page. A key that is there throughout is listed, whatever moves meanwhile: each slot is asked at its
+/// holder.
 pub(crate) fn page(
     cluster: Cluster,
     query: KeysQuery<'_>,

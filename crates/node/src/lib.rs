@@ -1,4 +1,50 @@
-//! Composes boato from its crates: configuration, wiring, signals. The binary boato, and a library to embed a node.
+//! Composes boato from its crates: configuration, wiring, signals. The binary `boato`, and a library to embed a
+//! node.
+//!
+//! [`Node::start`] takes a [`Config`] and runs a node inside a program of yours; [`Node::backend`] reads and writes
+//! without a socket. The node finds the others as `boato run` does, and its keys are theirs.
+//!
+//! ```
+//! use boato_api::{Command, Condition, Execution, Outcome, Readiness};
+//! use node::{Config, Node, Settings};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = Settings {
+//!     cluster: Some(format!("example-{}", std::process::id())),
+//!     quic: Some("127.0.0.1:0".parse()?),
+//!     http: Some("127.0.0.1:0".parse()?),
+//!     ..Settings::default()
+//! };
+//! let node = Node::start(Config::new(&settings)?).await?;
+//! let backend = node.backend();
+//! while backend.readiness() != Readiness::Ready {
+//!     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+//! }
+//! let (value, condition) = (b"hello".as_slice(), Condition::Always);
+//! let put = Command::Put { key: b"greeting", value, content_type: b"", ttl: None, condition };
+//! // A node alone holds every key: the answer is there at once. Another node's key would be `Pending`.
+//! let Execution::Ready(reply) = backend.execute(put) else { panic!("not held here") };
+//! assert!(matches!(reply?.outcome, Outcome::Created(_)));
+//! let Execution::Ready(reply) = backend.execute(Command::Get { key: b"greeting" }) else {
+//!     panic!("not held here")
+//! };
+//! assert!(matches!(reply?.outcome, Outcome::Value { value, .. } if value == "hello"));
+//! node.leave().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Map
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `node`, `run` | a running node; the same in the foreground, with signals |
+//! | `backend`, `keys`, `slot_map` | the node as its doors see it |
+//! | `membership`, `attributes`, `roster` | what gossip says, passed on |
+//! | [`config`], [`cli`], [`client`] | what a node is told; the commands; how they speak to a node |
+//! | [`discovery`], [`listen`], [`ready`] | finding others, being found |
+//! | [`logging`], `journal`, `metrics` | what is shown |
 
 mod attributes;
 mod backend;

@@ -11,6 +11,7 @@ use boato_gossip::{Event, Member};
 use serde_json::json;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use crate::attributes::Attributes;
@@ -19,6 +20,9 @@ use crate::roster::{Roster, pid};
 
 /// How long a node that was told to join its own name looks around before it begins a cluster.
 const QUIET_JOIN: Duration = Duration::from_secs(3);
+
+/// How often everything that gossip knows is read.
+const RESYNC: Duration = Duration::from_secs(5);
 
 /// This node's part in gossip.
 #[derive(Clone)]
@@ -57,13 +61,19 @@ impl Membership {
     }
 
     /// Passes on what gossip says until `stop`. `replaced` is cancelled when another boot of this node turns up.
+    ///
+    /// Dead members that gossip learns of from others make no event: what it knows is read as a whole now and then.
     pub(crate) async fn run(self, to: Listeners, stop: CancellationToken) {
         let mut events = self.handle.subscribe();
-        self.resync(&to);
+        let mut ticks = interval(RESYNC);
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
-                () = stop.cancelled() => return,
+                _ = ticks.tick() => {
+                    self.resync(&to);
+                    continue;
+                }
+                () = stop.cancelled() => return self.handle.stop(),
             };
             match event {
                 Ok(event) => self.pass_on(event, &to),

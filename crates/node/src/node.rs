@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use boato_api::Backend;
 use boato_api::http::{self, Guard, Metrics, Token};
-use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS};
+use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS, WeakCluster};
 use boato_cluster::{self as cluster, Event, Pid};
 use boato_gossip::Gossip;
 use boato_gossip::quic::Handle;
@@ -44,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(1);
 const QUIET_MDNS: Duration = Duration::from_secs(3);
 
-/// Bytes that may wait for a peer: a window of chunks, and the largest value beside it.
+/// Bytes that may wait per peer and channel: several windows of chunks with the largest value in each.
 const PEER_QUEUE_BYTES: usize = 32 << 20;
 
 /// Why a node did not start. Nothing is left running.
@@ -115,7 +115,8 @@ impl Node {
         let (roster, journal) = (Arc::clone(&listeners.roster), Arc::clone(&listeners.journal));
         let replaced = listeners.replaced.clone();
         tokio::spawn(membership.clone().run(listeners, stop.clone()));
-        tokio::spawn(write_events(cluster.clone(), Arc::clone(&journal), Arc::clone(&roster)));
+        let writing = write_events(cluster.clone(), Arc::clone(&journal), Arc::clone(&roster));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(writing));
         if config.join.is_empty() {
             cluster.eligible(if config.discover == Discover::Mdns { QUIET_MDNS } else { QUIET });
         }
@@ -147,7 +148,7 @@ impl Node {
             registry: Arc::new(registry),
             ..http::Config::default()
         };
-        let close_door = CancellationToken::new();
+        let close_door = stop.child_token();
         let doors_backend = Arc::clone(&backend) as Arc<dyn Backend>;
         let closing = close_door.clone().cancelled_owned();
         let door = tokio::spawn(http::run(bound.listener, doors_backend, door_config, closing));
@@ -205,17 +206,20 @@ impl Node {
         }
     }
 
-    /// Hands everything off, says goodbye and ends. Returns the number of slots that could not be handed off in
-    /// time: their keys are lost, unless this was the last node anyway.
+    /// Hands everything off, says goodbye and ends. Returns the number of slots that other nodes did not take over
+    /// in time: their keys are lost. The last node of a cluster takes its keys with it, and returns 0.
     pub async fn leave(self) -> usize {
         let backend = &self.backend;
+        let last = backend.roster.len() <= 1;
         backend.leaving.store(true, Ordering::Relaxed);
         backend.membership.announce_leaving();
         tracing::info!(slots = backend.cluster.stats().custody, "leaving: handing all slots to the others");
         let handed_off = timeout(self.leave_timeout, backend.cluster.leave()).await;
         let slots_left = handed_off.unwrap_or_else(|_| backend.cluster.stats().custody);
         let entries = backend.cluster.slots().memory().entries;
-        if slots_left > 0 && entries > 0 {
+        if last && entries > 0 {
+            tracing::warn!(entries, "the last node leaves: the cluster's keys are gone");
+        } else if !last && slots_left > 0 {
             tracing::warn!(
                 slots_left,
                 entries,
@@ -229,7 +233,7 @@ impl Node {
         self.stop.cancel();
         let _ = self.discovery.await;
         self.transport.close().await;
-        slots_left
+        if last { 0 } else { slots_left }
     }
 }
 
@@ -302,7 +306,7 @@ impl Parts {
             ..cluster::Config::new(bound.me, fastrand::u64(..))
         };
         let cluster = Cluster::spawn(machine, bound.transport.clone(), PATIENCE, stop.clone());
-        bound.transport.serve(Arc::new(Dispatch { gossip: handle.clone(), cluster: cluster.clone() }));
+        bound.transport.serve(Arc::new(Dispatch { gossip: handle.clone(), cluster: cluster.downgrade() }));
         let listeners = Listeners {
             cluster: cluster.clone(),
             roster: Arc::new(Roster::default()),
@@ -313,10 +317,10 @@ impl Parts {
     }
 }
 
-/// Passes on what the transport receives.
+/// Passes on what the transport receives. Does not keep the cluster alive, which keeps the transport.
 struct Dispatch {
     gossip: Handle,
-    cluster: Cluster,
+    cluster: WeakCluster,
 }
 
 impl Handler for Dispatch {
@@ -326,15 +330,21 @@ impl Handler for Dispatch {
 
     fn message(&self, from: Peer, channel: Channel, payload: Bytes) {
         match channel {
-            CONTROL | BULK => self.cluster.message(from, &payload),
+            CONTROL | BULK => {
+                if let Some(cluster) = self.cluster.upgrade() {
+                    cluster.message(from, &payload);
+                }
+            }
             boato_gossip::quic::CHANNEL => self.gossip.message(from, payload),
             _ => tracing::debug!(peer = %from.addr, channel = channel.0, "a message on an unknown channel"),
         }
     }
 
     fn request(&self, from: Peer, channel: Channel, payload: Bytes, reply: Responder) {
-        if channel == OPERATIONS {
-            self.cluster.request(from, &payload, reply);
+        if channel == OPERATIONS
+            && let Some(cluster) = self.cluster.upgrade()
+        {
+            cluster.request(from, &payload, reply);
         }
     }
 }

@@ -21,16 +21,26 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let done = runtime.block_on(async {
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         let node = Node::start(config).await?;
-        tokio::select! {
-            name = signals.next() => tracing::info!("{name}: leaving; once more to end at once"),
-            () = node.leave_requested() => tracing::info!("asked to leave"),
-        }
+        let signalled = tokio::select! {
+            name = signals.next() => Some(name),
+            () = node.leave_requested() => None,
+        };
+        tracing::info!("{}: leaving; once more to end at once", signalled.unwrap_or("asked to leave"));
         tokio::spawn(async move {
+            // Whoever stops a node that is leaving already may not know: it takes two signals in any case.
+            if signalled.is_none() {
+                let name = signals.next().await;
+                tracing::info!("{name}: leaving already; once more to end at once");
+            }
             let name = signals.next().await;
             tracing::warn!("{name} again: ending without a hand-off");
             process::exit(1);
         });
-        node.leave().await;
+        let slots_left = node.leave().await;
+        anyhow::ensure!(
+            slots_left == 0,
+            "{slots_left} slots were not handed off in time: their keys are lost"
+        );
         tracing::info!("bye");
         Ok(())
     });

@@ -1,0 +1,59 @@
+//! A node inside another program: it starts, serves and ends without a trace.
+
+use std::time::{Duration, Instant};
+
+use boato_api::{Command, Execution, Readiness};
+use node::{Config, Node, Settings};
+
+fn settings(cluster: &str, quic: &str) -> Settings {
+    Settings {
+        cluster: Some(format!("{cluster}-{}", std::process::id())),
+        quic: Some(quic.parse().expect("an address")),
+        http: Some("127.0.0.1:0".parse().expect("an address")),
+        ..Settings::default()
+    }
+}
+
+async fn start(cluster: &str, quic: &str) -> Result<Node, node::StartError> {
+    Node::start(Config::new(&settings(cluster, quic)).expect("these settings are complete")).await
+}
+
+/// Until `done`, at most ten seconds.
+async fn wait(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !done().await {
+        assert!(Instant::now() < deadline, "{what}: not within ten seconds");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_left_has_given_its_ports_back() {
+    let node = start("ports", "127.0.0.1:0").await.expect("loopback can be bound");
+    let quic = node.quic().to_string();
+    let backend = node.backend();
+    wait("ready", async || backend.readiness() == Readiness::Ready).await;
+    assert!(matches!(backend.execute(Command::Get { key: b"none" }), Execution::Ready(Ok(_))));
+    drop(backend);
+    assert_eq!(node.leave().await, 0, "the last node of a cluster leaves nothing to others");
+    wait("the port is free", async || match start("ports", &quic).await {
+        Ok(again) => {
+            again.leave().await;
+            true
+        }
+        Err(_) => false,
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_does_not_start_leaves_nothing_running() {
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback can be bound");
+    let quic = taken.local_addr().expect("bound").to_string();
+    drop(taken);
+    let mut settings = settings("unwritable", &quic);
+    settings.ready_file = Some("/nowhere/to/be/found/ready".into());
+    let failed = Node::start(Config::new(&settings).expect("these settings are complete")).await;
+    assert!(failed.is_err_and(|error| error.to_string().contains("ready file")));
+    wait("the port is free", async || std::net::UdpSocket::bind(&quic).is_ok()).await;
+}
