@@ -50,7 +50,8 @@ fn members_and_status_tell_of_the_whole_cluster() {
     let members: Value = serde_json::from_str(&run(&http, &["members", "--json"], 0)).unwrap();
     let mut slots = 0;
     for node in &nodes {
-        let member = members.as_array().unwrap().iter().find(|member| member["name"] == node.name.as_str()).unwrap();
+        let member =
+            members.as_array().unwrap().iter().find(|member| member["name"] == node.name.as_str()).unwrap();
         assert_eq!(member["id"], format!("{:032x}", node.id));
         assert_eq!(member["state"], "alive");
         assert_eq!(member["quic"], node.quic.to_string());
@@ -64,7 +65,10 @@ fn members_and_status_tell_of_the_whole_cluster() {
     let text = run(&http, &["status"], 0);
     assert!(text.contains("one") && text.contains("overview (2 members)"), "{text}");
     let status: Value = serde_json::from_str(&run(&http, &["status", "--json"], 0)).unwrap();
-    assert_eq!((&status["name"], &status["ready"], &status["members"]), (&"one".into(), &true.into(), &2.into()));
+    assert_eq!(
+        (&status["name"], &status["ready"], &status["members"]),
+        (&"one".into(), &true.into(), &2.into())
+    );
     assert_eq!(status["cluster"], "overview");
 }
 

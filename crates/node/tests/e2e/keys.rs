@@ -8,7 +8,7 @@ use crate::harness::{Answer, Bulk, Cluster, Http, Node, ensure, place, wait};
 #[test]
 fn every_node_serves_every_key_and_each_key_is_on_one_node() {
     let nodes = Cluster::new("keys").start(["a", "b", "c"]);
-    let bulk = Bulk { count: 10_000, bytes: 100 };
+    let bulk = Bulk { count: 10_000, bytes: 100, crowded: false };
     bulk.write(&nodes[0]);
     let [by_a, by_b, by_c] = nodes.each_ref().map(|node| bulk.read(node));
     for (i, ((on_a, on_b), on_c)) in by_a.iter().zip(&by_b).zip(&by_c).enumerate() {
@@ -75,7 +75,10 @@ fn values_are_the_same_through_any_node() {
             assert!(answer.body == value, "{path} is damaged");
             assert_eq!(answer.header("content-type"), Some("application/x-thing"));
             let head = http.request("HEAD", path, "", b"");
-            assert_eq!((status(&head, source), head.header("content-length")), (200, Some(&*value.len().to_string())));
+            assert_eq!(
+                (status(&head, source), head.header("content-length")),
+                (200, Some(&*value.len().to_string()))
+            );
         }
         assert_eq!(status(&other.request("DELETE", path, "", b""), "cluster"), 204, "{path}");
         assert_eq!(status(&other.request("DELETE", path, "", b""), "cluster"), 404, "{path}");
@@ -163,7 +166,7 @@ fn values_expire_through_any_node() {
 #[test]
 fn pages_of_keys_list_the_keys_of_all_nodes_once() {
     let pair = Pair::start("pages");
-    let bulk = Bulk { count: 700, bytes: 10 };
+    let bulk = Bulk { count: 700, bytes: 10, crowded: false };
     bulk.write(&pair.0[0]);
     pair.0[1].client().put("/other", "v");
     let mut http = pair.0[1].client();
@@ -180,7 +183,7 @@ fn pages_of_keys_list_the_keys_of_all_nodes_once() {
             None => break,
         }
     }
-    let expected: BTreeSet<_> = (0..bulk.count).map(Bulk::path).collect();
+    let expected: BTreeSet<_> = (0..bulk.count).map(|i| bulk.path(i)).collect();
     assert_eq!(found.len(), expected.len());
     assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
 }

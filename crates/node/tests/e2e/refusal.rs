@@ -27,7 +27,10 @@ fn refused(here: &Node, there: &Node, cause: &str) {
         wait(&format!("{} says that {peer} has {cause}", node.name), || {
             let log = node.log();
             let said = log.lines().any(|line| {
-                line.contains("\"WARN\"") && line.contains("refused") && line.contains(&peer) && line.contains(cause)
+                line.contains("\"WARN\"")
+                    && line.contains("refused")
+                    && line.contains(&peer)
+                    && line.contains(cause)
             });
             ensure(said, || log)
         });

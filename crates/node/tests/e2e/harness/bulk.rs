@@ -6,17 +6,27 @@ use super::{Answer, Http, Node};
 
 const CLIENTS: usize = 4;
 
-/// Keys `/bulk/0`, `/bulk/1` and so on, each with a value of its own.
+/// Keys with a value each.
 pub(crate) struct Bulk {
     pub(crate) count: usize,
     /// Length of a value in bytes.
     pub(crate) bytes: usize,
+    /// They share the slots of the [`tag`]s; otherwise each is in a slot of its own.
+    pub(crate) crowded: bool,
+}
+
+/// Slots that crowded keys share.
+const TAGS: usize = 64;
+
+/// A hash tag as part of a path: keys with the same are in the same slot.
+pub(crate) fn tag(i: usize) -> String {
+    format!("%7B{}%7D", i % TAGS)
 }
 
 impl Bulk {
     /// The path of a key.
-    pub(crate) fn path(i: usize) -> String {
-        format!("/bulk/{i}")
+    pub(crate) fn path(&self, i: usize) -> String {
+        if self.crowded { format!("/bulk/{}/{i}", tag(i)) } else { format!("/bulk/{i}") }
     }
 
     fn value(&self, i: usize) -> String {
@@ -26,7 +36,7 @@ impl Bulk {
     /// Writes all through `node`; every one has to be new.
     pub(crate) fn write(&self, node: &Node) {
         self.each(node, |http, i| {
-            let answer = http.put(&Self::path(i), self.value(i));
+            let answer = http.put(&self.path(i), self.value(i));
             assert_eq!(answer.status, 201, "{i}: {}", answer.text());
         });
     }
@@ -34,7 +44,7 @@ impl Bulk {
     /// Reads all through `node`; gives the holder and the source of each.
     pub(crate) fn read(&self, node: &Node) -> Vec<(String, String)> {
         self.each(node, |http, i| {
-            let answer = http.get(&Self::path(i));
+            let answer = http.get(&self.path(i));
             assert_eq!(answer.status, 200, "{i}: {}", answer.text());
             assert!(answer.body == self.value(i).as_bytes(), "{i} is damaged");
             place(&answer)

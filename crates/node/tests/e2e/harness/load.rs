@@ -8,13 +8,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::http::{CallError, Http};
-use super::{Node, ensure, wait};
+use super::{Node, ensure, tag, wait};
 
 const WRITERS: usize = 3;
 const READERS: usize = 2;
@@ -61,7 +61,7 @@ impl Load {
     /// Starts clients of `nodes`.
     pub(crate) fn start(nodes: &[&Node]) -> Self {
         let keys = (0..WRITERS * KEYS_PER_WRITER).map(|i| Key {
-            path: format!("/load/{}/{i}", i % 7),
+            path: format!("/load/{}/{i}", tag(i)),
             attempted: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
             uncertain: AtomicBool::new(false),
@@ -77,7 +77,9 @@ impl Load {
             slowest_us: AtomicU64::new(0),
         });
         let load = Self { shared, writers: Vec::new(), readers: Vec::new() };
-        nodes.iter().for_each(|node| load.add(node));
+        for node in nodes {
+            load.add(node);
+        }
         let client = |seed| Client::new(Arc::clone(&load.shared), seed);
         let writers = (0..WRITERS).map(|i| {
             let client = client(i as u64);
@@ -120,7 +122,8 @@ impl Load {
     pub(crate) fn finish(self, nodes: &[&Node]) {
         let shared = &self.shared;
         shared.stop.store(true, SeqCst);
-        let mut histories: Vec<_> = self.writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+        let mut histories: Vec<_> =
+            self.writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
         self.readers.into_iter().for_each(|reader| reader.join().unwrap());
         println!(
             "{} requests: {} refused (503), {} unknown (504), {} broken; the slowest took {} ms",
@@ -207,7 +210,12 @@ impl History {
     fn acknowledged(&mut self, number: u64, status: u16, path: &str) {
         if self.uncertain.is_empty() {
             let existed = matches!(status, 200 | 204);
-            assert_eq!(existed, !is_deletion(self.current), "{path}: {status} to write {number} after {}", self.current);
+            assert_eq!(
+                existed,
+                !is_deletion(self.current),
+                "{path}: {status} to write {number} after {}",
+                self.current
+            );
         }
         self.current = number;
     }
@@ -252,11 +260,8 @@ impl Client {
 
     fn write(&mut self, key: &Key, history: &mut History) {
         let number = key.attempted.fetch_add(1, SeqCst) + 1;
-        let (method, body) = if is_deletion(number) {
-            ("DELETE", String::new())
-        } else {
-            ("PUT", value(&key.path, number))
-        };
+        let (method, body) =
+            if is_deletion(number) { ("DELETE", String::new()) } else { ("PUT", value(&key.path, number)) };
         match self.call(method, &key.path, body.as_bytes()) {
             Told::Done(status @ (200 | 201 | 204 | 404), _) => {
                 history.acknowledged(number, status, &key.path);
@@ -289,7 +294,11 @@ impl Client {
                 let attempted = key.attempted.load(SeqCst);
                 if !key.uncertain.load(SeqCst) {
                     let allowed = oldest..=attempted;
-                    assert!(allowed.contains(&found), "{}: write {found} ({status}), not {allowed:?}", key.path);
+                    assert!(
+                        allowed.contains(&found),
+                        "{}: write {found} ({status}), not {allowed:?}",
+                        key.path
+                    );
                     seen_before[i] = found;
                 }
             }

@@ -10,7 +10,7 @@ mod view;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use bulk::{Bulk, place};
+pub(crate) use bulk::{Bulk, place, tag};
 pub(crate) use cluster::{Cluster, boato};
 pub(crate) use http::{Answer, Http};
 pub(crate) use load::Load;

@@ -52,10 +52,7 @@ impl Launch {
         }
         self.command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = self.command.spawn().unwrap();
-        Starting {
-            process: Process { name: self.name, child, log: self.log },
-            ready_file: self.ready_file,
-        }
+        Starting { process: Process { name: self.name, child, log: self.log }, ready_file: self.ready_file }
     }
 
     /// Starts the process and waits until it listens.

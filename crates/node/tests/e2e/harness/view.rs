@@ -35,7 +35,12 @@ impl View {
     pub(crate) fn members(&mut self) -> BTreeMap<String, String> {
         let members = self.json("/_/members");
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        members.as_array().unwrap().iter().map(|member| (text(&member["name"]), text(&member["state"]))).collect()
+        members
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|member| (text(&member["name"]), text(&member["state"])))
+            .collect()
     }
 
     /// All slots; panics unless they are the runs that the interface promises.
@@ -55,7 +60,8 @@ impl View {
         let mut holders = Vec::with_capacity(SLOTS);
         for run in self.slots() {
             ensure(run.state == "held", || format!("slots {}..={} are {}", run.from, run.to, run.state))?;
-            let holder = run.holder.ok_or_else(|| format!("slots {}..={} have no holder", run.from, run.to))?;
+            let holder =
+                run.holder.ok_or_else(|| format!("slots {}..={} have no holder", run.from, run.to))?;
             holders.resize(run.to + 1, holder);
         }
         Ok(holders)
@@ -91,13 +97,14 @@ pub(crate) fn settle(nodes: &[&Node]) {
         wait(&format!("{} of {:?} is at rest", node.name, names.keys()), || {
             view.readiness()?;
             let members = view.members();
-            let alive: Vec<_> = members.iter().filter(|(_, state)| *state == "alive").map(|(name, _)| name).collect();
+            let alive: Vec<_> =
+                members.iter().filter(|(_, state)| *state == "alive").map(|(name, _)| name).collect();
             let expected: Vec<_> = names.keys().collect();
             ensure(alive == expected, || format!("it lists {members:?}"))?;
             let holders = view.holders()?;
-            let misplaced = (0_u16..).zip(&holders).filter(|(slot, holder)| {
-                names.get(holder.as_str()).copied() != table.owner(*slot)
-            });
+            let misplaced = (0_u16..)
+                .zip(&holders)
+                .filter(|(slot, holder)| names.get(holder.as_str()).copied() != table.owner(*slot));
             let misplaced = misplaced.count();
             ensure(misplaced == 0, || format!("{misplaced} slots are not where they belong"))
         });
