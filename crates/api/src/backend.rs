@@ -250,7 +250,7 @@ pub enum Readiness {
 }
 
 /// A node in a few figures, as JSON under `/_/status`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
     /// Node id, hexadecimal.
     pub id: String,

@@ -68,7 +68,7 @@
 //!     }
 //!     // A map is always ready, alone, and never leaves.
 //! #   fn readiness(&self) -> Readiness { Readiness::Ready }
-//! #   fn status(&self) -> Status { unimplemented!() }
+//! #   fn status(&self) -> Status { Status { ready: true, ..Status::default() } }
 //! #   fn members(&self) -> BoxFuture<'static, Vec<MemberInfo>> { Box::pin(ready(Vec::new())) }
 //! #   fn slots(&self) -> BoxFuture<'static, Vec<SlotRun>> { Box::pin(ready(Vec::new())) }
 //! #   fn owner(&self, _: &[u8]) -> Owner { Owner { slot: 0, owner: None } }
