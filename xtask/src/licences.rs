@@ -17,7 +17,8 @@ pub(crate) fn run() -> Result<()> {
     let rules: Table =
         std::fs::read_to_string(crate::root().join("deny.toml"))?.parse().context("parsing deny.toml")?;
     let packages = packages()?;
-    let broken: Vec<_> = packages.iter().filter_map(|package| judge(&rules, package)).collect();
+    let home = packages.first().and_then(|package| package["source"].as_str()).unwrap_or_default();
+    let broken: Vec<_> = packages.iter().filter_map(|package| judge(&rules, home, package)).collect();
     ensure!(broken.is_empty(), "not allowed by deny.toml:\n  {}", broken.join("\n  "));
     println!("{} packages are allowed by deny.toml", packages.len());
     Ok(())
@@ -34,7 +35,8 @@ fn packages() -> Result<Vec<Value>> {
     Ok(packages.into_iter().filter(|package| !package["source"].is_null()).collect())
 }
 
-fn judge(rules: &Table, package: &Value) -> Option<String> {
+/// What is wrong with a package; `home` is the one registry that all packages come from.
+fn judge(rules: &Table, home: &str, package: &Value) -> Option<String> {
     let text = |key: &str| package[key].as_str().unwrap_or_default();
     let name = format!("{} {}", text("name"), text("version"));
     let list = |table: &str, key: &str| -> Vec<&str> {
@@ -42,7 +44,7 @@ fn judge(rules: &Table, package: &Value) -> Option<String> {
         list.into_iter().flatten().filter_map(toml::Value::as_str).collect()
     };
     let source = text("source");
-    if !list("sources", "allow-registry").iter().any(|url| source.strip_prefix("registry+") == Some(url)) {
+    if source != home || !source.starts_with("registry+") {
         return Some(format!("{name}: its source {source}"));
     }
     let licence = text("license");
@@ -108,16 +110,15 @@ mod tests {
 
     #[test]
     fn a_foreign_source_or_licence_is_named() {
-        let rules = "[sources]\nallow-registry = [\"https://r.example\"]\n[licenses]\nallow = [\"MIT\"]"
-            .parse()
-            .unwrap();
+        let rules = "[licenses]\nallow = [\"MIT\"]".parse().unwrap();
         let judged = |source: &str, licence: &str| {
             let package =
                 serde_json::json!({"name": "x", "version": "1", "source": source, "license": licence});
-            judge(&rules, &package)
+            judge(&rules, "registry+https://r.example", &package)
         };
         assert_eq!(judged("registry+https://r.example", "MIT"), None);
         assert!(judged("git+https://r.example", "MIT").unwrap().contains("source"));
+        assert!(judged("registry+https://other.example", "MIT").unwrap().contains("source"));
         assert!(judged("registry+https://r.example", "GPL-3.0").unwrap().contains("GPL-3.0"));
     }
 }
