@@ -287,10 +287,8 @@ impl Gossip {
         }
         assert!(self.table.len() <= self.config.members_max);
         assert!(self.queue.len() <= self.table.len() + 1);
-        assert_eq!(
-            self.spread_at.is_some(),
-            self.spread_at.is_some_and(|at| self.timers.has(at, Timer::Gossip))
-        );
+        assert_eq!(self.timers.times(Timer::Gossip), Vec::from_iter(self.spread_at), "one clock for gossip");
+        assert!(self.timers.times(Timer::Probe).len() <= 1 && self.timers.times(Timer::PushPull).len() <= 1);
         assert!(self.phase == Phase::Replaced || self.queue.is_empty() || self.spread_at.is_some());
     }
 }

@@ -4,6 +4,7 @@ mod failure;
 mod join;
 mod leave;
 mod partition;
+mod push_pull;
 mod restart;
 mod robustness;
 mod world;

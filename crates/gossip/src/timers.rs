@@ -58,6 +58,12 @@ impl Timers {
         self.0.pop_first().map(|(_, timer)| timer)
     }
 
+    /// All times of a timer.
+    #[cfg(test)]
+    pub(crate) fn times(&self, timer: Timer) -> Vec<Duration> {
+        self.0.iter().filter(|(_, other)| *other == timer).map(|(at, _)| *at).collect()
+    }
+
     #[cfg(test)]
     pub(crate) fn has(&self, at: Duration, timer: Timer) -> bool {
         self.0.contains(&(at, timer))

@@ -257,7 +257,9 @@ impl Gossip {
             self.push_pulls.spent += records;
             self.send_bytes(to, bytes, Way::Stream);
         }
-        self.wake_gossip();
+        if self.answers_waiting() {
+            self.wake_gossip();
+        }
     }
 
     /// All this member knows, itself included, and the number of records in it.

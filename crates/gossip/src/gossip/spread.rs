@@ -43,15 +43,15 @@ impl Gossip {
     }
 
     pub(super) fn on_gossip_interval(&mut self) {
-        self.spread_at = None;
+        // Until the end, the clock counts as set: nothing in between may set it a second time.
         self.spread_news();
         self.resume_answers();
         if self.phase == Phase::Leaving && !self.queue.contains(self.me.id) {
             self.left();
         }
-        if !self.queue.is_empty() || self.answers_waiting() {
-            let at = self.now + self.config.gossip_interval;
-            self.spread_at = Some(at);
+        let more = !self.queue.is_empty() || self.answers_waiting();
+        self.spread_at = more.then(|| self.now + self.config.gossip_interval);
+        if let Some(at) = self.spread_at {
             self.timers.set(at, Timer::Gossip);
         }
     }
