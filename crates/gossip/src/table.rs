@@ -342,6 +342,16 @@ mod tests {
     }
 
     #[test]
+    fn readers_take_turns() {
+        let mut rng = Rng::with_seed(1);
+        let mut table = table_of(10, &mut rng);
+        let readers: BTreeSet<NodeId> = (0..4).flat_map(|_| table.next_readers(3)).collect();
+        assert_eq!(readers.len(), 10);
+        assert_eq!(table_of(2, &mut rng).next_readers(3).len(), 2);
+        assert!(Table::default().next_readers(3).is_empty());
+    }
+
+    #[test]
     fn samples_are_distinct_and_spare_the_exception() {
         let mut rng = Rng::with_seed(1);
         for n in 0..20 {

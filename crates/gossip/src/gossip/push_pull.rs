@@ -135,7 +135,7 @@ impl Gossip {
         if self.phase != Phase::Active {
             return;
         }
-        let usual = self.scaled(self.config.push_pull_interval);
+        let usual = scaled(self.config.push_pull_interval, self.size());
         self.set_push_pull((2 * self.push_pulls.interval).min(usual));
         if let Some(id) = self.table.sample(1, None, &mut self.rng).pop()
             && let Some((addr, _)) = self.address(id)
@@ -298,5 +298,24 @@ impl Gossip {
             by: self.accuser(member.id).0,
             gone_s: u32::try_from(gone.as_millis().div_ceil(1000)).unwrap_or(u32::MAX),
         }
+    }
+}
+
+/// An interval stretched so that a large cluster as a whole does not do too often what each member does with one other:
+/// above 32 members, times `ceil(log2(n / 32)) + 1` (memberlist).
+fn scaled(interval: Duration, members: usize) -> Duration {
+    const UNSCALED: usize = 32;
+    interval * (members.div_ceil(UNSCALED).next_power_of_two().ilog2() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_grow_with_the_logarithm_of_the_cluster() {
+        let times =
+            [1, 32, 33, 64, 65, 1000].map(|members| scaled(Duration::from_secs(1), members).as_secs());
+        assert_eq!(times, [1, 1, 2, 2, 3, 6]);
     }
 }

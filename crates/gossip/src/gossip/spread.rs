@@ -1,7 +1,6 @@
 //! Dissemination: news on its own clock and on the back of probes, and every packet's way out.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::receive::Way;
 use super::{Gossip, Phase};
@@ -173,10 +172,8 @@ impl Gossip {
         self.queue = queue;
     }
 
-    /// How often each piece of news is sent by each member (SWIM, section 4.1): the multiplier times
-    /// `ceil(log10(n + 1))`.
     fn retransmissions(&self) -> u32 {
-        self.config.retransmit_multiplier * (self.size().ilog10() + 1)
+        retransmissions(self.config.retransmit_multiplier, self.size())
     }
 
     /// Bytes that the news about `id` takes. Only members that are known are in the queue.
@@ -209,16 +206,20 @@ impl Gossip {
         let suspicion = self.table.get(id).and_then(|entry| entry.suspicion.as_deref());
         suspicion.map_or(self.me.id, Suspicion::accuser)
     }
+}
 
-    /// The interval of something each member does to one other, stretched so that a large cluster as a whole does
-    /// not do it too often (memberlist's push-pull scale).
-    pub(super) fn scaled(&self, interval: Duration) -> Duration {
-        const UNSCALED: usize = 32;
-        let n = self.size();
-        if n <= UNSCALED {
-            interval
-        } else {
-            interval * (n.div_ceil(UNSCALED).next_power_of_two().ilog2() + 1)
-        }
+/// How often each piece of news is sent by each member (SWIM, section 4.1): the multiplier times `ceil(log10(n + 1))`.
+fn retransmissions(multiplier: u32, members: usize) -> u32 {
+    multiplier * (members.ilog10() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transmissions_grow_with_the_logarithm_of_the_cluster() {
+        let sent = [1, 9, 10, 99, 100, 1000].map(|members| retransmissions(4, members));
+        assert_eq!(sent, [4, 4, 8, 8, 12, 16]);
     }
 }

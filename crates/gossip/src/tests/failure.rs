@@ -1,7 +1,7 @@
 use super::world::*;
-use crate::codec::{announce, encode};
-use crate::wire::{Belief, Body, Claim, Message, Packet, WirePid};
-use crate::{Event, Input, Member, State};
+use crate::codec::{announce, decode, encode};
+use crate::wire::{ArchivedBody, ArchivedMessage, Belief, Body, Claim, Message, Packet, WirePid};
+use crate::{Event, Input, Member, Output, State};
 
 /// A packet from node `from` that claims `state` of node `about`.
 pub(super) fn rumour(from: u16, about: u16, boot: u64, incarnation: u64, state: Belief) -> Vec<u8> {
@@ -202,4 +202,34 @@ fn an_incarnation_out_of_reach_is_not_believed() {
     assert_eq!(world.state(addr(1), 2), Some(State::Alive));
     world.run(60 * SECOND);
     assert!(world.converged());
+}
+
+#[test]
+fn a_relay_that_does_not_know_the_target_says_so_at_once() {
+    let mut world = World::cluster(3, 1);
+    let from = world.node(addr(2)).me().pid().into();
+    let target = WirePid { id: id(9).0, boot: 1 };
+    let body = Body::Relay { number: 7, target };
+    let bytes = encode(&Message::Packet(Packet { from, body, announces: vec![], claims: vec![] }), 0);
+    let node = world.nodes.get_mut(&addr(1)).unwrap();
+    node.handle(Input::Datagram { from: addr(2), bytes: &bytes }, world.now).unwrap();
+    let Some(Output::Datagram { to, bytes }) = node.poll_output() else { panic!("an answer") };
+    assert_eq!(to, addr(2));
+    let Ok(ArchivedMessage::Packet(answer)) = decode(&bytes) else { panic!("a packet") };
+    assert!(matches!(&answer.body, ArchivedBody::Nack { number } if *number == 7));
+}
+
+#[test]
+fn a_suspicion_waits_for_a_process_that_did_not_run() {
+    let mut world = World::cluster(4, 1);
+    world.input(addr(2), Input::Datagram { from: addr(1), bytes: &rumour(1, 3, 1, 0, Belief::Suspect) });
+    world.input(addr(1), Input::Datagram { from: addr(2), bytes: &rumour(2, 3, 1, 0, Belief::Suspect) });
+    world.paused.insert(addr(2));
+    world.run(3 * SECOND);
+    // The refutation waits, and comes when the suspicion would be over.
+    world.run(2 * SECOND);
+    world.paused.clear();
+    world.run(5 * SECOND);
+    assert_eq!(world.count(|event| matches!(event, Event::Failed(m) if m.id == id(3))), 0);
+    assert!(world.all_believe(3, Some(State::Alive)));
 }

@@ -33,6 +33,17 @@ fn members_that_join_through_different_members_at_once_know_each_other_soon() {
 }
 
 #[test]
+fn members_that_were_alone_for_long_know_each_other_as_soon() {
+    let mut world = World::new(1);
+    (1..=30).for_each(|n| world.start(n));
+    world.run(300 * SECOND);
+    for k in 1..=30 {
+        world.join(addr(k), addr(1 + k * 7 % 5.min(k)));
+    }
+    world.until("all know all", 4 * SECOND, World::converged);
+}
+
+#[test]
 fn a_newcomer_is_known_to_all_within_the_time_of_an_epidemic() {
     let mut world = World::cluster(100, 1);
     world.start(101);
@@ -133,14 +144,14 @@ fn the_last_of_two_has_nothing_to_tell() {
 fn a_stranger_is_asked_who_it_is() {
     let mut world = World::cluster(3, 1);
     world.start(4);
-    let target = world.node(addr(1)).me().pid().into();
+    let target = world.node(addr(2)).me().pid().into();
     let from = world.node(addr(4)).me().pid().into();
     let ping = Packet { from, body: Body::Ping { number: 1, target }, announces: vec![], claims: vec![] };
     let bytes = encode(&Message::Packet(ping), 0);
-    world.input(addr(1), Input::Datagram { from: addr(4), bytes: &bytes });
-    assert_eq!(world.state(addr(1), 4), None, "a probe makes nobody a member");
+    world.input(addr(2), Input::Datagram { from: addr(4), bytes: &bytes });
+    assert_eq!(world.state(addr(2), 4), None, "a probe makes nobody a member");
     world.run(SECOND / 100);
-    assert_eq!(world.state(addr(1), 4), Some(State::Alive));
+    assert_eq!(world.state(addr(2), 4), Some(State::Alive));
     world.until("all know all", 3 * SECOND, World::converged);
 }
 

@@ -12,8 +12,11 @@ fn a_graceful_leave_is_seen_as_left_by_all() {
     for loss in [0.0, 0.2] {
         let mut world = World::cluster(20, 1);
         world.loss = loss;
+        world.run(60 * SECOND);
         world.input(addr(3), Input::Leave);
         world.until("the goodbye has spread", 2 * SECOND, |w| left_done(w, 3));
+        let told = (1..=20).filter(|n| *n != 3 && world.state(addr(*n), 3) == Some(State::Left)).count();
+        assert!(told >= 8, "only {told} know when the leaver goes");
         world.crash(addr(3));
         world.until("all know", 2 * SECOND, |w| w.all_believe(3, Some(State::Left)));
         world.run(120 * SECOND);
@@ -90,6 +93,8 @@ fn members_that_left_are_forgotten_after_an_hour() {
 #[test]
 fn who_missed_the_goodbye_hears_it_from_the_leaver() {
     let mut world = World::cluster(3, 1);
+    // Until push-pulls are rare.
+    world.run(200 * SECOND);
     world.loss = 1.0;
     world.input(addr(3), Input::Leave);
     world.until("the goodbye has spread, it thinks", 6 * SECOND, |w| left_done(w, 3));

@@ -1,7 +1,8 @@
 use super::failure::rumour;
 use super::world::*;
-use crate::wire::Belief;
-use crate::{Event, Input, State};
+use crate::codec::encode;
+use crate::wire::{Belief, Body, Message, Packet, WirePid};
+use crate::{Event, Identity, Input, State};
 
 fn boot_seen(world: &World, at: u16, n: u16) -> Option<u64> {
     world.node(addr(at)).member(id(n)).map(|member| member.boot)
@@ -118,4 +119,26 @@ fn restarts_do_not_accumulate_identities() {
     }
     assert!(world.converged());
     assert!(world.nodes.values().all(|node| node.members().count() == 4));
+}
+
+#[test]
+fn what_does_not_fit_beside_the_own_words_is_left_out() {
+    let mut world = World::new(1);
+    let large = |n, boot| Identity {
+        tags: vec![("k".into(), "v".repeat(880))],
+        name: String::new(),
+        ..identity(n, boot, addr(n))
+    };
+    world.start_as(large(1, 1));
+    world.start_as(large(2, 5));
+    world.join(addr(2), addr(1));
+    world.until("both know both", SECOND, World::converged);
+    // An older boot of node 2 asks for somebody who is not there: it gets the words of node 1, and those of its own
+    // newer boot would be too much.
+    let from = WirePid { id: id(2).0, boot: 1 };
+    let target = WirePid { id: id(9).0, boot: 1 };
+    let ping = Packet { from, body: Body::Ping { number: 1, target }, announces: vec![], claims: vec![] };
+    let sent = world.datagrams;
+    world.input(addr(1), Input::Datagram { from: addr(2), bytes: &encode(&Message::Packet(ping), 0) });
+    assert_eq!(world.datagrams, sent + 1, "the harness checks its size");
 }
