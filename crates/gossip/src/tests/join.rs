@@ -1,7 +1,9 @@
+use std::net::SocketAddr;
+
 use super::world::*;
-use crate::codec::encode;
-use crate::wire::{Body, Message, Packet};
-use crate::{Event, Input, InputError, State};
+use crate::codec::{decode, encode};
+use crate::wire::{ArchivedBody, ArchivedMessage, Body, Message, Packet, WirePid};
+use crate::{Event, Input, InputError, Output};
 
 #[test]
 fn members_that_join_one_of_them_at_once_know_each_other_at_once() {
@@ -140,19 +142,39 @@ fn the_last_of_two_has_nothing_to_tell() {
     assert!(world.nodes.values().all(|node| node.stats().news_queued == 0));
 }
 
+/// Pings the node at `at` from an unknown node 9. What it sends in return is left in its outputs.
+fn ping_by_stranger(world: &mut World, at: SocketAddr) -> Vec<Output> {
+    let target = world.node(at).me().pid().into();
+    let from = WirePid { id: id(9).0, boot: 1 };
+    let ping = Packet { from, body: Body::Ping { number: 1, target }, announces: vec![], claims: vec![] };
+    let bytes = encode(&Message::Packet(ping), 0);
+    let node = world.nodes.get_mut(&at).unwrap();
+    node.handle(Input::Datagram { from: addr(9), bytes: &bytes }, world.now).unwrap();
+    assert_eq!(node.member(id(9)), None, "a probe makes nobody a member");
+    std::iter::from_fn(|| node.poll_output()).collect()
+}
+
 #[test]
 fn a_stranger_is_asked_who_it_is() {
     let mut world = World::cluster(3, 1);
-    world.start(4);
-    let target = world.node(addr(2)).me().pid().into();
-    let from = world.node(addr(4)).me().pid().into();
-    let ping = Packet { from, body: Body::Ping { number: 1, target }, announces: vec![], claims: vec![] };
-    let bytes = encode(&Message::Packet(ping), 0);
-    world.input(addr(2), Input::Datagram { from: addr(4), bytes: &bytes });
-    assert_eq!(world.state(addr(2), 4), None, "a probe makes nobody a member");
-    world.run(SECOND / 100);
-    assert_eq!(world.state(addr(2), 4), Some(State::Alive));
+    let outputs = ping_by_stranger(&mut world, addr(2));
+    let [Output::Datagram { .. }, Output::Datagram { to, bytes }] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    let Ok(ArchivedMessage::Packet(packet)) = decode(bytes) else { panic!("a packet") };
+    assert!(*to == addr(9) && matches!(packet.body, ArchivedBody::Who));
+    world.start(9);
+    world.input(addr(9), Input::Datagram { from: addr(2), bytes });
     world.until("all know all", 3 * SECOND, World::converged);
+}
+
+#[test]
+fn a_stranger_is_joined_by_who_knows_nobody() {
+    let mut world = World::new(1);
+    world.start(1);
+    let outputs = ping_by_stranger(&mut world, addr(1));
+    let [Output::Datagram { .. }, Output::Stream { to, bytes }] = &outputs[..] else { panic!("{outputs:?}") };
+    assert!(*to == addr(9) && matches!(decode(bytes), Ok(ArchivedMessage::PushPull(_))));
 }
 
 #[test]
