@@ -73,6 +73,9 @@ pub struct Machine {
     /// The table is new.
     rebuilt: bool,
     rng: fastrand::Rng,
+    /// Thousandths of a pause that slots rest which begin to wait at the same time: they ask again together, in
+    /// one frame. If each had its own, thousands of frames would fall on a peer that is slow to answer.
+    pause_permille: u64,
 }
 
 impl Machine {
@@ -88,6 +91,7 @@ impl Machine {
             slots: Arc::new(Slots::new(config.me, store, healing_ms, routes)),
             me: config.me,
             rng: fastrand::Rng::with_seed(config.seed),
+            pause_permille: 1000,
             config,
             view,
             table,
@@ -139,6 +143,7 @@ impl Machine {
     /// Takes one input. Drain [`Machine::poll_output`] afterwards, then wait for [`Machine::poll_timeout`].
     pub fn handle(&mut self, input: Input, now: Now) {
         self.batch += 1;
+        self.pause_permille = self.rng.u64(750..=1250);
         match input {
             Input::Frame(frame) => self.on_frame(frame, now),
             Input::Member { pid, liveness, weight } => {
@@ -375,7 +380,7 @@ impl Machine {
     }
 
     /// Lets a slot try again after a pause that doubles from `pause.0` to `pause.1` milliseconds, jittered by a
-    /// quarter either way.
+    /// quarter either way for all slots of this step.
     fn retry(&mut self, cell: &mut Cell, pause: (u64, u64), now: Now) {
         let attempts = cell.header.retry.attempts;
         cell.header.retry.attempts = attempts.saturating_add(1);
@@ -383,9 +388,9 @@ impl Machine {
         self.wake(cell, at);
     }
 
-    fn pause(&mut self, (first_ms, last_ms): (u64, u64), attempts: u32) -> Duration {
+    fn pause(&self, (first_ms, last_ms): (u64, u64), attempts: u32) -> Duration {
         let nominal_ms = first_ms.saturating_mul(1 << attempts.min(16)).min(last_ms);
-        Duration::from_micros(nominal_ms * self.rng.u64(750..=1250))
+        Duration::from_micros(nominal_ms * self.pause_permille)
     }
 
     fn is_target(&self, slot: u16) -> bool {
