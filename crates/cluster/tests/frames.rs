@@ -14,10 +14,7 @@ fn now(at: Duration) -> Now {
 /// A node in the cluster of a peer, who says no more after that.
 fn newcomer() -> Machine {
     let mut machine = Machine::new(Config::new(ME, 7), now(Duration::ZERO));
-    machine.handle(
-        Input::Member { pid: PEER, liveness: Liveness::Alive, weight: 1 },
-        now(Duration::ZERO),
-    );
+    machine.handle(Input::Member { pid: PEER, liveness: Liveness::Alive, weight: 1 }, now(Duration::ZERO));
     let standing = Standing::Claimed;
     let frame = Frame { from: PEER, to: ME, standing, hello: false, digest: None, runs: Vec::new() };
     machine.handle(Input::Frame(frame), now(Duration::from_millis(1)));
