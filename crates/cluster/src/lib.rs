@@ -54,8 +54,10 @@
 //! | `view` | the members as this node sees them, and the table that follows |
 //! | `machine` | the transitions: one file per concern |
 //! | `route` | the way of one client operation |
+//! | `canary` | deliberate bugs for the simulator to find (feature `canaries`) |
 //! | `quic` | the driver (feature `quic`) |
 
+mod canary;
 mod machine;
 mod message;
 mod operation;
@@ -71,6 +73,8 @@ mod transfer;
 mod view;
 mod wire;
 
+#[cfg(feature = "canaries")]
+pub use canary::Canary;
 pub use machine::{Config, Event, Input, Machine, Output, Stats};
 pub use message::{
     Answer, Digest, Frame, Item, Lane, Message, Request, Response, Run, SlotRun, Standing, Status,

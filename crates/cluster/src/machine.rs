@@ -19,9 +19,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use boato_placement::{SLOTS, Table};
+use boato_placement::Table;
 use boato_storage::Entries;
 
+use crate::canary::{Bug, Canary};
 use crate::message::{Frame, Message, Run, Standing};
 use crate::outbox::{Outbox, Parcel};
 use crate::pid::Pid;
@@ -83,12 +84,16 @@ impl Machine {
     pub fn new(config: Config, now: Now) -> Self {
         let view = View::new(config.me, config.weight, now.at);
         let table = Arc::new(view.table(&*config.strategy, false));
-        let store =
-            boato_storage::Config { slots: SLOTS, hash_seed: config.seed, max_memory: config.max_memory };
+        let slots = usize::from(config.slots);
+        let store = boato_storage::Config { slots, hash_seed: config.seed, max_memory: config.max_memory };
         let healing_ms = u64::try_from(config.healing.as_millis()).unwrap_or(u64::MAX);
         let routes = Routes::new(Arc::clone(&table), &view);
+        #[cfg(feature = "canaries")]
+        let bug = Bug::of(config.canary);
+        #[cfg(not(feature = "canaries"))]
+        let bug = Bug::default();
         Self {
-            slots: Arc::new(Slots::new(config.me, store, healing_ms, routes)),
+            slots: Arc::new(Slots::new(config.me, store, healing_ms, routes, bug)),
             me: config.me,
             rng: fastrand::Rng::with_seed(config.seed),
             pause_permille: 1000,
@@ -134,8 +139,8 @@ impl Machine {
     pub fn is_settled(&self) -> bool {
         self.standing == Standing::Claimed
             && self.rebuild_at.is_none()
-            && (0..).zip(0..SLOTS).all(|(slot, index)| {
-                let serving = self.slots.store.lock(index).header().serving().is_some();
+            && (0..self.config.slots).all(|slot| {
+                let serving = self.slots.store.lock(usize::from(slot)).header().serving().is_some();
                 serving == self.is_target(slot)
             })
     }
@@ -194,7 +199,7 @@ impl Machine {
             let rebuilt = std::mem::take(&mut self.rebuilt);
             self.budgets.retain(|&pid, _| !self.view.is_dead(pid));
             self.wanted.retain(|&pid, _| !self.view.is_dead(pid));
-            for (slot, _) in (0..).zip(0..SLOTS) {
+            for slot in 0..self.config.slots {
                 self.on_slot(slot, now, |machine, cell| {
                     // Another target is offered the slot at once.
                     if rebuilt && matches!(cell.header.state, State::Held { .. }) {
@@ -246,7 +251,9 @@ impl Machine {
         let all_met = self.view.all_met();
         let heard = self.view.heard(from, standing, now.at);
         let mut changed = heard.new;
-        if let Some(digest) = &digest {
+        if let Some(digest) = &digest
+            && !self.bug(Canary::NoBarrierNoClosure)
+        {
             changed |= self.view.learn_digest(digest, now.at);
         }
         if changed {
@@ -262,7 +269,7 @@ impl Machine {
         self.learn_hints(&runs, now);
         self.advance_standing(now);
         for run in runs {
-            for slot in run.start..run.start + run.len {
+            for slot in run.start..(run.start + run.len).min(self.config.slots) {
                 let (message, digest) = (run.message.clone(), digest.as_ref());
                 self.on_slot(slot, now, |machine, cell| {
                     machine.on_message(cell, from, message, digest.map(|digest| &digest.dead[..]), now);
@@ -274,6 +281,9 @@ impl Machine {
     /// Whoever a message points to is known from then on: met before anything is asked of it, and given up if
     /// membership does not confirm it.
     fn learn_hints(&mut self, runs: &[Run], now: Now) {
+        if self.bug(Canary::NoBarrierNoClosure) {
+            return;
+        }
         let mut new = false;
         for run in runs {
             if let Message::NotHolder { hint: Some(hint), .. }
@@ -290,8 +300,8 @@ impl Machine {
 
     /// Tells a process it meets what this one holds: so it can route, and knows which slots exist.
     fn introduce(&mut self, peer: Pid) {
-        for (slot, index) in (0..).zip(0..SLOTS) {
-            if let Some(epoch) = self.slots.store.lock(index).header().custody() {
+        for slot in 0..self.config.slots {
+            if let Some(epoch) = self.slots.store.lock(usize::from(slot)).header().custody() {
                 self.outbox.push(peer, slot, Message::Holding { epoch });
             }
         }
@@ -343,11 +353,23 @@ impl Machine {
         let (header, entries) = guard.split();
         let mut cell = Cell { slot, header, entries };
         let before = cell.header.custody().is_some();
-        self.settle_deaths(&mut cell, now);
+        if !self.bug(Canary::DeathAtEventOnly) || self.stirred {
+            self.settle_deaths(&mut cell, now);
+        }
         act(self, &mut cell);
         self.settle_queue(&mut cell, now);
         self.stats.custody += usize::from(cell.header.custody().is_some());
         self.stats.custody -= usize::from(before);
+    }
+
+    /// Whether a deliberate bug is in force.
+    fn bug(&self, canary: Canary) -> bool {
+        self.slots.bug.is(canary)
+    }
+
+    /// Whether slots may be asked for and claimed: everybody known has been met.
+    fn barrier_is_open(&self) -> bool {
+        self.view.all_met() || self.bug(Canary::NoBarrierNoClosure)
     }
 
     fn send(&mut self, cell: &Cell, to: Pid, message: Message) {

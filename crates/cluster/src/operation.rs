@@ -131,8 +131,8 @@ pub enum Outcome {
     Created((u64, u128)),
     /// Stored over an older value, with this version.
     Replaced((u64, u128)),
-    /// Removed.
-    Deleted,
+    /// Removed; the version of the tombstone.
+    Deleted((u64, u128)),
     /// The guard did not hold; the version that is stored, if any.
     Refused(Option<(u64, u128)>),
     /// Keys of a slot, in byte order.
@@ -172,7 +172,7 @@ impl Applier<'_> {
             Operation::Delete { key, guard } => {
                 let until = now_ms.saturating_add(self.healing_ms);
                 match entries.delete(key, &guard.into(), &self.writer, until) {
-                    Delete::Deleted(_) => Outcome::Deleted,
+                    Delete::Deleted(version) => Outcome::Deleted(pair(version)),
                     Delete::Missing => Outcome::Missing,
                     Delete::Refused(current) => Outcome::Refused(current.map(pair)),
                 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::canary::Canary;
 use crate::message::Answer;
 use crate::operation::{Operation, Outcome};
 use crate::pid::{Epoch, Hint, Pid};
@@ -119,7 +120,9 @@ impl Attempt {
     pub fn judge(&mut self, slots: &Slots, next: Next, sent: Sent) -> Verdict {
         let answer = match (sent, next) {
             (Sent::NotSent, _) => return self.again(),
-            (Sent::Lost, _) if self.is_write => return Verdict::Done(Err(Failure::OutcomeUnknown)),
+            (Sent::Lost, _) if self.is_write && !slots.bug.is(Canary::RetryLostWrites) => {
+                return Verdict::Done(Err(Failure::OutcomeUnknown));
+            }
             (Sent::Lost, _) => return self.count_send(),
             (Sent::Answered(answer), _) => answer,
         };

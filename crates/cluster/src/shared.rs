@@ -4,6 +4,7 @@ use arc_swap::{ArcSwap, Guard};
 use boato_storage::{Clock, Memory, Store, Writer};
 use std::sync::Arc;
 
+use crate::canary::{Bug, Canary};
 use crate::message::{SlotRun, Status};
 use crate::operation::{self, Applier, Operation, Outcome};
 use crate::pid::{Epoch, Hint, Pid};
@@ -18,16 +19,24 @@ pub struct Slots {
     pub(crate) clock: Clock,
     pub(crate) routes: ArcSwap<Routes>,
     healing_ms: u64,
+    pub(crate) bug: Bug,
 }
 
 impl Slots {
-    pub(crate) fn new(me: Pid, store: boato_storage::Config, healing_ms: u64, routes: Routes) -> Self {
+    pub(crate) fn new(
+        me: Pid,
+        store: boato_storage::Config,
+        healing_ms: u64,
+        routes: Routes,
+        bug: Bug,
+    ) -> Self {
         Self {
             me,
             store: Store::new(store, |_| Header::default()),
             clock: Clock::new(),
             routes: ArcSwap::from_pointee(routes),
             healing_ms,
+            bug,
         }
     }
 
@@ -43,7 +52,8 @@ impl Slots {
 
     pub(crate) fn applier(&self, unix_ms: u64) -> Applier<'_> {
         let writer = Writer { clock: &self.clock, node: self.me.node, now_ms: unix_ms };
-        Applier { writer, healing_ms: self.healing_ms }
+        let healing_ms = if self.bug.is(Canary::NoTombstones) { 0 } else { self.healing_ms };
+        Applier { writer, healing_ms }
     }
 
     /// Applies `operation` if this node serves its slot now: one lock, one step. `None`: it does not; nothing
@@ -52,11 +62,28 @@ impl Slots {
     pub fn try_apply(&self, operation: &Operation, unix_ms: u64) -> Option<(Outcome, Epoch)> {
         let mut guard = self.store.lock(usize::from(operation.slot()));
         let (header, entries) = guard.split();
-        let epoch = header.serving()?;
-        if let Some(key) = operation.written_key() {
+        let epoch = match self.buggy_epoch(header, operation) {
+            Some(epoch) => epoch,
+            None => header.serving()?,
+        };
+        if let Some(key) = operation.written_key()
+            && !self.bug.is(Canary::DropDirtySet)
+        {
             header.mark_written(key);
         }
         Some((self.applier(unix_ms).apply(operation, entries), epoch))
+    }
+
+    /// The epoch under which a deliberate bug serves a slot that is not to be served.
+    #[inline]
+    fn buggy_epoch(&self, header: &Header, operation: &Operation) -> Option<Epoch> {
+        match &header.state {
+            State::Committing(giving) if self.bug.is(Canary::WritesWhileFrozen) => Some(giving.epoch),
+            State::Claiming(_) if self.bug.is(Canary::MissWhileClaiming) && !operation.is_write() => {
+                Some(header.floor)
+            }
+            _ => None,
+        }
     }
 
     /// [`Slots::try_apply`] of [`Operation::Get`], without an allocation but for the value's copy.

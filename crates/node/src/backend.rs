@@ -236,7 +236,7 @@ fn reply(source: Source, holder: Arc<str>, outcome: Outcome) -> Result<Reply, ap
         Outcome::Missing => api::Outcome::Missing,
         Outcome::Created(stored) => api::Outcome::Created(version(stored)),
         Outcome::Replaced(stored) => api::Outcome::Replaced(version(stored)),
-        Outcome::Deleted => api::Outcome::Deleted,
+        Outcome::Deleted(_) => api::Outcome::Deleted,
         Outcome::Refused(stored) => api::Outcome::Refused(stored.map(version)),
         Outcome::Full => api::Outcome::Full,
         Outcome::TooLarge => return Err(api::Failure::TooLarge { limit: VALUE_MAX as u64 }),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::tick::ASK;
 use super::{Cell, Machine};
+use crate::canary::Canary;
 use crate::message::{Digest, Message};
 use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Claiming, State};
@@ -80,7 +81,8 @@ impl Machine {
 
     fn mint_if_answered(&mut self, cell: &mut Cell) {
         let State::Claiming(claiming) = &cell.header.state else { return };
-        if self.view.live().all(|pid| claiming.answered.contains(&pid)) {
+        let first = self.bug(Canary::MintAfterFirstAnswer) && !claiming.answered.is_empty();
+        if first || self.view.live().all(|pid| claiming.answered.contains(&pid)) {
             self.mint(cell);
         }
     }
@@ -88,7 +90,7 @@ impl Machine {
     fn mint(&mut self, cell: &mut Cell) {
         let State::Claiming(claiming) = &cell.header.state else { return };
         let floor = claiming.floor.max(cell.header.floor);
-        if floor > Epoch::ZERO {
+        if floor > Epoch::ZERO && !self.bug(Canary::LossNotCounted) {
             self.stats.slots_lost += 1;
             self.lost += 1;
         }
@@ -125,13 +127,16 @@ impl Machine {
             Some((claimant, known)) => claimant != from || known > nonce,
             None => false,
         };
-        if bound || self.view.is_dead(from) || !dead.iter().all(|&pid| self.view.is_dead(pid)) {
+        let agreed = dead.iter().all(|&pid| self.view.is_dead(pid)) || self.bug(Canary::NoAgreedDeaths);
+        if bound || self.view.is_dead(from) || !agreed {
             return;
         }
         if matches!(cell.header.state, State::Asking(_)) {
             self.enter(cell, State::Absent);
         }
-        cell.header.promised = Some((from, nonce));
+        if !self.bug(Canary::NoPromise) {
+            cell.header.promised = Some((from, nonce));
+        }
         self.say_not_here(cell, from, nonce);
         self.rest(cell);
         self.wake(cell, now.at + std::time::Duration::from_millis(500));

@@ -6,6 +6,7 @@ use super::take::NEED_MAX;
 use super::tick::COMMIT;
 use super::wanted::Wanted;
 use super::{Cell, Machine};
+use crate::canary::Canary;
 use crate::message::Message;
 use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Ended, Giving, State};
@@ -77,7 +78,9 @@ impl Machine {
             }
             self.count_giving(target);
         }
-        let transfer = Transfer::new(cell.header.next_serial(self.batch), cell.entries, now.at);
+        let one_number = self.bug(Canary::OneTransferNumber);
+        let xfer = if one_number { 1 } else { cell.header.next_serial(self.batch) };
+        let transfer = Transfer::new(xfer, cell.entries, now.at);
         let giving =
             Giving { epoch, target, next: epoch, counted: !cell.entries.is_empty(), frozen: 0, transfer };
         self.enter(cell, State::Copying(Box::new(giving)));
@@ -143,7 +146,13 @@ impl Machine {
         let frozen = !matches!(cell.header.state, State::Copying(_));
         let merging = matches!(cell.header.state, State::Merging(_));
         let Some(giving) = cell.header.state.giving_mut() else { return false };
-        let Some((seq, items, bytes)) = giving.transfer.next_chunk(cell.entries) else { return false };
+        let Some((seq, mut items, bytes)) = giving.transfer.next_chunk(cell.entries) else { return false };
+        if self.slots.bug.is(Canary::ShipNoTombstones) {
+            items.retain(|item| !item.tombstone);
+        }
+        if self.slots.bug.is(Canary::ShipWithoutExpiry) {
+            items.iter_mut().filter(|item| !item.tombstone).for_each(|item| item.expires_at_ms = None);
+        }
         let (target, xfer, epoch) = (giving.target, giving.transfer.xfer, giving.epoch);
         let message = if merging {
             Message::Merge { xfer, epoch, seq, hlc: self.slots.clock.latest(), items }
@@ -169,6 +178,9 @@ impl Machine {
         self.enter(cell, State::Committing(giving));
         while self.send_chunk(cell) {}
         self.send_commit(cell);
+        if self.bug(Canary::FreeBeforeTaken) {
+            cell.entries.clear();
+        }
         self.retry(cell, COMMIT, now);
     }
 
@@ -294,6 +306,7 @@ impl Machine {
         let message = match ended {
             Some(Ended { released: true, .. }) => Message::Released { epoch, floor },
             Some(Ended { released: false, .. }) => Message::Void { epoch, floor },
+            None if self.bug(Canary::VoidForForgotten) => Message::Void { epoch, floor },
             None => Message::Forgotten { epoch, floor },
         };
         self.send(cell, from, message);
@@ -310,7 +323,8 @@ impl Machine {
         let State::Committing(giving) = std::mem::take(&mut cell.header.state) else { return };
         self.settle_budget(&giving);
         cell.header.out = Some(Ended { target: giving.target, epoch: giving.next, released: false });
-        let epoch = cell.header.floor.after(giving.next, self.me);
+        let old = self.bug(Canary::ResumeOldEpoch);
+        let epoch = if old { giving.epoch } else { cell.header.floor.after(giving.next, self.me) };
         self.hold(cell, epoch);
     }
 

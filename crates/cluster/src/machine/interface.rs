@@ -9,6 +9,10 @@ use crate::operation::Operation;
 use crate::pid::{Epoch, Pid};
 use crate::view::Liveness;
 
+/// All slots.
+#[expect(clippy::cast_possible_truncation, reason = "16384 fits")]
+const ALL_SLOTS: u16 = boato_placement::SLOTS as u16;
+
 /// How a [`Machine`](crate::Machine) behaves.
 pub struct Config {
     /// This process.
@@ -27,6 +31,12 @@ pub struct Config {
     /// How long after a change of members a new table is computed; default 50 ms. Longer gathers more changes
     /// into one table, and delays each.
     pub settle: Duration,
+    /// How many of the 16384 slots this machine looks after: the first ones, 1 to all of them (the default). Fewer
+    /// are for simulations and model checks, which choose keys that lie in them; the same on every node.
+    pub slots: u16,
+    /// The deliberate bug in force, if any.
+    #[cfg(feature = "canaries")]
+    pub canary: Option<crate::Canary>,
     /// The bytes of operations that may wait for slots to settle; beyond it they are answered `Busy`. Default
     /// 64 MiB.
     pub queue_bytes_max: usize,
@@ -43,6 +53,9 @@ impl Config {
             strategy: Box::new(boato_placement::Rendezvous::default()),
             healing: Duration::from_mins(1),
             settle: Duration::from_millis(50),
+            slots: ALL_SLOTS,
+            #[cfg(feature = "canaries")]
+            canary: None,
             queue_bytes_max: 64 << 20,
         }
     }

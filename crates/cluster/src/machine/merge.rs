@@ -3,6 +3,7 @@
 
 use super::wanted::Wanted;
 use super::{Cell, Event, Machine, Output};
+use crate::canary::Canary;
 use crate::message::{Item, Message};
 use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Giving, State};
@@ -27,7 +28,8 @@ impl Machine {
             State::Held { .. } | State::Copying(_) => self.meet(cell, from, epoch),
             State::Absent => {
                 let fresh = epoch >= cell.header.floor || cell.header.hint.is_none();
-                let free = cell.header.promised.is_none() && !self.is_leaving() && self.view.all_met();
+                let promised = cell.header.promised.is_some() && !self.bug(Canary::BrokenPromise);
+                let free = !promised && !self.is_leaving() && self.barrier_is_open();
                 if fresh && free {
                     self.take_offer(cell, from, epoch, now);
                 }
@@ -64,6 +66,9 @@ impl Machine {
     /// Another holder: the higher epoch says so, the lower makes ready to merge.
     fn meet(&mut self, cell: &mut Cell, other: Pid, theirs: Epoch) {
         let Some(mine) = cell.header.serving() else { return };
+        if self.bug(Canary::ForksIgnored) {
+            return;
+        }
         if mine > theirs {
             self.send(cell, other, Message::Holding { epoch: mine });
         } else if mine < theirs {
@@ -112,7 +117,8 @@ impl Machine {
             && self.send_chunk(cell)
         {}
         let State::Merging(giving) = &cell.header.state else { return };
-        if !giving.transfer.settled() || !giving.transfer.drained() {
+        let early = self.bug(Canary::MergeLetsGoEarly);
+        if !early && (!giving.transfer.settled() || !giving.transfer.drained()) {
             return;
         }
         let State::Merging(giving) = std::mem::take(&mut cell.header.state) else { return };
@@ -136,7 +142,11 @@ impl Machine {
             }
         }
         for item in items {
-            if cell.entries.merge(item.as_entry()) {
+            let mut entry = item.as_entry();
+            if self.bug(Canary::MergeIgnoresVersions) {
+                entry.version.hlc = self.slots.clock.latest() + 1;
+            }
+            if cell.entries.merge(entry) {
                 cell.header.mark_written(&item.key);
             }
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Cell, Machine, Output};
+use crate::canary::Canary;
 use crate::message::Answer;
 use crate::operation::Operation;
 use crate::pid::Epoch;
@@ -51,7 +52,9 @@ impl Machine {
 
     fn apply(&mut self, cell: &mut Cell, operation: &Operation, now: Now) -> Answer {
         let epoch = cell.header.serving().expect("invariant: only called where the slot is served");
-        if let Some(key) = operation.written_key() {
+        if let Some(key) = operation.written_key()
+            && !self.bug(Canary::DropDirtySet)
+        {
             cell.header.mark_written(key);
         }
         Answer::Done { outcome: self.slots.applier(now.unix_ms).apply(operation, cell.entries), epoch }
@@ -64,8 +67,14 @@ impl Machine {
         {
             self.on_slot(slot, now, |machine, cell| {
                 let place = cell.header.queue.iter().position(|queued| queued.token == token);
-                if let Some(queued) = place.and_then(|place| cell.header.queue.remove(place)) {
+                if let Some(mut queued) = place.and_then(|place| cell.header.queue.remove(place)) {
                     machine.leave_queue(slot, &queued);
+                    if machine.bug(Canary::ApplyExpired) {
+                        queued.deadline += Duration::from_mins(1);
+                        machine.deadlines.insert((queued.deadline, slot, token));
+                        machine.stats.queued_bytes += queued.operation.bytes();
+                        cell.header.queue.push_back(queued);
+                    }
                     machine.answer(token, Answer::Expired);
                 }
             });

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Event, Machine, Output};
+use crate::canary::Canary;
 use crate::message::Standing;
 use crate::time::Now;
 
@@ -104,7 +105,9 @@ impl Machine {
             Departure::HandingOff if idle => {
                 self.departure = Departure::Lingering { until: now.at + LINGER };
             }
-            Departure::Lingering { .. } if !idle => self.departure = Departure::HandingOff,
+            Departure::Lingering { .. } if !idle && !self.bug(Canary::LeaveWithSlots) => {
+                self.departure = Departure::HandingOff;
+            }
             Departure::Lingering { until } if until <= now.at => self.depart(),
             _ => {}
         }

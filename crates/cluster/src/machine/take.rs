@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::tick::{ASK, TAKEN};
 use super::{Cell, Machine};
+use crate::canary::Canary;
 use crate::message::{Item, Message};
 use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Asking, Staging, State};
@@ -123,21 +124,24 @@ impl Machine {
 
     pub(super) fn on_commit(&mut self, cell: &mut Cell, from: Pid, commit: &Commit, now: Now) {
         let &Commit { xfer, epoch, chunks, hlc } = commit;
-        if cell.header.taken == Some((from, epoch)) {
+        if cell.header.taken == Some((from, epoch)) && !self.bug(Canary::CommitTwice) {
             return self.send(cell, from, Message::Taken { epoch });
         }
-        let acceptable = !self.is_leaving()
-            && epoch > cell.header.floor
+        let again = self.bug(Canary::CommitTwice) && cell.header.taken == Some((from, epoch));
+        let acceptable = (!self.is_leaving() || self.bug(Canary::LeaveWithSlots))
+            && (epoch > cell.header.floor || again || self.bug(Canary::SkipEpochCheck))
             && epoch.pid == self.me
             && chunks <= CHUNKS_MAX
-            && is_asking_under(cell, from, xfer);
+            && (again || is_asking_under(cell, from, xfer));
         if !acceptable {
-            cell.header.raise_floor(epoch);
+            if !self.bug(Canary::RefuseKeepsFloor) {
+                cell.header.raise_floor(epoch);
+            }
             let floor = cell.header.floor;
             return self.send(cell, from, Message::Refuse { epoch, floor });
         }
         let missing = missing(cell, xfer, chunks, now);
-        if !missing.is_empty() {
+        if !missing.is_empty() && !self.bug(Canary::CommitWithGaps) {
             return self.send(cell, from, Message::Need { xfer, epoch, missing });
         }
         cell.header.raise_floor(epoch);
@@ -145,6 +149,9 @@ impl Machine {
         // A clock too far ahead is not followed; every write exceeds the version it replaces all the same.
         let _ = self.slots.clock.observe(hlc, now.unix_ms);
         self.send(cell, from, Message::Taken { epoch });
+        if self.bug(Canary::ServeOnTaken) {
+            return self.hold(cell, epoch);
+        }
         self.enter(cell, State::Ready { source: from, epoch });
         self.retry(cell, TAKEN, now);
     }

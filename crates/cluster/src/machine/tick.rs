@@ -1,6 +1,7 @@
 //! What a slot does by itself: reactions to deaths, retries, and the first step towards a slot it should have.
 
 use super::{Cell, Machine};
+use crate::canary::Canary;
 use crate::message::{Message, Standing};
 use crate::pid::{Epoch, Hint};
 use crate::slot::State;
@@ -46,7 +47,12 @@ impl Machine {
             State::Claiming(_) => self.tick_claiming(cell, due, now),
             State::Ready { source, epoch } if due => {
                 let (source, epoch) = (*source, *epoch);
-                self.send(cell, source, Message::Taken { epoch });
+                if self.bug(Canary::ReadyServesOnSilence) && cell.header.retry.attempts > 3 {
+                    return self.hold(cell, epoch);
+                }
+                if !self.bug(Canary::TakenOnce) {
+                    self.send(cell, source, Message::Taken { epoch });
+                }
                 self.retry(cell, TAKEN, now);
             }
             State::Held { epoch } => {
@@ -58,6 +64,11 @@ impl Machine {
                 if matches!(cell.header.state, State::Copying(_)) {
                     self.retry(cell, COPY, now);
                 }
+            }
+            State::Committing(_)
+                if due && self.bug(Canary::ResumeOnSilence) && cell.header.retry.attempts > 3 =>
+            {
+                self.resume(cell);
             }
             State::Committing(_) if due => {
                 self.send_commit(cell);
@@ -76,14 +87,16 @@ impl Machine {
     /// Goes after the slot if it should be here: from the holder known, else from the one guessed, else by
     /// asking everybody.
     fn tick_absent(&mut self, cell: &mut Cell, due: bool, now: Now) {
-        if let Some((claimant, nonce)) = cell.header.promised {
+        if let Some((claimant, nonce)) = cell.header.promised
+            && !self.bug(Canary::BrokenPromise)
+        {
             if due {
                 self.say_not_here(cell, claimant, nonce);
                 self.retry(cell, PROMISE, now);
             }
             return;
         }
-        let ready = self.standing == Standing::Claimed && !self.is_leaving() && self.view.all_met();
+        let ready = self.standing == Standing::Claimed && !self.is_leaving() && self.barrier_is_open();
         if !ready || !self.is_target(cell.slot) {
             return self.rest(cell);
         }

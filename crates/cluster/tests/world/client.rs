@@ -172,7 +172,7 @@ impl World {
         let possible = &self.clients[index].possible;
         let existed = match outcome {
             Outcome::Created(_) | Outcome::Missing => false,
-            Outcome::Replaced(_) | Outcome::Deleted => true,
+            Outcome::Replaced(_) | Outcome::Deleted(_) => true,
             other => panic!("a write was answered {other:?}"),
         };
         assert!(
