@@ -383,6 +383,7 @@ impl Machine {
             self.claim_left(claiming.nonce);
         }
         cell.header.state = state;
+        self.stats.transitions += 1;
     }
 
     /// Lets a slot act by itself at `at`.

@@ -94,6 +94,15 @@ impl Slots {
         Some((operation::get(&guard, key, unix_ms), epoch))
     }
 
+    /// Looks at one slot's state, under its lock.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such slot on this node ([`Config::slots`](crate::Config::slots)).
+    pub fn inspect<R>(&self, slot: u16, look: impl FnOnce(&Header) -> R) -> R {
+        look(self.store.lock(usize::from(slot)).header())
+    }
+
     pub(crate) fn disposition(&self, slot: u16, used: Option<Epoch>, target_is_me: bool) -> Disposition {
         self.store.lock(usize::from(slot)).header().disposition(used, target_is_me)
     }

@@ -164,6 +164,11 @@ impl Header {
         &self.state
     }
 
+    /// The highest epoch seen or made here; [`Epoch::ZERO`]: nothing says that this slot has ever existed.
+    pub fn floor(&self) -> Epoch {
+        self.floor
+    }
+
     /// The epoch under which operations are served here now; `None`: they are not.
     #[inline]
     pub fn serving(&self) -> Option<Epoch> {

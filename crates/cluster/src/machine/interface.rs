@@ -163,6 +163,8 @@ pub struct Stats {
     pub slots_merged: u64,
     /// Bytes of entries sent to other nodes.
     pub bytes_given: u64,
+    /// State changes of slots: while it stays the same, so do all states.
+    pub transitions: u64,
     /// Slots in custody now.
     pub custody: usize,
     /// Operations waiting now.
