@@ -1,6 +1,6 @@
 //! The source's side of a copy: which keys are still to be sent, and which chunks are on their way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use boato_storage::Entries;
@@ -8,19 +8,24 @@ use bytes::Bytes;
 
 use crate::message::Item;
 
-/// One stream of entries to another node. Keys written while it runs are simply to be sent again.
+/// One stream of entries to another node: a walk over all of them, a part at a time, then the keys written
+/// meanwhile, round after round.
 #[derive(Debug)]
 pub struct Transfer {
     /// Its number.
     pub xfer: u64,
-    /// Keys whose present entry the target may not have.
-    pending: BTreeSet<Bytes>,
+    /// Where the walk goes on; `None`: it is over.
+    walk: Option<u64>,
+    /// Keys the walk has passed that are still to be sent.
+    found: VecDeque<Bytes>,
+    /// Keys written since they were sent.
+    written: BTreeSet<Bytes>,
     /// The keys of every chunk sent, so that any can be sent again.
     chunks: Vec<Chunk>,
     unacknowledged: usize,
     /// Bytes on their way.
     in_flight: usize,
-    /// Keys still to be sent before everything that this round is about has gone out.
+    /// Written keys still to be sent before everything that this round is about has gone out.
     round_keys: usize,
     /// The chunks of this round end before this number; known once they have gone out.
     round_end: Option<usize>,
@@ -47,11 +52,12 @@ pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 impl Transfer {
     /// A transfer of everything that `entries` holds.
     pub(crate) fn new(xfer: u64, entries: &Entries, now: Duration) -> Self {
-        let pending: BTreeSet<_> = entries.entries().map(|entry| Bytes::copy_from_slice(entry.key)).collect();
         Self {
             xfer,
-            round_keys: pending.len(),
-            pending,
+            walk: (!entries.is_empty()).then_some(0),
+            found: VecDeque::new(),
+            written: BTreeSet::new(),
+            round_keys: 0,
             round_end: None,
             acknowledged: 0,
             chunks: Vec::new(),
@@ -66,21 +72,21 @@ impl Transfer {
     /// Notes that a key was written.
     pub(crate) fn mark(&mut self, key: &Bytes) {
         // Copied: `key` may be a view into a much larger buffer.
-        if !self.pending.contains(key) {
-            self.pending.insert(Bytes::copy_from_slice(key));
+        if !self.written.contains(key) {
+            self.written.insert(Bytes::copy_from_slice(key));
         }
     }
 
-    /// Takes the next chunk: its number, items and bytes. `None`: nothing is pending.
+    /// Takes the next chunk: its number, items and bytes. `None`: nothing is left.
     pub(crate) fn next_chunk(&mut self, entries: &Entries) -> Option<(u32, Vec<Item>, usize)> {
         let (mut keys, mut items, mut bytes) = (Vec::new(), Vec::new(), 0);
         while bytes < CHUNK_BYTES
-            && let Some(key) = self.pending.pop_first()
+            && let Some(key) = self.next_key(entries)
         {
             if let Some(entry) = entries.peek(&key) {
                 let size = Item::bytes(&entry);
                 if bytes > 0 && bytes + size > CHUNK_BYTES {
-                    self.pending.insert(key);
+                    self.put_back(key);
                     break;
                 }
                 bytes += size;
@@ -96,10 +102,38 @@ impl Transfer {
         self.chunks.push(Chunk { keys, bytes, acknowledged: false });
         self.unacknowledged += 1;
         self.in_flight += bytes;
-        if self.round_keys == 0 {
+        if self.walked() && self.round_keys == 0 {
             self.round_end.get_or_insert(self.chunks.len());
         }
         Some((seq, items, bytes))
+    }
+
+    /// What comes next: the walk, then the written keys.
+    fn next_key(&mut self, entries: &Entries) -> Option<Bytes> {
+        while let (true, Some(from)) = (self.found.is_empty(), self.walk) {
+            let (part, next) = entries.scan(from);
+            self.found.extend(part.map(|entry| Bytes::copy_from_slice(entry.key)));
+            self.walk = next;
+        }
+        if let Some(key) = self.found.pop_front() {
+            self.written.remove(&key);
+            return Some(key);
+        }
+        self.written.pop_first()
+    }
+
+    /// Keeps a key that found no room for the next chunk.
+    fn put_back(&mut self, key: Bytes) {
+        if self.walked() {
+            self.written.insert(key);
+        } else {
+            self.found.push_front(key);
+        }
+    }
+
+    /// Whether the walk has passed every entry.
+    fn walked(&self) -> bool {
+        self.walk.is_none() && self.found.is_empty()
     }
 
     /// The present entries of a chunk that was sent before; `None`: there is no such chunk.
@@ -128,7 +162,7 @@ impl Transfer {
         }
         if self.round_end.is_some_and(|end| end <= self.acknowledged) {
             self.rounds += 1;
-            self.round_keys = self.pending.len();
+            self.round_keys = self.written.len();
             self.round_end = None;
         }
         bytes
@@ -146,7 +180,7 @@ impl Transfer {
 
     /// Whether nothing is left to send.
     pub(crate) fn drained(&self) -> bool {
-        self.pending.is_empty()
+        self.walked() && self.written.is_empty()
     }
 
     /// Chunks sent so far.
@@ -156,8 +190,8 @@ impl Transfer {
 
     /// Bytes still to be sent, counted up to `limit`: a result of `limit` or more means "at least that".
     pub(crate) fn pending_bytes(&self, entries: &Entries, limit: usize) -> usize {
-        let mut bytes = 0;
-        for entry in self.pending.iter().filter_map(|key| entries.peek(key)) {
+        let mut bytes = if self.walked() { 0 } else { entries.bytes() };
+        for entry in self.written.iter().filter_map(|key| entries.peek(key)) {
             bytes += Item::bytes(&entry);
             if bytes >= limit {
                 break;
