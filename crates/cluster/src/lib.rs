@@ -75,7 +75,7 @@ mod wire;
 
 #[cfg(feature = "canaries")]
 pub use canary::Canary;
-pub use machine::{Config, Event, Input, Machine, Output, Stats};
+pub use machine::{Config, Event, Input, Machine, Output, Progress, Stats};
 pub use message::{
     Answer, Digest, Frame, Item, Lane, Message, Request, Response, Run, SlotRun, Standing, Status,
 };
@@ -83,7 +83,7 @@ pub use operation::{Applier, Guard, LIST_LIMIT, Operation, Outcome};
 pub use pid::{Epoch, Hint, Pid};
 pub use route::{Attempt, Failure, Next, Sent, Verdict};
 pub use shared::Slots;
-pub use slot::{Asking, Claiming, Ended, Giving, Header, Queued, Retry, Staging, State};
+pub use slot::{Asking, Claiming, Ended, Giving, Header, Purpose, Queued, Retry, Staging, State};
 pub use time::Now;
 pub use transfer::Transfer;
 pub use view::{Liveness, Routes};

@@ -2,13 +2,14 @@
 //!
 //! One file per concern: `give` (the source of a hand-off), `take` (its target), `claim` (asking everybody,
 //! minting), `merge` (two holders), `tick` (what a slot does by itself), `standing` (beginning and leaving a
-//! cluster), `queue` (operations that wait), `wanted` (slots that wait for
+//! cluster), `pace` (the limit on the rate), `queue` (operations that wait), `wanted` (slots that wait for
 //! room on the way); `interface` (what goes in and what comes out).
 
 mod claim;
 mod give;
 mod interface;
 mod merge;
+mod pace;
 mod queue;
 mod standing;
 mod take;
@@ -32,10 +33,11 @@ use crate::time::Now;
 use crate::view::{Routes, View};
 use crate::wire::epochs;
 
-pub use interface::{Config, Event, Input, Output, Stats};
+pub use interface::{Config, Event, Input, Output, Progress, Stats};
 
 use claim::Claim;
 use give::Budget;
+use pace::Pace;
 use standing::Departure;
 use wanted::Wanted;
 
@@ -63,6 +65,7 @@ pub struct Machine {
     claims: BTreeMap<u64, Claim>,
     wanted: BTreeMap<Pid, BTreeMap<u16, Wanted>>,
     budgets: BTreeMap<Pid, Budget>,
+    pace: Pace,
     timers: BTreeSet<(Duration, u16)>,
     deadlines: BTreeSet<(Duration, u16, u64)>,
     outbox: Outbox,
@@ -97,6 +100,7 @@ impl Machine {
             me: config.me,
             rng: fastrand::Rng::with_seed(config.seed),
             pause_permille: 1000,
+            pace: Pace::new(config.handoff_rate),
             config,
             view,
             table,
@@ -145,6 +149,23 @@ impl Machine {
             })
     }
 
+    /// What is left to move. Looks at every slot.
+    pub fn progress(&self) -> Progress {
+        let mut progress = Progress::default();
+        for slot in 0..self.config.slots {
+            let guard = self.slots.store.lock(usize::from(slot));
+            match (guard.header().custody().is_some(), self.is_target(slot)) {
+                (true, false) => {
+                    progress.slots_to_give += 1;
+                    progress.bytes_to_give += guard.bytes();
+                }
+                (false, true) => progress.slots_to_take += 1,
+                (true, true) | (false, false) => {}
+            }
+        }
+        progress
+    }
+
     /// Takes one input. Drain [`Machine::poll_output`] afterwards, then wait for [`Machine::poll_timeout`].
     pub fn handle(&mut self, input: Input, now: Now) {
         self.batch += 1;
@@ -180,6 +201,7 @@ impl Machine {
             self.view.next_hello(self.standing != Standing::Claimed),
             self.view.next_hearsay(),
             self.next_standing(),
+            self.pace.next(),
         ]
         .into_iter()
         .flatten()
@@ -188,6 +210,7 @@ impl Machine {
 
     /// Everything that is due, then out with the messages.
     fn advance(&mut self, now: Now) {
+        self.pace.advance(now.at);
         if self.view.expire_hearsay(now.at) {
             self.members_changed(now);
         }
@@ -240,6 +263,7 @@ impl Machine {
     }
 
     fn publish(&self) {
+        self.slots.set_too_few(self.view.members() < self.config.min_members);
         self.slots.routes.store(Arc::new(Routes::new(Arc::clone(&self.table), &self.view)));
     }
 

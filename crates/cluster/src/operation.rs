@@ -139,6 +139,8 @@ pub enum Outcome {
     Keys(Vec<Bytes>),
     /// The holder's memory limit is reached; nothing was written.
     Full,
+    /// The holder sees fewer members than it needs to accept writes; nothing was written.
+    TooFewMembers,
     /// Key, media type or value is larger than an entry can be; nothing was written.
     TooLarge,
 }

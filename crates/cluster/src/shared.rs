@@ -1,8 +1,9 @@
 //! What the state machine and the paths around it share: the slots, the clock and the published routes.
 
 use arc_swap::{ArcSwap, Guard};
-use boato_storage::{Clock, Memory, Store, Writer};
+use boato_storage::{Clock, Entries, Memory, Store, Writer};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::canary::{Bug, Canary};
 use crate::message::{SlotRun, Status};
@@ -20,6 +21,8 @@ pub struct Slots {
     pub(crate) routes: ArcSwap<Routes>,
     healing_ms: u64,
     pub(crate) bug: Bug,
+    /// Writes are refused: too few members are in view.
+    too_few: AtomicBool,
 }
 
 impl Slots {
@@ -37,6 +40,7 @@ impl Slots {
             routes: ArcSwap::from_pointee(routes),
             healing_ms,
             bug,
+            too_few: AtomicBool::new(false),
         }
     }
 
@@ -50,7 +54,7 @@ impl Slots {
         self.routes.load()
     }
 
-    pub(crate) fn applier(&self, unix_ms: u64) -> Applier<'_> {
+    fn applier(&self, unix_ms: u64) -> Applier<'_> {
         let writer = Writer { clock: &self.clock, node: self.me.node, now_ms: unix_ms };
         let healing_ms = if self.bug.is(Canary::NoTombstones) { 0 } else { self.healing_ms };
         Applier { writer, healing_ms }
@@ -66,12 +70,32 @@ impl Slots {
             Some(epoch) => epoch,
             None => header.serving()?,
         };
-        if let Some(key) = operation.written_key()
-            && !self.bug.is(Canary::DropDirtySet)
-        {
-            header.mark_written(key);
+        Some((self.apply(operation, header, entries, unix_ms), epoch))
+    }
+
+    /// Applies `operation` to a slot that is served here and locked by the caller.
+    #[inline]
+    pub(crate) fn apply(
+        &self,
+        operation: &Operation,
+        header: &mut Header,
+        entries: &mut Entries,
+        unix_ms: u64,
+    ) -> Outcome {
+        if let Some(key) = operation.written_key() {
+            if self.too_few.load(Ordering::Relaxed) {
+                return Outcome::TooFewMembers;
+            }
+            if !self.bug.is(Canary::DropDirtySet) {
+                header.mark_written(key);
+            }
         }
-        Some((self.applier(unix_ms).apply(operation, entries), epoch))
+        self.applier(unix_ms).apply(operation, entries)
+    }
+
+    /// Refuses writes from now on, or accepts them again.
+    pub(crate) fn set_too_few(&self, too_few: bool) {
+        self.too_few.store(too_few, Ordering::Relaxed);
     }
 
     /// The epoch under which a deliberate bug serves a slot that is not to be served.

@@ -32,11 +32,11 @@ pub enum State {
         /// Its epoch.
         epoch: Epoch,
     },
-    /// Held and served while its entries are streamed to a target.
+    /// Held and served while its entries are streamed to a target, or to a holder with a higher epoch.
     Copying(Box<Giving>),
     /// Frozen: the target has or will have everything.
     Committing(Box<Giving>),
-    /// Frozen: a holder with a higher epoch is taking our entries in.
+    /// Frozen: a holder with a higher epoch is taking the last of our entries in.
     Merging(Box<Giving>),
 }
 
@@ -78,7 +78,9 @@ pub struct Giving {
     pub epoch: Epoch,
     /// Who gets it.
     pub target: Pid,
-    /// Committing: the epoch that the target activates. Merging: the epoch of the holder that merges.
+    /// Why.
+    pub purpose: Purpose,
+    /// Committing: the epoch that the target activates. With [`Purpose::Merge`]: the epoch of the holder that merges.
     pub next: Epoch,
     /// Whether it counts among the slots with entries on their way.
     pub(crate) counted: bool,
@@ -86,6 +88,15 @@ pub struct Giving {
     pub(crate) frozen: usize,
     /// What has been sent.
     pub transfer: Transfer,
+}
+
+/// Why a slot is on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// The target is to hold it.
+    HandOver,
+    /// The target holds it already, under a higher epoch, and merges our entries into its own.
+    Merge,
 }
 
 /// The last commit this node made that came to an end.

@@ -248,6 +248,11 @@ impl View {
         self.grown_at
     }
 
+    /// The live members that membership has confirmed, this process included.
+    pub(crate) fn members(&self) -> usize {
+        1 + self.peers.values().filter(|peer| peer.weight.is_some()).count()
+    }
+
     /// The furthest standing among the others.
     pub(crate) fn standing(&self) -> Option<Standing> {
         self.peers.values().map(|peer| peer.standing).max()

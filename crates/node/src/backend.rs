@@ -239,6 +239,9 @@ fn reply(source: Source, holder: Arc<str>, outcome: Outcome) -> Result<Reply, ap
         Outcome::Deleted(_) => api::Outcome::Deleted,
         Outcome::Refused(stored) => api::Outcome::Refused(stored.map(version)),
         Outcome::Full => api::Outcome::Full,
+        Outcome::TooFewMembers => {
+            return Err(unavailable("the holder of this key sees fewer members than --min-members"));
+        }
         Outcome::TooLarge => return Err(api::Failure::TooLarge { limit: VALUE_MAX as u64 }),
         Outcome::Keys(_) => return Err(unavailable("the holder speaks another protocol version")),
     };

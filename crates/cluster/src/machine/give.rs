@@ -9,7 +9,7 @@ use super::{Cell, Machine};
 use crate::canary::Canary;
 use crate::message::Message;
 use crate::pid::{Epoch, Hint, Pid};
-use crate::slot::{Ended, Giving, State};
+use crate::slot::{Ended, Giving, Purpose, State};
 use crate::time::Now;
 use crate::transfer::{CHUNK_BYTES, Transfer};
 
@@ -58,7 +58,7 @@ impl Machine {
             State::Held { .. } if self.target(cell.slot) == Some(from) => {
                 self.wanted.entry(from).or_default().insert(cell.slot, Wanted::Grant);
             }
-            State::Copying(giving) if giving.target == from => {
+            State::Copying(giving) if giving.target == from && giving.purpose == Purpose::HandOver => {
                 self.resend_if_stuck(cell, now);
             }
             State::Committing(giving) if giving.target == from => self.send_commit(cell),
@@ -73,7 +73,7 @@ impl Machine {
             _ => return true,
         };
         if !cell.entries.is_empty() {
-            if !self.has_room(target) {
+            if !self.has_room(target, now) {
                 return false;
             }
             self.count_giving(target);
@@ -81,17 +81,19 @@ impl Machine {
         let one_number = self.bug(Canary::OneTransferNumber);
         let xfer = if one_number { 1 } else { cell.header.next_serial(self.batch) };
         let transfer = Transfer::new(xfer, cell.entries, now.at);
-        let giving =
-            Giving { epoch, target, next: epoch, counted: !cell.entries.is_empty(), frozen: 0, transfer };
+        let counted = !cell.entries.is_empty();
+        let purpose = Purpose::HandOver;
+        let giving = Giving { epoch, target, purpose, next: epoch, counted, frozen: 0, transfer };
         self.enter(cell, State::Copying(Box::new(giving)));
         // An empty slot goes over in this very step.
         self.tick(cell, now);
         true
     }
 
-    pub(super) fn has_room(&self, target: Pid) -> bool {
+    pub(super) fn has_room(&mut self, target: Pid, now: Now) -> bool {
         let total: usize = self.budgets.values().map(|budget| budget.in_flight).sum();
         total < WINDOWS_BYTES
+            && self.pace.is_open(now.at)
             && self.budgets.get(&target).is_none_or(|budget| {
                 budget.in_flight < WINDOW_BYTES && budget.frozen < FROZEN_BYTES && budget.giving < GIVING_MAX
             })
@@ -101,18 +103,17 @@ impl Machine {
         self.budgets.entry(target).or_default().giving += 1;
     }
 
-    pub(super) fn has_window(&self, target: Pid) -> bool {
-        self.budgets.get(&target).is_none_or(|budget| budget.in_flight < WINDOW_BYTES)
-    }
-
     pub(super) fn tick_copying(&mut self, cell: &mut Cell, now: Now) {
         let State::Copying(giving) = &cell.header.state else { return };
-        let target = giving.target;
+        let (target, purpose) = (giving.target, giving.purpose);
         let stuck = !giving.transfer.settled() && giving.transfer.progress_at + STUCK_AFTER <= now.at;
-        if stuck || self.view.is_leaving(target) || self.target(cell.slot) != Some(target) {
-            let xfer = giving.transfer.xfer;
-            self.send(cell, target, Message::Abort { xfer });
-            return self.stop_copying(cell);
+        let wanted = purpose == Purpose::Merge
+            || (!self.view.is_leaving(target) && self.target(cell.slot) == Some(target));
+        if stuck || !wanted {
+            return self.abort_copying(cell);
+        }
+        if purpose == Purpose::Merge {
+            self.resend_if_stuck(cell, now);
         }
         self.pump(cell, now);
     }
@@ -126,7 +127,10 @@ impl Machine {
             if transfer.settled() && (little || transfer.rounds >= ROUNDS_MAX) {
                 let target = giving.target;
                 if transfer.drained() || self.budgets.entry(target).or_default().frozen < FROZEN_BYTES {
-                    self.freeze(cell, now);
+                    match giving.purpose {
+                        Purpose::HandOver => self.freeze(cell, now),
+                        Purpose::Merge => self.freeze_to_merge(cell, now),
+                    }
                 }
                 return;
             }
@@ -134,7 +138,8 @@ impl Machine {
             if little
                 || transfer.rounds >= ROUNDS_MAX
                 || budget.in_flight >= WINDOW_BYTES
-                || !self.send_chunk(cell)
+                || !self.pace.is_open(now.at)
+                || !self.send_chunk(cell, now)
             {
                 return;
             }
@@ -142,9 +147,8 @@ impl Machine {
     }
 
     /// Sends the next chunk; false: nothing was left.
-    pub(super) fn send_chunk(&mut self, cell: &mut Cell) -> bool {
+    pub(super) fn send_chunk(&mut self, cell: &mut Cell, now: Now) -> bool {
         let frozen = !matches!(cell.header.state, State::Copying(_));
-        let merging = matches!(cell.header.state, State::Merging(_));
         let Some(giving) = cell.header.state.giving_mut() else { return false };
         let Some((seq, mut items, bytes)) = giving.transfer.next_chunk(cell.entries) else { return false };
         if self.slots.bug.is(Canary::ShipNoTombstones) {
@@ -154,10 +158,9 @@ impl Machine {
             items.iter_mut().filter(|item| !item.tombstone).for_each(|item| item.expires_at_ms = None);
         }
         let (target, xfer, epoch) = (giving.target, giving.transfer.xfer, giving.epoch);
-        let message = if merging {
-            Message::Merge { xfer, epoch, seq, hlc: self.slots.clock.latest(), items }
-        } else {
-            Message::Chunk { xfer, seq, items }
+        let message = match giving.purpose {
+            Purpose::Merge => Message::Merge { xfer, epoch, seq, hlc: self.slots.clock.latest(), items },
+            Purpose::HandOver => Message::Chunk { xfer, seq, items },
         };
         let budget = self.budgets.entry(target).or_default();
         budget.in_flight += bytes;
@@ -165,6 +168,7 @@ impl Machine {
             budget.frozen += bytes;
             giving.frozen += bytes;
         }
+        self.pace.spend(bytes, now.at);
         self.stats.bytes_given += bytes as u64;
         self.send(cell, target, message);
         true
@@ -176,7 +180,7 @@ impl Machine {
         giving.next = cell.header.floor.after(giving.epoch, giving.target);
         cell.header.raise_floor(giving.next);
         self.enter(cell, State::Committing(giving));
-        while self.send_chunk(cell) {}
+        while self.send_chunk(cell, now) {}
         self.send_commit(cell);
         if self.bug(Canary::FreeBeforeTaken) {
             cell.entries.clear();
@@ -211,10 +215,9 @@ impl Machine {
         for &seq in chunks {
             let Some(items) = giving.transfer.resend(seq, cell.entries) else { continue };
             let xfer = giving.transfer.xfer;
-            let message = if matches!(cell.header.state, State::Merging(_)) {
-                Message::Merge { xfer, epoch: giving.epoch, seq, hlc, items }
-            } else {
-                Message::Chunk { xfer, seq, items }
+            let message = match giving.purpose {
+                Purpose::Merge => Message::Merge { xfer, epoch: giving.epoch, seq, hlc, items },
+                Purpose::HandOver => Message::Chunk { xfer, seq, items },
             };
             self.send(cell, giving.target, message);
         }
@@ -256,6 +259,15 @@ impl Machine {
             }
             _ => {}
         }
+    }
+
+    /// Copying to Held, and tells the target so.
+    pub(super) fn abort_copying(&mut self, cell: &mut Cell) {
+        let State::Copying(giving) = &cell.header.state else { return };
+        if giving.purpose == Purpose::HandOver {
+            self.send(cell, giving.target, Message::Abort { xfer: giving.transfer.xfer });
+        }
+        self.stop_copying(cell);
     }
 
     /// Copying to Held, under the same epoch.

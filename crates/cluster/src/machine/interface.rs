@@ -31,6 +31,11 @@ pub struct Config {
     /// How long after a change of members a new table is computed; default 50 ms. Longer gathers more changes
     /// into one table, and delays each.
     pub settle: Duration,
+    /// Bytes of entries per second that this node sends to others at most; `None`: no limit. The last difference of a
+    /// slot that is frozen goes out in spite of it, and counts.
+    pub handoff_rate: Option<u64>,
+    /// With fewer live members in view, this node included, writes are refused; 0 or 1: never.
+    pub min_members: usize,
     /// How many of the 16384 slots this machine looks after: the first ones, 1 to all of them (the default). Fewer
     /// are for simulations and model checks, which choose keys that lie in them; the same on every node.
     pub slots: u16,
@@ -53,6 +58,8 @@ impl Config {
             strategy: Box::new(boato_placement::Rendezvous::default()),
             healing: Duration::from_mins(1),
             settle: Duration::from_millis(50),
+            handoff_rate: None,
+            min_members: 0,
             slots: ALL_SLOTS,
             #[cfg(feature = "canaries")]
             canary: None,
@@ -148,6 +155,17 @@ pub enum Event {
     },
 }
 
+/// What is left to move until this node holds just what the table gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Progress {
+    /// Slots here that belong elsewhere.
+    pub slots_to_give: usize,
+    /// Bytes of their entries.
+    pub bytes_to_give: usize,
+    /// Slots elsewhere, or nowhere, that belong here.
+    pub slots_to_take: usize,
+}
+
 /// Counts since the start, and gauges.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Stats {
@@ -161,6 +179,8 @@ pub struct Stats {
     pub slots_lost: u64,
     /// Slots merged into another holder's.
     pub slots_merged: u64,
+    /// Keys of which two versions met in a merge: the higher one stayed, the other one is gone.
+    pub keys_superseded: u64,
     /// Bytes of entries sent to other nodes.
     pub bytes_given: u64,
     /// State changes of slots: while it stays the same, so do all states.

@@ -6,7 +6,7 @@ use super::{Cell, Event, Machine, Output};
 use crate::canary::Canary;
 use crate::message::{Item, Message};
 use crate::pid::{Epoch, Hint, Pid};
-use crate::slot::{Giving, State};
+use crate::slot::{Giving, Purpose, State};
 use crate::time::Now;
 use crate::transfer::Transfer;
 
@@ -76,46 +76,50 @@ impl Machine {
         }
     }
 
-    /// Freezes the slot and ships everything. False: there is no room now.
+    /// Begins to ship everything, serving on meanwhile. False: there is no room now.
     pub(super) fn begin_merge(&mut self, cell: &mut Cell, winner: Pid, theirs: Epoch, now: Now) -> bool {
         if self.view.is_dead(winner) || cell.header.serving().is_none_or(|mine| mine >= theirs) {
             return true;
         }
-        if !self.has_room(winner) {
+        if matches!(&cell.header.state, State::Copying(giving) if giving.purpose == Purpose::Merge) {
+            return true;
+        }
+        if !self.has_room(winner, now) {
             return false;
         }
-        if let State::Copying(giving) = &cell.header.state {
-            let (target, xfer) = (giving.target, giving.transfer.xfer);
-            self.send(cell, target, Message::Abort { xfer });
-            self.stop_copying(cell);
-        }
+        self.abort_copying(cell);
         let State::Held { epoch } = cell.header.state else { return true };
         self.outputs.push_back(Output::Event(Event::Merging { slot: cell.slot, winner }));
         self.ship(cell, (winner, theirs), epoch, now);
         true
     }
 
-    /// Held or Merging to Merging into `winner`.
+    /// Held or Merging to Copying, for `winner` to merge.
     fn ship(&mut self, cell: &mut Cell, (winner, theirs): (Pid, Epoch), mine: Epoch, now: Now) {
         let transfer = Transfer::new(cell.header.next_serial(self.batch), cell.entries, now.at);
-        let giving = Giving { epoch: mine, target: winner, next: theirs, counted: true, frozen: 0, transfer };
+        let purpose = Purpose::Merge;
+        let giving =
+            Giving { epoch: mine, target: winner, purpose, next: theirs, counted: true, frozen: 0, transfer };
         self.count_giving(winner);
-        self.enter(cell, State::Merging(Box::new(giving)));
-        self.pump_merge(cell);
+        self.enter(cell, State::Copying(Box::new(giving)));
         self.tick(cell, now);
     }
 
     pub(super) fn tick_merging(&mut self, cell: &mut Cell, now: Now) {
         self.resend_if_stuck(cell, now);
-        self.pump_merge(cell);
+        self.end_merge_if_done(cell);
     }
 
-    /// Sends on as far as there is room; lets go when everything has been merged.
-    fn pump_merge(&mut self, cell: &mut Cell) {
-        while let State::Merging(giving) = &cell.header.state
-            && self.has_window(giving.target)
-            && self.send_chunk(cell)
-        {}
+    /// Copying to Merging: what is left goes out.
+    pub(super) fn freeze_to_merge(&mut self, cell: &mut Cell, now: Now) {
+        let State::Copying(giving) = std::mem::take(&mut cell.header.state) else { return };
+        self.enter(cell, State::Merging(giving));
+        while self.send_chunk(cell, now) {}
+        self.tick(cell, now);
+    }
+
+    /// Lets go when everything has been merged.
+    fn end_merge_if_done(&mut self, cell: &mut Cell) {
         let State::Merging(giving) = &cell.header.state else { return };
         let early = self.bug(Canary::MergeLetsGoEarly);
         if !early && (!giving.transfer.settled() || !giving.transfer.drained()) {
@@ -146,6 +150,8 @@ impl Machine {
             if self.bug(Canary::MergeIgnoresVersions) {
                 entry.version.hlc = self.slots.clock.latest() + 1;
             }
+            let met = cell.entries.peek(&item.key).is_some_and(|stored| stored.version != entry.version);
+            self.stats.keys_superseded += u64::from(met);
             if cell.entries.merge(entry) {
                 cell.header.mark_written(&item.key);
             }
@@ -157,7 +163,7 @@ impl Machine {
 
     pub(super) fn on_merged(&mut self, cell: &mut Cell, from: Pid, chunk: (u64, u32), now: Now) {
         if self.acknowledge(cell, from, chunk, now) {
-            self.pump_merge(cell);
+            self.tick(cell, now);
         }
     }
 
@@ -171,13 +177,15 @@ impl Machine {
         now: Now,
     ) {
         match &cell.header.state {
-            State::Merging(giving) if giving.target == from && giving.epoch == epoch => {}
+            State::Copying(giving) | State::Merging(giving)
+                if giving.purpose == Purpose::Merge && giving.target == from && giving.epoch == epoch => {}
             _ => return,
         }
         let next =
             hint.filter(|hint| hint.epoch > epoch && hint.pid != self.me && !self.view.is_dead(hint.pid));
-        let State::Merging(giving) = std::mem::take(&mut cell.header.state) else { return };
-        self.settle_budget(&giving);
+        if let Some(giving) = cell.header.state.giving() {
+            self.settle_budget(giving);
+        }
         match next {
             Some(hint) => self.ship(cell, (hint.pid, hint.epoch), epoch, now),
             None => self.hold(cell, epoch),

@@ -52,12 +52,8 @@ impl Machine {
 
     fn apply(&mut self, cell: &mut Cell, operation: &Operation, now: Now) -> Answer {
         let epoch = cell.header.serving().expect("invariant: only called where the slot is served");
-        if let Some(key) = operation.written_key()
-            && !self.bug(Canary::DropDirtySet)
-        {
-            cell.header.mark_written(key);
-        }
-        Answer::Done { outcome: self.slots.applier(now.unix_ms).apply(operation, cell.entries), epoch }
+        let outcome = self.slots.apply(operation, cell.header, cell.entries, now.unix_ms);
+        Answer::Done { outcome, epoch }
     }
 
     /// Answers the operations whose time has run out: they were not applied.
