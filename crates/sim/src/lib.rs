@@ -8,6 +8,7 @@
 //! - A [`Network`] decides when a message arrives, if it does: [`Rule`]s for delay, loss and cuts that compose and
 //!   can come and go.
 //! - A [`TraceHash`] is the fingerprint of a run: same seed, same hash.
+//! - [`check`] judges what clients and nodes have seen, here and in real clusters.
 //! - [`membership`] is the first scenario: a cluster of gossip cores that assembles, runs calm and loses members.
 //!
 //! # Contract
@@ -18,7 +19,7 @@
 //! # Map
 //!
 //! `engine` and `queue` are virtual time; `process` is what can be hosted; `network` the way between hosts; `trace`
-//! the fingerprint; `membership` the scenario of `cargo xtask cluster-sim`.
+//! the fingerprint; `check` the judges; `membership` the scenario of `cargo xtask cluster-sim`.
 //!
 //! # Example
 //!
@@ -76,6 +77,7 @@
 //! assert_eq!(notes, [(Duration::from_millis(40), greeter, &b"hello"[..])]);
 //! ```
 
+pub mod check;
 mod engine;
 pub mod membership;
 mod network;

@@ -1,0 +1,175 @@
+//! What a checker found, in a few lines for people.
+
+use std::fmt;
+use std::time::Duration;
+
+use boato_cluster::{Epoch, Pid};
+
+use super::history::{Found, Ms};
+use super::{Call, Holding, Value};
+
+/// A broken promise, with what it was found in. `Display` takes a few lines without a line end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Violation {
+    /// A value was found that nobody has ever written.
+    NeverWritten {
+        /// The value.
+        value: Value,
+        /// Who found it, if that was a call of the history.
+        read: Option<Call>,
+    },
+    /// A value was found before anybody asked to write it.
+    FromFuture {
+        /// The read, and the call that wrote the value.
+        calls: [Box<Call>; 2],
+    },
+    /// Two writes were each told to be the first, or a write replaced something before anything was written.
+    Origin {
+        /// The call that cannot be right, and another one that contradicts it, if one does.
+        calls: Vec<Call>,
+    },
+    /// Two values (or a value and its absence) must each have come before the other.
+    Stale {
+        /// The calls that show it: per value, the write, the call that was over first and the one that began last.
+        calls: Vec<Call>,
+    },
+    /// No order of the calls explains this answer.
+    Stuck {
+        /// The call that the search did not get past.
+        call: Box<Call>,
+        /// What the key may have held at some moment before; `Value::MAX` for any value that nobody looked for.
+        states: Vec<Option<Value>>,
+        /// The last calls before it and those that overlap it, itself among them, in the order of invocation.
+        around: Vec<Call>,
+    },
+    /// The search ended at its bound: neither right nor wrong.
+    Undecided {
+        /// How many calls there were.
+        calls: usize,
+        /// Configurations visited.
+        visited: usize,
+    },
+    /// A counter's value is out of its bounds.
+    Counter {
+        /// Increments that were acknowledged.
+        acknowledged: u64,
+        /// Increments of unknown outcome.
+        unknown: u64,
+        /// Whether a crash may have taken the key.
+        vanished: bool,
+        /// What was left.
+        last: Option<Value>,
+    },
+    /// Something else is left than what has the highest version.
+    NotHighest {
+        /// The call with the highest acknowledged version.
+        highest: Call,
+        /// What was left.
+        last: Option<Value>,
+    },
+    /// A slot is held as it must not be.
+    Slot {
+        /// Since when.
+        at: Duration,
+        /// Which slot.
+        slot: u16,
+        /// What is wrong.
+        fault: Fault,
+        /// Who has something of it then.
+        copies: Vec<(Pid, Holding)>,
+    },
+}
+
+/// How a slot must not be held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Two processes serve it, and nobody was falsely considered dead.
+    ServedTwice,
+    /// A process has it under an epoch that another one activates: two would have it under the same.
+    ForeignEpoch,
+    /// A process begins to have it, or goes on, although there was a higher epoch (or, when it begins, that very
+    /// one) before.
+    EpochBack {
+        /// The highest before.
+        highest: Epoch,
+    },
+    /// When all should be calm, not exactly one process has it, or that one does not serve.
+    NotSettled,
+}
+
+impl Violation {
+    /// Whether this says that the effort was not enough, rather than that something is wrong.
+    pub fn is_undecided(&self) -> bool {
+        matches!(self, Self::Undecided { .. })
+    }
+}
+
+impl std::error::Error for Violation {}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NeverWritten { value, read } => {
+                write!(f, "{value} was read, but never written")?;
+                lines(f, read)
+            }
+            Self::FromFuture { calls: [read, write] } => {
+                f.write_str("a value was read before it was written:")?;
+                lines(f, [read.as_ref(), write])
+            }
+            Self::Origin { calls } => {
+                f.write_str("which write was the first? These answers cannot be right:")?;
+                lines(f, calls)
+            }
+            Self::Stale { calls } => {
+                f.write_str("stale: of these, each value would have to come before the other:")?;
+                lines(f, calls)
+            }
+            Self::Stuck { call, states, around } => stuck(f, call, states, around),
+            Self::Undecided { calls, visited } => {
+                write!(f, "undecided: {calls} calls, given up after {visited} configurations")
+            }
+            Self::Counter { acknowledged, unknown, vanished, last } => {
+                let crash = if *vanished { ", a crash may have taken the key" } else { "" };
+                let last = last.unwrap_or(0);
+                write!(f, "counter at {last}: {acknowledged} acknowledged, {unknown} unknown{crash}")
+            }
+            Self::NotHighest { highest, last } => {
+                write!(f, "left is {}, but the highest version is that of", Found(*last))?;
+                lines(f, [highest])
+            }
+            Self::Slot { at, slot, fault, copies } => {
+                write!(f, "{}: slot {slot} {fault}:", Ms(*at))?;
+                if copies.is_empty() {
+                    f.write_str("\n  nobody has it")?;
+                }
+                copies.iter().try_for_each(|(pid, holding)| write!(f, "\n  {pid} {holding}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ServedTwice => f.write_str("is served twice"),
+            Self::ForeignEpoch => f.write_str("is had under another's epoch"),
+            Self::EpochBack { highest } => write!(f, "goes back from epoch {highest}"),
+            Self::NotSettled => f.write_str("is not settled"),
+        }
+    }
+}
+
+fn stuck(f: &mut fmt::Formatter<'_>, call: &Call, states: &[Option<Value>], around: &[Call]) -> fmt::Result {
+    f.write_str("no order of the calls explains\n")?;
+    write!(f, "  {call}\nthe key may have held")?;
+    for (index, state) in states.iter().enumerate() {
+        write!(f, "{} {}", if index == 0 { "" } else { "," }, Found(*state))?;
+    }
+    f.write_str("; calls around it:")?;
+    lines(f, around)
+}
+
+fn lines<'a>(f: &mut fmt::Formatter<'_>, calls: impl IntoIterator<Item = &'a Call>) -> fmt::Result {
+    calls.into_iter().try_for_each(|call| write!(f, "\n  {call}"))
+}
