@@ -25,10 +25,10 @@ use crate::view::Liveness;
 
 /// Small messages about slots.
 pub const CONTROL: Channel = Channel(1);
-/// Entries on their way to another node.
-pub const BULK: Channel = Channel(2);
 /// Requests: operations of clients, and status.
-pub const OPERATIONS: Channel = Channel(3);
+pub const OPERATIONS: Channel = Channel(2);
+/// Entries on their way to another node: the last channel, as everything else goes first.
+pub const BULK: Channel = Channel(7);
 
 /// Events kept for a subscriber that is slow; the oldest are dropped beyond it.
 const EVENTS: usize = 256;

@@ -209,6 +209,7 @@ pub(crate) async fn run(session: Arc<Session>, channel: Channel) {
 
 async fn run_streams(session: &Session, channel: Channel) -> Result<(), StreamError> {
     let (send, recv) = session.connection().open_bi().await?;
+    send.set_priority(channel.priority())?;
     let lane = session.lane(channel);
     tokio::select! {
         outcome = read_loop(session, lane, recv) => outcome,

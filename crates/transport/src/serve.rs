@@ -201,7 +201,11 @@ impl Server<'_> {
     fn dispatch(&mut self, frame: Frame) -> Result<(), StreamError> {
         let from = self.session.peer();
         match (self.channel, frame.kind) {
-            (None, Kind::Open) => self.channel = Some(channel(frame.id)?),
+            (None, Kind::Open) => {
+                let channel = channel(frame.id)?;
+                self.send.set_priority(channel.priority())?;
+                self.channel = Some(channel);
+            }
             (Some(channel), Kind::Message) => self.handler.message(from, channel, frame.payload),
             (Some(channel), Kind::Request) => {
                 let reply = self.answers.responder(frame.id, &frame.payload);

@@ -29,8 +29,16 @@ pub struct Peer {
 }
 
 /// One of [`CHANNELS`](crate::CHANNELS) independent ordered streams to a peer: a full channel does not hold up another.
+/// What waits on a lower channel goes first; datagrams go before all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Channel(pub u8);
+
+impl Channel {
+    /// The priority of its streams: higher goes first.
+    pub(crate) fn priority(self) -> i32 {
+        -i32::from(self.0)
+    }
+}
 
 /// Receives what peers send. Called from the tasks that read the network: must not block.
 ///

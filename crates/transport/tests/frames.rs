@@ -63,6 +63,23 @@ async fn a_channel_keeps_the_order_of_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lower_channel_goes_first() {
+    let (a, b) = (node(), node());
+    a.ask(b.addr(), "hello").await.unwrap();
+    let payload = Bytes::from(vec![0; 64 << 10]);
+    for channel in [Channel(7), Channel(2)] {
+        for _ in 0..60 {
+            a.transport.send(b.addr(), channel, payload.clone()).unwrap();
+        }
+    }
+    until("everything arrived", || b.seen.frames.lock().len() == 121).await;
+    let order: Vec<Channel> = b.seen.frames.lock().iter().map(|(_, channel, _)| *channel).collect();
+    let last = order.iter().rposition(|channel| *channel == Channel(2)).unwrap();
+    let overtook = order[last..].iter().filter(|channel| **channel == Channel(7)).count();
+    assert!(overtook > 15, "{overtook} of 60 messages of channel 7 came after the last of channel 2");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_pipelined_requests_get_their_own_answers() {
     let (a, b) = (node(), node());
     let answers: Vec<_> = (0..10_000_u32)
