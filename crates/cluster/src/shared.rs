@@ -60,8 +60,8 @@ impl Slots {
         Applier { writer, healing_ms }
     }
 
-    /// Applies `operation` if this node serves its slot now: one lock, one step. `None`: it does not; nothing
-    /// was changed.
+    /// Applies `operation` if this node serves its slot now: one lock, one step. `None`: it does not, or the write
+    /// has to wait for a copy to catch up; nothing was changed.
     #[inline]
     pub fn try_apply(&self, operation: &Operation, unix_ms: u64) -> Option<(Outcome, Epoch)> {
         let mut guard = self.store.lock(usize::from(operation.slot()));
@@ -70,6 +70,9 @@ impl Slots {
             Some(epoch) => epoch,
             None => header.serving()?,
         };
+        if header.slows(operation) {
+            return None;
+        }
         Some((self.apply(operation, header, entries, unix_ms), epoch))
     }
 

@@ -86,6 +86,9 @@ pub struct Giving {
     pub(crate) counted: bool,
     /// Bytes sent since it was frozen.
     pub(crate) frozen: usize,
+    /// Bytes that may still be written, less than none after a large write, where writes have to keep to half the
+    /// pace of the copy; `None`: they need not.
+    pub(crate) allowance: Option<isize>,
     /// What has been sent.
     pub transfer: Transfer,
 }
@@ -204,6 +207,27 @@ impl Header {
     pub fn mark_written(&mut self, key: &Bytes) {
         if let State::Copying(giving) = &mut self.state {
             giving.transfer.mark(key);
+        }
+    }
+
+    /// Whether a write has to wait because the copy of its slot could not catch up otherwise.
+    #[inline]
+    pub(crate) fn slows(&self, operation: &Operation) -> bool {
+        matches!(&self.state, State::Copying(giving) if giving.allowance.is_some()) && operation.is_write()
+    }
+
+    /// Lets a write that waited for the copy go, if enough of the copy has arrived meanwhile.
+    pub(crate) fn admit(&mut self, operation: &Operation) -> bool {
+        match &mut self.state {
+            State::Copying(giving) if operation.is_write() => match &mut giving.allowance {
+                Some(allowance) if *allowance <= 0 => false,
+                Some(allowance) => {
+                    *allowance = allowance.saturating_sub_unsigned(operation.bytes());
+                    true
+                }
+                None => true,
+            },
+            _ => true,
         }
     }
 

@@ -29,9 +29,12 @@ const FREEZE_BYTES: usize = CHUNK_BYTES;
 /// trip they make up the pause of a hand-over.
 const FROZEN_BYTES: usize = 256 << 10;
 
-/// Rounds after which a slot is frozen however much was written meanwhile: what is left is what was written
-/// during one round, so the pause is shorter than that round.
-const ROUNDS_MAX: u32 = 4;
+/// Rounds after which writes to a slot keep to half the pace of its copy: from then on every round is at most half
+/// as long as the one before, however fast clients write.
+const FREE_ROUNDS: u32 = 2;
+
+/// Rounds after which a slot is frozen whatever is left.
+const ROUNDS_MAX: u32 = 32;
 
 /// Without an acknowledgement for this long, what is on its way is sent again when the target asks.
 const RESEND_AFTER: Duration = Duration::from_millis(500);
@@ -83,7 +86,8 @@ impl Machine {
         let transfer = Transfer::new(xfer, cell.entries, now.at);
         let counted = !cell.entries.is_empty();
         let purpose = Purpose::HandOver;
-        let giving = Giving { epoch, target, purpose, next: epoch, counted, frozen: 0, transfer };
+        let giving =
+            Giving { epoch, target, purpose, next: epoch, counted, frozen: 0, allowance: None, transfer };
         self.enter(cell, State::Copying(Box::new(giving)));
         // An empty slot goes over in this very step.
         self.tick(cell, now);
@@ -121,7 +125,7 @@ impl Machine {
     /// Sends on as far as there is room, and freezes the slot once little is left.
     fn pump(&mut self, cell: &mut Cell, now: Now) {
         loop {
-            let State::Copying(giving) = &cell.header.state else { return };
+            let State::Copying(giving) = &mut cell.header.state else { return };
             let transfer = &giving.transfer;
             let little = transfer.pending_bytes(cell.entries, FREEZE_BYTES + 1) <= FREEZE_BYTES;
             if transfer.settled() && (little || transfer.rounds >= ROUNDS_MAX) {
@@ -133,6 +137,9 @@ impl Machine {
                     }
                 }
                 return;
+            }
+            if !little && transfer.rounds >= FREE_ROUNDS {
+                giving.allowance.get_or_insert(0);
             }
             let budget = self.budgets.entry(giving.target).or_default();
             if little
@@ -242,6 +249,9 @@ impl Machine {
             return false;
         }
         let bytes = giving.transfer.acknowledge(seq, now.at);
+        if let Some(allowance) = &mut giving.allowance {
+            *allowance = allowance.saturating_add_unsigned(bytes / 2);
+        }
         let budget = self.budgets.entry(from).or_default();
         budget.in_flight = budget.in_flight.saturating_sub(bytes);
         true

@@ -98,8 +98,16 @@ impl Machine {
     fn ship(&mut self, cell: &mut Cell, (winner, theirs): (Pid, Epoch), mine: Epoch, now: Now) {
         let transfer = Transfer::new(cell.header.next_serial(self.batch), cell.entries, now.at);
         let purpose = Purpose::Merge;
-        let giving =
-            Giving { epoch: mine, target: winner, purpose, next: theirs, counted: true, frozen: 0, transfer };
+        let giving = Giving {
+            epoch: mine,
+            target: winner,
+            purpose,
+            next: theirs,
+            counted: true,
+            frozen: 0,
+            allowance: None,
+            transfer,
+        };
         self.count_giving(winner);
         self.enter(cell, State::Copying(Box::new(giving)));
         self.tick(cell, now);

@@ -42,6 +42,10 @@ impl Machine {
                     cell.header.queue.push_back(queued);
                     continue;
                 }
+                Disposition::Serve if !cell.header.admit(&queued.operation) => {
+                    cell.header.queue.push_back(queued);
+                    continue;
+                }
                 Disposition::Serve => self.apply(cell, &queued.operation, now),
                 Disposition::Route(hint) => Answer::Moved(hint),
             };

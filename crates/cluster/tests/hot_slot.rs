@@ -1,0 +1,141 @@
+//! A slot whose clients write faster than it can be copied still changes hands, after a short pause.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use boato_cluster::{
+    Answer, Config, Frame, Guard, Input, Liveness, Machine, Message, Now, Operation, Outcome, Output, Pid,
+};
+use bytes::Bytes;
+
+const SOURCE: Pid = Pid { node: 1, boot: 1 };
+const TARGET: Pid = Pid { node: 2, boot: 1 };
+/// Bytes of one value.
+const VALUE: usize = 32 << 10;
+/// The keys of the slot.
+const KEYS: u64 = 32;
+/// Bytes per second from node to node.
+const RATE: u64 = 8 << 20;
+
+fn at(ms: u64) -> Now {
+    Now { at: Duration::from_millis(ms), unix_ms: 1_700_000_000_000 + ms }
+}
+
+fn machine(me: Pid) -> Machine {
+    Machine::new(Config { slots: 1, handoff_rate: Some(RATE), ..Config::new(me, 7) }, at(0))
+}
+
+/// A key of slot 0, the only one there is.
+fn key(number: u64) -> Bytes {
+    Bytes::from(format!("{{{}}}/{number}", slot_zero()))
+}
+
+fn slot_zero() -> String {
+    let found = (0..u32::MAX).map(|n| n.to_string()).find(|text| boato_placement::slot(text.as_bytes()) == 0);
+    found.expect("some number has slot 0")
+}
+
+fn put(number: u64) -> Operation {
+    let value = Bytes::from(vec![b'v'; VALUE]);
+    Operation::Put { key: key(number), value, content_type: Bytes::new(), ttl_ms: None, guard: Guard::Always }
+}
+
+/// Two nodes, a millisecond apart.
+struct Pair {
+    nodes: [Machine; 2],
+    on_its_way: VecDeque<(u64, Frame)>,
+    ms: u64,
+    moved: bool,
+    written: u64,
+    bytes_while_frozen: usize,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self {
+            nodes: [machine(SOURCE), machine(TARGET)],
+            on_its_way: VecDeque::new(),
+            ms: 0,
+            moved: false,
+            written: 0,
+            bytes_while_frozen: 0,
+        }
+    }
+
+    fn feed(&mut self, node: usize, input: Input) {
+        self.nodes[node].handle(input, at(self.ms));
+        while let Some(output) = self.nodes[node].poll_output() {
+            match output {
+                Output::Send { frame, .. } => {
+                    self.note_frozen(&frame);
+                    self.on_its_way.push_back((self.ms + 1, frame));
+                }
+                Output::Answer { answer: Answer::Done { outcome, .. }, .. } => self.count(&outcome),
+                Output::Answer { answer: Answer::Moved(_), .. } => self.moved = true,
+                _ => {}
+            }
+        }
+    }
+
+    fn note_frozen(&mut self, frame: &Frame) {
+        let commits = frame.runs.iter().any(|run| matches!(run.message, Message::Commit { .. }));
+        let bytes = frame.runs.iter().map(|run| match &run.message {
+            Message::Chunk { items, .. } => items.iter().map(|item| item.value.len()).sum(),
+            _ => 0,
+        });
+        self.bytes_while_frozen += if commits { bytes.sum() } else { 0 };
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        assert!(matches!(outcome, Outcome::Created(_) | Outcome::Replaced(_)), "{outcome:?}");
+        self.written += 1;
+    }
+
+    /// A client that writes a value every millisecond: four times as much as can be copied.
+    fn write(&mut self) {
+        let (token, operation) = (self.ms, put(self.ms % KEYS));
+        if let Some((outcome, _)) = self.nodes[0].slots().try_apply(&operation, at(self.ms).unix_ms) {
+            self.count(&outcome);
+        } else {
+            let deadline = Duration::from_mins(1);
+            self.feed(0, Input::Operate { token, used: None, deadline, operation });
+        }
+    }
+
+    fn step(&mut self) {
+        self.ms += 1;
+        while self.on_its_way.front().is_some_and(|(due, _)| *due <= self.ms) {
+            let (_, frame) = self.on_its_way.pop_front().expect("looked at above");
+            self.feed(usize::from(frame.to == TARGET), Input::Frame(frame));
+        }
+        for node in 0..2 {
+            if self.nodes[node].poll_timeout().is_some_and(|due| due <= at(self.ms).at) {
+                self.feed(node, Input::Timeout);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_slot_written_faster_than_it_is_copied_changes_hands_after_a_short_pause() {
+    let mut pair = Pair::new();
+    pair.feed(0, Input::Eligible { quiet: Duration::from_millis(10) });
+    (0..100).for_each(|_| pair.step());
+    (0..KEYS).for_each(|_| pair.write());
+    pair.feed(0, Input::Member { pid: TARGET, liveness: Liveness::Alive, weight: 1 });
+    pair.feed(1, Input::Member { pid: SOURCE, liveness: Liveness::Alive, weight: 0 });
+    pair.feed(0, Input::Member { pid: SOURCE, liveness: Liveness::Alive, weight: 0 });
+    while !pair.moved {
+        assert!(pair.ms < 30_000, "not moved after 30 s: {:?}", pair.nodes[0].progress());
+        pair.write();
+        pair.step();
+    }
+    assert!(pair.written > 2 * KEYS, "writes went on during the copy: {}", pair.written);
+    let slack = 4 * VALUE;
+    assert!(
+        pair.bytes_while_frozen <= (64 << 10) + slack,
+        "{} bytes went out while the slot was frozen",
+        pair.bytes_while_frozen
+    );
+    assert_eq!(pair.nodes[0].stats().custody, 0);
+}
