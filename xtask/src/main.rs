@@ -1,10 +1,13 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 
 mod bench;
+mod churn;
 mod ci;
 mod cluster;
 mod cluster_sim;
+mod fault;
 mod licences;
+mod nodes;
 mod tidy;
 
 use std::path::Path;
@@ -29,6 +32,8 @@ enum Command {
     Licences,
     /// Start a cluster of real nodes on this machine, to play with
     Cluster(cluster::Args),
+    /// Judge real nodes that come, go, stall and die under load
+    Churn(churn::Args),
     /// Simulate a cluster in virtual time
     ClusterSim(cluster_sim::Args),
     /// Run the benchmarks
@@ -41,6 +46,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::check(root()),
         Command::Licences => licences::run(),
         Command::Cluster(args) => cluster::run(&args),
+        Command::Churn(args) => churn::run(&args),
         Command::ClusterSim(args) => cluster_sim::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
@@ -48,7 +54,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            error.downcast_ref::<fault::Fault>().map_or(ExitCode::FAILURE, |fault| ExitCode::from(fault.code))
         }
     }
 }

@@ -1,0 +1,222 @@
+//! `cargo xtask churn`: real nodes that come, go, stall and die under clients whose every answer is judged.
+
+mod client;
+mod conductor;
+mod doors;
+mod fate;
+mod fleet;
+mod key;
+mod load;
+mod tally;
+mod verdict;
+mod view;
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail, ensure};
+use client::Client;
+use conductor::{Conductor, Trouble};
+use fate::Fates;
+use fleet::Fleet;
+use load::Load;
+use tally::Tally;
+use verdict::Verdict;
+
+use crate::fault::Fault;
+use crate::nodes::{self, Launch, Signals};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many nodes; a few more or less at times
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(3..=16))]
+    nodes: u16,
+    /// How long things happen; what has begun then is seen to its end
+    #[arg(long, default_value_t = 2.0)]
+    minutes: f64,
+    /// What happens when, to whom, and what clients do follows from it; when they get to do it does not [default: random]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// What may happen, separated by commas
+    #[arg(long, value_delimiter = ',', default_values = ["join", "leave", "restart", "stop", "stall", "kill"])]
+    faults: Vec<Trouble>,
+    /// What happens
+    #[arg(long, value_enum, default_value = "chance")]
+    scenario: Scenario,
+    /// How many keys are in use at a time
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    keys: u32,
+    /// How many clients
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=64))]
+    clients: u8,
+    /// Build the nodes optimised
+    #[arg(long)]
+    release: bool,
+    /// Passed to every node
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// What happens in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Scenario {
+    /// Whatever --faults allows, by chance
+    Chance,
+    /// All nodes restart, one after the other; clients try again after 503, and must see no error
+    Rolling,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let length = Duration::try_from_secs_f64(60.0 * args.minutes).ok().filter(|_| args.minutes <= 1e4);
+    let length = length.with_context(|| format!("--minutes {}: give a time", args.minutes))?;
+    let signals = Signals::new()?;
+    let program = nodes::build(args.release)?;
+    let dir = tempfile::Builder::new().prefix("boato-churn-").tempdir();
+    let dir = dir.context("making a temporary folder")?;
+    let cluster = format!("churn-{}", std::process::id());
+    let launch = Launch { program, cluster, dir: dir.path().to_owned(), args: args.rest.clone() };
+    let outcome = churn(args, length, launch, &signals);
+    if outcome.is_err() {
+        eprintln!("logs are kept in {}", dir.keep().display());
+    }
+    outcome
+}
+
+fn churn(args: &Args, length: Duration, launch: Launch, signals: &Signals) -> Result<()> {
+    let made_up = || u64::from(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos());
+    let seed = args.seed.unwrap_or_else(made_up);
+    println!("{}", options(args, seed));
+    let mut fleet = Fleet::new(launch);
+    let doors = fleet.assemble(args.nodes.into(), signals)?;
+    let patient = args.scenario == Scenario::Rolling;
+    let load = Load::new(usize::try_from(args.keys)?, doors, patient, &fleet.http)?;
+    let mut conductor = Conductor::new(fleet, &load, signals, seed, length)?;
+    let mut tally = with_clients(&load, args.clients, seed, || match args.scenario {
+        Scenario::Chance => conductor.trouble(&args.faults, length),
+        Scenario::Rolling => conductor.roll(),
+    })?;
+    tally.add(&read_all(&load)?);
+    let events = conductor.finish();
+    judge(&load, &mut conductor, &tally, events, patient)
+}
+
+/// All options by the names of their flags, so that anybody can do the same run again.
+fn options(args: &Args, seed: u64) -> String {
+    let faults: Vec<_> = args.faults.iter().map(|fault| format!("{fault:?}").to_lowercase()).collect();
+    format!(
+        "seed {seed}  nodes {}  minutes {}  scenario {}  faults {}  keys {}  clients {}",
+        args.nodes,
+        args.minutes,
+        format!("{:?}", args.scenario).to_lowercase(),
+        faults.join(","),
+        args.keys,
+        args.clients
+    )
+}
+
+/// Does `what` while clients call, and gives back what they counted.
+fn with_clients(load: &Load, clients: u8, seed: u64, what: impl FnOnce() -> Result<()>) -> Result<Tally> {
+    thread::scope(|scope| {
+        let clients = (1..=clients).map(|index| {
+            let client = Client::new(load, seed ^ (u64::from(index) << 32));
+            scope.spawn(|| client.run())
+        });
+        let clients: Vec<_> = clients.collect();
+        let stop = Stop(&load.stop);
+        let done = what();
+        drop(stop);
+        let mut tally = Tally::new();
+        for client in clients {
+            let Ok(counted) = client.join() else { bail!("a client panicked") };
+            tally.add(&counted);
+        }
+        done.map(|()| tally)
+    })
+}
+
+/// Stops the clients however the run ends.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Reads every key that there ever was through every node.
+fn read_all(load: &Load) -> Result<Tally> {
+    let (keys, mut tally) = (load.all(), Tally::new());
+    let tallies = thread::scope(|scope| {
+        let readers = load.doors.all().into_iter().map(|node| {
+            let keys = &keys;
+            scope.spawn(move || {
+                let mut client = Client::new(load, 0);
+                let unread = keys.iter().find(|key| !client.read_at_last(key, node));
+                (client.tally(), unread.map(|key| format!("{} cannot be read through {node}", key.path)))
+            })
+        });
+        let readers: Vec<_> = readers.collect();
+        readers.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    for read in tallies {
+        let Ok((counted, unread)) = read else { bail!("a client panicked") };
+        if let Some(unread) = unread {
+            return Err(Fault::stuck(unread));
+        }
+        tally.add(&counted);
+    }
+    Ok(tally)
+}
+
+fn judge(
+    load: &Load,
+    conductor: &mut Conductor<'_>,
+    tally: &Tally,
+    events: u64,
+    patient: bool,
+) -> Result<()> {
+    let mut verdict = Verdict::default();
+    let fates = &conductor.fates;
+    load.all().iter().for_each(|key| verdict.judge(key, fates));
+    fates.miscounts.iter().for_each(|miscount| verdict.violate(miscount.clone()));
+    tally.strangers().iter().for_each(|strange| verdict.violate(strange.clone()));
+    if patient && tally.errors() > 0 {
+        verdict.violate(format!("clients that try again after 503 saw {} errors", tally.errors()));
+    }
+    let lost = conductor.fleet.count_lost();
+    let fates = &conductor.fates;
+    if let Some(unexplained) = unexplained(fates, lost) {
+        verdict.violate(unexplained);
+    }
+    println!("\n{tally}\nevents           {events}\n{}\n{verdict}", losses(fates, lost));
+    verdict.write_histories(conductor.fleet.dir())?;
+    if let Some(violations) = verdict.violations() {
+        return Err(Fault::violation(violations));
+    }
+    ensure!(verdict.undecided().is_none(), "{}", verdict.undecided().unwrap_or_default());
+    println!("verdict          nothing acknowledged was lost");
+    Ok(())
+}
+
+/// Slots lost without a crash or a false death.
+fn unexplained(fates: &Fates, lost: u64) -> Option<String> {
+    let explained: usize = fates.crashes.iter().chain(&fates.forks).map(|fate| fate.slots.len()).sum();
+    (fates.accidents.is_empty() && lost > explained as u64).then(|| {
+        format!("{lost} slots are counted as lost, and only {explained} were held by nodes that died")
+    })
+}
+
+fn losses(fates: &Fates, lost: u64) -> String {
+    let names = |fates: &[fate::Fate]| {
+        let names: Vec<_> =
+            fates.iter().map(|fate| format!("{} ({} slots)", fate.node, fate.slots.len())).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    format!(
+        "killed           {}\nfalsely dead     {}, {} by accident\nslots lost       {lost}",
+        names(&fates.crashes),
+        names(&fates.forks),
+        fates.accidents.len()
+    )
+}

@@ -1,0 +1,79 @@
+//! A key and everything that clients did to it.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, PoisonError};
+
+use boato_sim::check::{Action, Call, Stamped, Version};
+
+/// How clients use a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Put and get.
+    Register,
+    /// Put, get and delete.
+    Erasable,
+    /// Get, and put on the condition that nothing was put since: one more each time.
+    Counter,
+}
+
+impl Kind {
+    /// The kind of the `index`th key: six of ten are registers, two each are the others.
+    pub(super) fn nth(index: usize) -> Self {
+        match index % 10 {
+            0 | 1 => Self::Erasable,
+            2 | 3 => Self::Counter,
+            _ => Self::Register,
+        }
+    }
+}
+
+/// One key.
+pub(super) struct Key {
+    pub(super) path: String,
+    pub(super) slot: u16,
+    pub(super) kind: Kind,
+    calls: Mutex<Vec<Stamped>>,
+    /// A write has, or may have, been applied.
+    begun: AtomicBool,
+}
+
+impl Key {
+    pub(super) fn new(path: String, slot: u16, kind: Kind) -> Self {
+        Self { path, slot, kind, calls: Mutex::default(), begun: AtomicBool::new(false) }
+    }
+
+    /// Writes a call down when it is over.
+    pub(super) fn record(&self, call: Call, version: Option<Version>) {
+        if version.is_some() || is_unknown(&call) {
+            self.begun.store(true, SeqCst);
+        }
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(Stamped { call, version });
+    }
+
+    /// Whether a write has, or may have, been applied.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(SeqCst)
+    }
+
+    /// How many calls are written down, and for how many of them the outcome is unknown.
+    pub(super) fn length(&self) -> (usize, usize) {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        (calls.len(), calls.iter().filter(|stamped| is_unknown(&stamped.call)).count())
+    }
+
+    /// All calls in the order of invocation.
+    pub(super) fn calls(&self) -> Vec<Stamped> {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        calls.sort_by_key(|stamped| stamped.call.invoked);
+        calls
+    }
+}
+
+fn is_unknown(call: &Call) -> bool {
+    matches!(
+        call.action,
+        Action::Write { replaced: None, .. }
+            | Action::Delete { existed: None }
+            | Action::Swap { done: None, .. }
+    )
+}
