@@ -60,16 +60,20 @@ canaries! {
     NoPromise = "no-promise",
     /// A promise is given, and not kept.
     BrokenPromise = "broken-promise",
-    /// Slots are asked for and claimed before everybody has been met, and answers make nobody known.
+    /// Slots are asked for and claimed before everybody has been met.
+    NoBarrier = "no-barrier",
+    /// The same, and answers make nobody known.
     NoBarrierNoClosure = "no-barrier-no-closure",
     /// A claim is answered though its dead are not dead here.
     NoAgreedDeaths = "no-agreed-deaths",
-    /// Deaths count only for slots that are touched by the event itself.
+    /// A death changes slots when it becomes known, and not those that get into its way later.
     DeathAtEventOnly = "death-at-event-only",
     /// Writes are applied while the slot is frozen.
     WritesWhileFrozen = "writes-while-frozen",
     /// A write whose answer was lost is sent again.
     RetryLostWrites = "retry-lost-writes",
+    /// Any hint is followed, however old, and as often as it comes.
+    FollowAnyHint = "follow-any-hint",
     /// An operation that ran out of time in the queue is applied later all the same.
     ApplyExpired = "apply-expired",
     /// A delete leaves no tombstone.

@@ -224,6 +224,9 @@ impl Machine {
             self.wanted.retain(|&pid, _| !self.view.is_dead(pid));
             for slot in 0..self.config.slots {
                 self.on_slot(slot, now, |machine, cell| {
+                    if machine.bug(Canary::DeathAtEventOnly) {
+                        machine.settle_deaths(cell, now);
+                    }
                     // Another target is offered the slot at once.
                     if rebuilt && matches!(cell.header.state, State::Held { .. }) {
                         machine.rest(cell);
@@ -377,7 +380,7 @@ impl Machine {
         let (header, entries) = guard.split();
         let mut cell = Cell { slot, header, entries };
         let before = cell.header.custody().is_some();
-        if !self.bug(Canary::DeathAtEventOnly) || self.stirred {
+        if !self.bug(Canary::DeathAtEventOnly) {
             self.settle_deaths(&mut cell, now);
         }
         act(self, &mut cell);
@@ -393,7 +396,7 @@ impl Machine {
 
     /// Whether slots may be asked for and claimed: everybody known has been met.
     fn barrier_is_open(&self) -> bool {
-        self.view.all_met() || self.bug(Canary::NoBarrierNoClosure)
+        self.view.all_met() || self.bug(Canary::NoBarrier) || self.bug(Canary::NoBarrierNoClosure)
     }
 
     fn send(&mut self, cell: &Cell, to: Pid, message: Message) {
