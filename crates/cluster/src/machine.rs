@@ -96,7 +96,7 @@ impl Machine {
         #[cfg(not(feature = "canaries"))]
         let bug = Bug::default();
         Self {
-            slots: Arc::new(Slots::new(config.me, store, healing_ms, routes, bug)),
+            slots: Arc::new(Slots::new(config.me, store, healing_ms, config.min_members, routes, bug)),
             me: config.me,
             rng: fastrand::Rng::with_seed(config.seed),
             pause_permille: 1000,
@@ -266,7 +266,7 @@ impl Machine {
     }
 
     fn publish(&self) {
-        self.slots.set_too_few(self.view.members() < self.config.min_members);
+        self.slots.set_members(self.view.members());
         self.slots.routes.store(Arc::new(Routes::new(Arc::clone(&self.table), &self.view)));
     }
 

@@ -139,8 +139,13 @@ pub enum Outcome {
     Keys(Vec<Bytes>),
     /// The holder's memory limit is reached; nothing was written.
     Full,
-    /// The holder sees fewer members than it needs to accept writes; nothing was written.
-    TooFewMembers,
+    /// The holder sees fewer live members than it needs to accept writes; nothing was written.
+    TooFewMembers {
+        /// How many it sees, itself included.
+        members: u32,
+        /// How many it needs.
+        needed: u32,
+    },
     /// Key, media type or value is larger than an entry can be; nothing was written.
     TooLarge,
 }

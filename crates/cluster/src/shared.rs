@@ -3,7 +3,7 @@
 use arc_swap::{ArcSwap, Guard};
 use boato_storage::{Clock, Entries, Memory, Store, Writer};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::canary::{Bug, Canary};
 use crate::message::{SlotRun, Status};
@@ -21,8 +21,10 @@ pub struct Slots {
     pub(crate) routes: ArcSwap<Routes>,
     healing_ms: u64,
     pub(crate) bug: Bug,
-    /// Writes are refused: too few members are in view.
-    too_few: AtomicBool,
+    /// Live members in view, this node included.
+    members: AtomicU32,
+    /// With fewer, writes are refused.
+    min_members: u32,
 }
 
 impl Slots {
@@ -30,6 +32,7 @@ impl Slots {
         me: Pid,
         store: boato_storage::Config,
         healing_ms: u64,
+        min_members: usize,
         routes: Routes,
         bug: Bug,
     ) -> Self {
@@ -40,7 +43,8 @@ impl Slots {
             routes: ArcSwap::from_pointee(routes),
             healing_ms,
             bug,
-            too_few: AtomicBool::new(false),
+            members: AtomicU32::new(1),
+            min_members: saturate(min_members),
         }
     }
 
@@ -86,8 +90,9 @@ impl Slots {
         unix_ms: u64,
     ) -> Outcome {
         if let Some(key) = operation.written_key() {
-            if self.too_few.load(Ordering::Relaxed) {
-                return Outcome::TooFewMembers;
+            let (members, needed) = (self.members.load(Ordering::Relaxed), self.min_members);
+            if members < needed {
+                return Outcome::TooFewMembers { members, needed };
             }
             if !self.bug.is(Canary::DropDirtySet) {
                 header.mark_written(key);
@@ -96,9 +101,9 @@ impl Slots {
         self.applier(unix_ms).apply(operation, entries)
     }
 
-    /// Refuses writes from now on, or accepts them again.
-    pub(crate) fn set_too_few(&self, too_few: bool) {
-        self.too_few.store(too_few, Ordering::Relaxed);
+    /// Live members in view: with too few of them writes are refused.
+    pub(crate) fn set_members(&self, members: usize) {
+        self.members.store(saturate(members), Ordering::Relaxed);
     }
 
     /// The epoch under which a deliberate bug serves a slot that is not to be served.
@@ -186,4 +191,8 @@ impl Slots {
         let memory = self.memory();
         Status { slots, entries: memory.entries, bytes: memory.bytes, runs }
     }
+}
+
+fn saturate(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -1,5 +1,6 @@
 //! The node behind its front doors.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -239,8 +240,11 @@ fn reply(source: Source, holder: Arc<str>, outcome: Outcome) -> Result<Reply, ap
         Outcome::Deleted(_) => api::Outcome::Deleted,
         Outcome::Refused(stored) => api::Outcome::Refused(stored.map(version)),
         Outcome::Full => api::Outcome::Full,
-        Outcome::TooFewMembers => {
-            return Err(unavailable("the holder of this key sees fewer members than --min-members"));
+        Outcome::TooFewMembers { members, needed } => {
+            return Err(unavailable(format!(
+                "the node that holds this key sees {members} of the {needed} live members that it needs to accept writes \
+                 (--min-members)"
+            )));
         }
         Outcome::TooLarge => return Err(api::Failure::TooLarge { limit: VALUE_MAX as u64 }),
         Outcome::Keys(_) => return Err(unavailable("the holder speaks another protocol version")),
@@ -248,7 +252,7 @@ fn reply(source: Source, holder: Arc<str>, outcome: Outcome) -> Result<Reply, ap
     Ok(Reply { source, holder, outcome })
 }
 
-fn unavailable(reason: &'static str) -> api::Failure {
+fn unavailable(reason: impl Into<Cow<'static, str>>) -> api::Failure {
     api::Failure::Unavailable { reason: reason.into(), retry_after: RETRY_AFTER }
 }
 
