@@ -91,6 +91,7 @@ pub struct Node {
     discovery: JoinHandle<()>,
     door: JoinHandle<()>,
     leave_timeout: Duration,
+    handoff_rate: Option<u64>,
     addresses: (SocketAddr, SocketAddr),
     /// Ends the door.
     close_door: CancellationToken,
@@ -170,6 +171,7 @@ impl Node {
             discovery,
             door,
             leave_timeout: config.leave_timeout,
+            handoff_rate: config.handoff_rate,
             addresses: (bound.quic, bound.http),
             close_door,
             stop,
@@ -214,6 +216,9 @@ impl Node {
         backend.leaving.store(true, Ordering::Relaxed);
         backend.membership.announce_leaving();
         tracing::info!(slots = backend.cluster.stats().custody, "leaving: handing all slots to the others");
+        if !last {
+            self.warn_if_too_slow();
+        }
         let handed_off = timeout(self.leave_timeout, backend.cluster.leave()).await;
         let slots_left = handed_off.unwrap_or_else(|_| backend.cluster.stats().custody);
         let entries = backend.cluster.slots().memory().entries;
@@ -234,6 +239,22 @@ impl Node {
         let _ = self.discovery.await;
         self.transport.close().await;
         if last { 0 } else { slots_left }
+    }
+
+    /// Says so where the limit on the rate leaves too little time to hand everything off.
+    fn warn_if_too_slow(&self) {
+        let bytes = self.backend.cluster.slots().memory().bytes;
+        if let Some(rate) = self.handoff_rate
+            && bytes / rate.max(1) > self.leave_timeout.as_secs()
+        {
+            tracing::warn!(
+                bytes,
+                handoff_rate = rate,
+                leave_timeout_s = self.leave_timeout.as_secs(),
+                "--handoff-rate lets less than this node's entries through within --leave-timeout: \
+                 what has not gone out by then is lost"
+            );
+        }
     }
 }
 
@@ -303,6 +324,8 @@ impl Parts {
         let machine = cluster::Config {
             weight: config.weight,
             max_memory: config.max_memory,
+            handoff_rate: config.handoff_rate,
+            min_members: config.min_members.into(),
             ..cluster::Config::new(bound.me, fastrand::u64(..))
         };
         let cluster = Cluster::spawn(machine, bound.transport.clone(), PATIENCE, stop.clone());

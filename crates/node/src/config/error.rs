@@ -96,6 +96,14 @@ pub enum ConfigError {
         /// The setting.
         whence: String,
     },
+    /// A hand-off that would never end.
+    #[error(
+        "{whence}: at 0 bytes per second no key ever moves; give at least 1, or leave it out for no limit"
+    )]
+    NoRate {
+        /// The setting.
+        whence: String,
+    },
     /// Clients beyond this machine without a client secret.
     #[error(
         "{whence}: {addr} is reachable from other machines; give clients a secret with --client-secret-file FILE, \

@@ -68,6 +68,10 @@ pub struct Config {
     pub weight: u16,
     /// Most bytes of memory that entries may take.
     pub max_memory: Option<u64>,
+    /// Most bytes of entries per second sent to nodes that take slots over, above 0.
+    pub handoff_rate: Option<u64>,
+    /// Live members below which writes are refused; 0 or 1: never.
+    pub min_members: u16,
     /// How to find nodes besides `join`.
     pub discover: Discover,
     /// Longest wait for the hand-off when leaving.
@@ -123,6 +127,8 @@ impl Config {
             data_dir: settings.data_dir,
             weight: settings.weight.unwrap_or(Weight::Fixed(1)).resolve(max_memory),
             max_memory,
+            handoff_rate: settings.handoff_rate.map(|size| size.0),
+            min_members: settings.min_members.unwrap_or(1),
             leave_timeout: settings.leave_timeout.map_or(LEAVE_TIMEOUT, |period| period.0),
             open: settings.open.unwrap_or(false),
             allow_host: settings.allow_host.iter().map(|text| name::host(text)).collect::<Result<_, _>>()?,
@@ -146,6 +152,9 @@ impl Config {
         if self.secret.is_none() && self.discover == Discover::Mdns {
             return Err(ConfigError::MdnsNeedsSecret { whence: layers.describe("discover") });
         }
+        if self.handoff_rate == Some(0) {
+            return Err(ConfigError::NoRate { whence: layers.describe("handoff-rate") });
+        }
         if self.client_secret.is_none() && !self.open && !self.http.addr.ip().is_loopback() {
             let whence = layers.describe("http");
             return Err(ConfigError::NeedsClientSecret { whence, addr: self.http.addr });
@@ -163,6 +172,7 @@ impl Config {
             quic: Some(self.quic.addr.into()),
             http: Some(self.http.addr.into()),
             weight: Some(Weight::Fixed(self.weight)),
+            min_members: Some(self.min_members),
             discover: Some(self.discover),
             leave_timeout: Some(Period(self.leave_timeout)),
             open: Some(self.open),

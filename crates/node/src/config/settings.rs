@@ -74,6 +74,29 @@ pub struct Settings {
     #[serde(with = "scalar")]
     pub max_memory: Option<ByteSize>,
 
+    /// Most bytes per second of entries to send to nodes that take slots over, like 20MiB [default: no limit]
+    ///
+    /// Keeps the network free for clients while slots move, and lets the move take longer. It bounds the sum
+    /// over all receivers, not each of them; what nodes send on behalf of clients is not counted. It does not
+    /// stretch the pause of a slot in hand-over: the last difference, 64 KiB as a rule, goes out at once, and
+    /// counts. It holds for a leave as well: entries that do not go out within --leave-timeout are lost, so
+    /// set both to fit the data of a node.
+    #[arg(long, env = "BOATO_HANDOFF_RATE", value_name = "SIZE")]
+    #[serde(with = "scalar")]
+    pub handoff_rate: Option<ByteSize>,
+
+    /// Fewest live members in view, this node included, with which it accepts writes [default: 1]
+    ///
+    /// Protects from writing on the small side of a partition: with more than half of the nodes, at most one
+    /// side accepts writes, once it has noticed (after some 5 to 15 seconds, in which both sides do). Refused
+    /// writes are answered 503 with Retry-After and were not applied. Does not protect reads: they go on,
+    /// and the small side may answer with older values, or 404 for keys that the others hold. Does not
+    /// protect keys from crashes: there is no replication. Give every node the same number, and start that
+    /// many nodes before writing.
+    #[arg(long, env = "BOATO_MIN_MEMBERS", value_name = "COUNT")]
+    #[serde(with = "scalar")]
+    pub min_members: Option<u16>,
+
     /// How to find other nodes [default: local without a secret, mdns with one and no --join, else off]
     #[arg(long, env = "BOATO_DISCOVER", value_name = "HOW")]
     pub discover: Option<Discover>,

@@ -54,6 +54,7 @@ fn without_settings_a_node_stays_on_this_machine() {
     assert_eq!(config.http, Listen { addr: addr("127.0.0.1:7480"), asked: false });
     assert_eq!((config.discover, config.weight, config.open), (Discover::Local, 1, false));
     assert_eq!((config.max_memory, config.name, config.log.as_str()), (None, None, "info"));
+    assert_eq!((config.handoff_rate, config.min_members), (None, 1));
 }
 
 #[test]
@@ -68,6 +69,8 @@ fn every_setting_is_taken() {
         data-dir = "/d"
         weight = "auto"
         max-memory = "3GiB"
+        handoff-rate = "20MiB"
+        min-members = 3
         discover = "off"
         leave-timeout = "500ms"
         open = true
@@ -83,6 +86,7 @@ fn every_setting_is_taken() {
     assert_eq!(config.join, ["a:1".parse().unwrap(), "dns://b:7400".parse().unwrap()]);
     assert_eq!((config.data_dir, config.ready_file), (Some("/d".into()), Some("/r".into())));
     assert_eq!((config.weight, config.max_memory), (3, Some(3 << 30)));
+    assert_eq!((config.handoff_rate, config.min_members), (Some(20 << 20), 3));
     assert_eq!((config.discover, config.leave_timeout.as_millis()), (Discover::Off, 500));
     assert_eq!((config.open, config.allow_host), (true, vec!["kv.example".to_owned()]));
     assert_eq!(config.advertise, Some("127.0.0.1:9".parse().unwrap()));
@@ -98,6 +102,9 @@ fn an_unknown_key_or_a_bad_value_in_a_file_is_named() {
         ("weight = 65536", "from 0 to 65535"),
         ("weight = true", "expected text or a whole number"),
         ("max-memory = \"lots\"", "like 512MiB"),
+        ("handoff-rate = \"fast\"", "like 512MiB"),
+        ("min-members = -1", "invalid digit"),
+        ("min-members = \"most\"", "invalid digit"),
         ("leave-timeout = \"soon\"", "like 25s"),
         (
             "discover = \"carrier-pigeon\"",
@@ -120,6 +127,7 @@ fn rules_between_settings_say_what_to_do() {
         ("discover = \"mdns\"", "discover: discovery by mdns reaches other machines and needs a secret"),
         ("http = \"0.0.0.0:80\"", "http: 0.0.0.0:80 is reachable from other machines"),
         ("http = \"[::]:80\"", "--client-secret-file FILE, or say --open"),
+        ("handoff-rate = 0", "handoff-rate: at 0 bytes per second no key ever moves"),
         ("name = \"a b\"", "a node name has"),
         ("cluster = \"../x\"", "a cluster name has"),
         ("allow-host = [\"a:1\"]", "a host name has"),
@@ -228,7 +236,7 @@ fn a_file_that_is_missing_or_wrong_is_named() {
 fn what_is_printed_reads_back_as_the_same_configuration() {
     let secrets = Secrets::new();
     let content = secrets.line("secret-file", SECRET)
-        + "join = [\"a\", \"dns://b:1\"]\nmax-memory = \"1GiB\"\nweight = \"auto\"\nallow-host = [\"x\"]\n";
+        + "join = [\"a\", \"dns://b:1\"]\nmax-memory = \"1GiB\"\nhandoff-rate = \"1MiB\"\nmin-members = 2\nweight = \"auto\"\nallow-host = [\"x\"]\n";
     for content in ["", &content] {
         let mut layers = Layers::default();
         layers.add(&file(content), |_| Origin::Environment).unwrap();
