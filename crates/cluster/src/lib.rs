@@ -75,6 +75,8 @@ mod wire;
 
 #[cfg(feature = "canaries")]
 pub use canary::Canary;
+#[cfg(feature = "model")]
+pub use machine::Timer;
 pub use machine::{Config, Event, Input, Machine, Output, Progress, Stats};
 pub use message::{
     Answer, Digest, Frame, Item, Lane, Message, Request, Response, Run, SlotRun, Standing, Status,

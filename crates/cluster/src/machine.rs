@@ -3,12 +3,15 @@
 //! One file per concern: `give` (the source of a hand-off), `take` (its target), `claim` (asking everybody,
 //! minting), `merge` (two holders), `tick` (what a slot does by itself), `standing` (beginning and leaving a
 //! cluster), `pace` (the limit on the rate), `queue` (operations that wait), `wanted` (slots that wait for
-//! room on the way); `interface` (what goes in and what comes out).
+//! room on the way); `interface` (what goes in and what comes out); `model` (copies and fingerprints for the
+//! model check, feature `model`).
 
 mod claim;
 mod give;
 mod interface;
 mod merge;
+#[cfg(feature = "model")]
+mod model;
 mod pace;
 mod queue;
 mod standing;
@@ -34,6 +37,8 @@ use crate::view::{Routes, View};
 use crate::wire::epochs;
 
 pub use interface::{Config, Event, Input, Output, Progress, Stats};
+#[cfg(feature = "model")]
+pub use model::Timer;
 
 use claim::Claim;
 use give::Budget;
@@ -52,7 +57,7 @@ struct Cell<'a> {
 pub struct Machine {
     slots: Arc<Slots>,
     me: Pid,
-    config: Config,
+    config: Arc<Config>,
     view: View,
     table: Arc<Table>,
     /// The table without this node: who held our slots before we came. Made when needed.
@@ -101,7 +106,7 @@ impl Machine {
             rng: fastrand::Rng::with_seed(config.seed),
             pause_permille: 1000,
             pace: Pace::new(config.handoff_rate),
-            config,
+            config: Arc::new(config),
             view,
             table,
             table_before: None,

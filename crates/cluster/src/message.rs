@@ -8,7 +8,7 @@ use crate::operation::{Operation, Outcome};
 use crate::pid::{Epoch, Hint, Pid};
 
 /// One entry or tombstone on its way to another node.
-#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub struct Item {
     /// The key.
     pub key: Bytes,
@@ -61,7 +61,7 @@ impl From<EntryRef<'_>> for Item {
 
 /// A message about one slot. `xfer` numbers a transfer, `nonce` a claim; both are counted by their maker and
 /// strictly increase per slot within its boot.
-#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields are named after docs/protocol.md, which defines them once")]
 pub enum Message {
     /// Asks the holder for the slot.
@@ -121,7 +121,7 @@ impl Message {
 }
 
 /// Two ordered ways to a peer, so that control never waits behind data.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Lane {
     /// Small messages.
     Control,
@@ -130,7 +130,7 @@ pub enum Lane {
 }
 
 /// One message for a run of neighbouring slots.
-#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub struct Run {
     /// The first slot.
     pub start: u16,
@@ -141,7 +141,7 @@ pub struct Run {
 }
 
 /// How far a node is on its way into a cluster. Ordered: a later standing never goes back within a boot.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Archive, Serialize, Deserialize)]
 pub enum Standing {
     /// Has no cluster and may not begin one.
     Waiting,
@@ -153,7 +153,7 @@ pub enum Standing {
 
 /// Whom a node knows: carried by `WhoHas` (its dead are those the claim excuses) and `NotHere` (its live ones
 /// close the circle of those to be asked).
-#[derive(Clone, PartialEq, Eq, Default, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug, Archive, Serialize, Deserialize)]
 pub struct Digest {
     /// Not dead.
     pub live: Vec<Pid>,
@@ -162,7 +162,7 @@ pub struct Digest {
 }
 
 /// Everything one process has to say to another at one moment.
-#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub struct Frame {
     /// The sender.
     pub from: Pid,
@@ -180,7 +180,7 @@ pub struct Frame {
 
 /// A request that travels between nodes and is answered once.
 #[expect(clippy::large_enum_variant, reason = "requests are short-lived, and nearly all of the larger kind")]
-#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub enum Request {
     /// Apply an operation, or say who can.
     Operate {
@@ -198,7 +198,7 @@ pub enum Request {
 }
 
 /// The answer to [`Request::Operate`].
-#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub enum Answer {
     /// Applied, under this epoch.
     Done {
@@ -216,7 +216,7 @@ pub enum Answer {
 }
 
 /// The state of a run of neighbouring slots in a [`Status`].
-#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub struct SlotRun {
     /// The first slot.
     pub from: u16,
@@ -229,7 +229,7 @@ pub struct SlotRun {
 }
 
 /// What a node holds; the answer to [`Request::Status`].
-#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub struct Status {
     /// Slots in custody.
     pub slots: u32,
@@ -242,7 +242,7 @@ pub struct Status {
 }
 
 /// The answer to a [`Request`].
-#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub enum Response {
     /// To [`Request::Operate`].
     Operate(Answer),

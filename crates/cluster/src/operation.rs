@@ -5,7 +5,7 @@ use bytes::Bytes;
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// When a write applies; the wire form of [`boato_storage::Condition`].
-#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub enum Guard {
     /// Whatever is stored.
     Always,
@@ -33,7 +33,7 @@ impl From<&Guard> for Condition {
 }
 
 /// An operation on one slot.
-#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub enum Operation {
     /// Reads a key.
     Get {
@@ -112,7 +112,7 @@ impl Operation {
 }
 
 /// The effect of an applied operation.
-#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub enum Outcome {
     /// The key's value.
     Value {

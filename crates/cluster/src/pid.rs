@@ -51,7 +51,7 @@ impl fmt::Display for Epoch {
 }
 
 /// Where a slot was last known to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub struct Hint {
     /// The process that held it.
     pub pid: Pid,

@@ -35,7 +35,7 @@ pub enum Failure {
 }
 
 /// What became of an operation sent to a peer.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Sent {
     /// The peer answered.
     Answered(Answer),
@@ -46,7 +46,7 @@ pub enum Sent {
 }
 
 /// Where to try next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Next {
     /// On this node: [`Slots::try_apply`], else [`crate::Input::Operate`].
     Here {
@@ -74,7 +74,7 @@ pub enum Verdict {
 }
 
 /// The way of one operation so far.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Attempt {
     slot: u16,
     is_write: bool,

@@ -15,16 +15,16 @@ use crate::view::Routes;
 /// The slots of one node. Operations on slots it holds are applied here directly, without the machine.
 #[derive(Debug)]
 pub struct Slots {
-    me: Pid,
+    pub(crate) me: Pid,
     pub(crate) store: Store<Header>,
     pub(crate) clock: Clock,
     pub(crate) routes: ArcSwap<Routes>,
-    healing_ms: u64,
+    pub(crate) healing_ms: u64,
     pub(crate) bug: Bug,
     /// Live members in view, this node included.
-    members: AtomicU32,
+    pub(crate) members: AtomicU32,
     /// With fewer, writes are refused.
-    min_members: u32,
+    pub(crate) min_members: u32,
 }
 
 impl Slots {

@@ -11,7 +11,7 @@ use crate::pid::{Epoch, Hint, Pid};
 use crate::transfer::Transfer;
 
 /// Where a slot stands on this node. Section 3 of `docs/protocol.md` is the table of its transitions.
-#[derive(Debug, Default)]
+#[derive(Clone, Hash, Debug, Default)]
 pub enum State {
     /// Not here.
     #[default]
@@ -41,7 +41,7 @@ pub enum State {
 }
 
 /// What a node that asks has got so far.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Asking {
     /// The node asked.
     pub source: Pid,
@@ -50,7 +50,7 @@ pub struct Asking {
 }
 
 /// Chunks that have arrived.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Staging {
     /// Of this transfer.
     pub xfer: u64,
@@ -61,7 +61,7 @@ pub struct Staging {
 }
 
 /// A claim under way.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Claiming {
     /// Its number.
     pub nonce: u64,
@@ -72,7 +72,7 @@ pub struct Claiming {
 }
 
 /// A slot on its way to another node.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Giving {
     /// The epoch under which it is held here.
     pub epoch: Epoch,
@@ -94,7 +94,7 @@ pub struct Giving {
 }
 
 /// Why a slot is on its way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Purpose {
     /// The target is to hold it.
     HandOver,
@@ -103,7 +103,7 @@ pub enum Purpose {
 }
 
 /// The last commit this node made that came to an end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash, Debug)]
 pub struct Ended {
     /// Its target.
     pub target: Pid,
@@ -114,7 +114,7 @@ pub struct Ended {
 }
 
 /// An operation that waits for the slot to settle.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Queued {
     /// Whose it is.
     pub token: u64,
@@ -127,7 +127,7 @@ pub struct Queued {
 }
 
 /// The part of a slot that this crate adds to its entries.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Header {
     pub(crate) state: State,
     /// The highest epoch seen or made here; never decreases.
@@ -147,7 +147,7 @@ pub struct Header {
 }
 
 /// When a slot acts by itself again.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Hash, Debug, Default)]
 pub struct Retry {
     /// The moment; `None`: only when something happens.
     pub at: Option<Duration>,

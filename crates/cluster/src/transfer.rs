@@ -10,7 +10,7 @@ use crate::message::Item;
 
 /// One stream of entries to another node: a walk over all of them, a part at a time, then the keys written
 /// meanwhile, round after round.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Transfer {
     /// Its number.
     pub xfer: u64,
@@ -39,15 +39,12 @@ pub struct Transfer {
     pub(crate) sent_at: Duration,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 struct Chunk {
     keys: Vec<Bytes>,
     bytes: usize,
     acknowledged: bool,
 }
-
-/// The bytes of entries one chunk aims for; a single larger entry makes a chunk of its own.
-pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 
 impl Transfer {
     /// A transfer of everything that `entries` holds.
@@ -77,15 +74,20 @@ impl Transfer {
         }
     }
 
-    /// Takes the next chunk: its number, items and bytes. `None`: nothing is left.
-    pub(crate) fn next_chunk(&mut self, entries: &Entries) -> Option<(u32, Vec<Item>, usize)> {
+    /// Takes the next chunk: its number, items and bytes. `None`: nothing is left. It aims for `chunk_bytes`; a
+    /// single larger entry makes a chunk of its own.
+    pub(crate) fn next_chunk(
+        &mut self,
+        entries: &Entries,
+        chunk_bytes: usize,
+    ) -> Option<(u32, Vec<Item>, usize)> {
         let (mut keys, mut items, mut bytes) = (Vec::new(), Vec::new(), 0);
-        while bytes < CHUNK_BYTES
+        while bytes < chunk_bytes
             && let Some(key) = self.next_key(entries)
         {
             if let Some(entry) = entries.peek(&key) {
                 let size = Item::bytes(&entry);
-                if bytes > 0 && bytes + size > CHUNK_BYTES {
+                if bytes > 0 && bytes + size > chunk_bytes {
                     self.put_back(key);
                     break;
                 }
@@ -208,6 +210,7 @@ mod tests {
     use super::*;
 
     const START: Duration = Duration::ZERO;
+    const CHUNK_BYTES: usize = 64 << 10;
 
     fn store(keys: usize, value: usize) -> Store {
         let store = Store::new(Config { slots: 1, hash_seed: 1, max_memory: None }, |_| ());
@@ -231,7 +234,7 @@ mod tests {
         let mut transfer = Transfer::new(1, &guard, START);
         let mut keys = BTreeSet::new();
         let mut chunks = 0;
-        while let Some((seq, items, bytes)) = transfer.next_chunk(&guard) {
+        while let Some((seq, items, bytes)) = transfer.next_chunk(&guard, CHUNK_BYTES) {
             assert!(bytes <= CHUNK_BYTES, "a chunk of {bytes} bytes");
             assert_eq!(seq, chunks);
             chunks += 1;
@@ -247,8 +250,9 @@ mod tests {
         let store = store(3, 2 * CHUNK_BYTES);
         let guard = store.lock(0);
         let mut transfer = Transfer::new(1, &guard, START);
-        let sizes: Vec<usize> =
-            std::iter::from_fn(|| transfer.next_chunk(&guard)).map(|(_, items, _)| items.len()).collect();
+        let sizes: Vec<usize> = std::iter::from_fn(|| transfer.next_chunk(&guard, CHUNK_BYTES))
+            .map(|(_, items, _)| items.len())
+            .collect();
         assert_eq!(sizes, [1, 1, 1]);
     }
 
@@ -256,11 +260,11 @@ mod tests {
     fn a_key_written_meanwhile_goes_out_again_with_its_present_value() {
         let store = store(1, 1);
         let mut transfer = Transfer::new(1, &store.lock(0), START);
-        let (first, ..) = transfer.next_chunk(&store.lock(0)).expect("one chunk");
+        let (first, ..) = transfer.next_chunk(&store.lock(0), CHUNK_BYTES).expect("one chunk");
         put(&store, "0", b"new");
         transfer.mark(&Bytes::from("0"));
         assert_eq!(transfer.resend(first, &store.lock(0)).expect("known")[0].value, "new");
-        let (_, items, _) = transfer.next_chunk(&store.lock(0)).expect("the key again");
+        let (_, items, _) = transfer.next_chunk(&store.lock(0), CHUNK_BYTES).expect("the key again");
         assert_eq!(items[0].value, "new");
     }
 
@@ -272,7 +276,7 @@ mod tests {
         let mut on_its_way = std::collections::VecDeque::new();
         for _ in 0..40 {
             (0..100).for_each(|key: u32| transfer.mark(&Bytes::from(key.to_string())));
-            on_its_way.extend(transfer.next_chunk(&guard).map(|(seq, ..)| seq));
+            on_its_way.extend(transfer.next_chunk(&guard, CHUNK_BYTES).map(|(seq, ..)| seq));
             if on_its_way.len() > 2
                 && let Some(seq) = on_its_way.pop_front()
             {
@@ -288,10 +292,10 @@ mod tests {
         let store = store(200, 1000);
         let guard = store.lock(0);
         let mut transfer = Transfer::new(1, &guard, START);
-        transfer.next_chunk(&guard);
+        transfer.next_chunk(&guard, CHUNK_BYTES);
         transfer.acknowledge(0, START);
         assert_eq!(transfer.rounds, 0, "most of the scan is still to come");
-        while transfer.next_chunk(&guard).is_some() {}
+        while transfer.next_chunk(&guard, CHUNK_BYTES).is_some() {}
         transfer.mark(&Bytes::from("7"));
         for seq in transfer.unacknowledged() {
             transfer.acknowledge(seq, START);

@@ -10,7 +10,7 @@ use crate::message::{Digest, Standing};
 use crate::pid::Pid;
 
 /// What membership says of a process.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Liveness {
     /// Alive, suspected or not.
     Alive,
@@ -27,7 +27,7 @@ const DEAD_MAX: usize = 1024;
 /// How long a process that only a peer's message speaks of is believed in before membership confirms it.
 const HEARSAY_TTL: Duration = Duration::from_mins(1);
 
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 struct Peer {
     liveness: Liveness,
     /// `None`: membership has not spoken of it yet, only messages have.
@@ -39,7 +39,7 @@ struct Peer {
 }
 
 /// The state of our greetings to a process not met yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Hash, Debug, Default)]
 struct Hello {
     at: Duration,
     attempts: u32,
@@ -54,7 +54,7 @@ pub(crate) struct Heard {
 }
 
 /// The members as this process sees them. Every other process may see them differently.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(crate) struct View {
     me: Pid,
     my_weight: u16,
@@ -241,6 +241,16 @@ impl View {
 
     pub(crate) fn next_hearsay(&self) -> Option<Duration> {
         self.peers.values().filter(|peer| peer.weight.is_none()).map(|peer| peer.known_at + HEARSAY_TTL).min()
+    }
+
+    /// Sets all moments: when others are greeted again, and if given, when processes became known.
+    #[cfg(feature = "model")]
+    pub(crate) fn blur(&mut self, hello_at: Duration, known_at: Option<Duration>) {
+        for peer in self.peers.values_mut() {
+            peer.hello = Hello { at: hello_at, attempts: 0 };
+            peer.known_at = known_at.unwrap_or(peer.known_at);
+        }
+        self.grown_at = known_at.unwrap_or(self.grown_at);
     }
 
     /// When the last process became known.

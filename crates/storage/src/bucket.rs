@@ -59,7 +59,7 @@ pub(crate) struct Span {
 }
 
 /// A packed run of items; without any it has no allocation.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Bucket {
     bytes: Box<[u8]>,
 }

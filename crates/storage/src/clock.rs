@@ -27,6 +27,13 @@ pub struct TooFarAhead {
     pub ahead_ms: u64,
 }
 
+/// A clock that goes on from the same reading by itself.
+impl Clone for Clock {
+    fn clone(&self) -> Self {
+        Self { latest: self.latest().into() }
+    }
+}
+
 impl Clock {
     /// How far ahead of the wall clock a reading may be to be observed: one hour.
     pub const MAX_AHEAD_MS: u64 = 60 * 60 * 1000;

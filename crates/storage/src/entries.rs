@@ -101,6 +101,17 @@ impl Entries {
         }
     }
 
+    pub(crate) fn copy_to(&self, shared: Arc<Shared>) -> Self {
+        let Self { table, nodes, tombstones, earliest_ms, shared: _ } = self;
+        Self {
+            table: table.clone(),
+            nodes: nodes.clone(),
+            tombstones: *tombstones,
+            earliest_ms: *earliest_ms,
+            shared,
+        }
+    }
+
     /// The live entry under `key`.
     pub fn get(&self, key: &[u8], now_ms: u64) -> Option<EntryRef<'_>> {
         self.peek(key).filter(|entry| entry.is_live(now_ms))

@@ -23,7 +23,7 @@ pub struct Value<'a> {
 }
 
 /// An entry or a tombstone, borrowed from the slot that holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EntryRef<'a> {
     /// The key.
     pub key: &'a [u8],

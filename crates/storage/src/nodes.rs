@@ -4,7 +4,7 @@
 type Id = ([u8; 16], u32);
 
 /// The ids in use by the entries of one slot. An entry refers to its id by index.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Nodes {
     ids: Vec<Id>,
 }

@@ -21,7 +21,7 @@ pub struct Config {
 }
 
 /// What all slots of a store have in common.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) seed: RapidSecrets,
     pub(crate) max_memory: Option<u64>,
@@ -103,6 +103,18 @@ impl<H> SlotGuard<'_, H> {
     }
 }
 
+/// A copy of everything, which shares nothing with the original.
+impl<H: Clone> Clone for Store<H> {
+    fn clone(&self) -> Self {
+        let shared = Arc::new((*self.shared).clone());
+        let copy = |slot: &Mutex<Slot<H>>| {
+            let Slot { header, entries } = &*slot.lock();
+            Mutex::new(Slot { header: header.clone(), entries: entries.copy_to(Arc::clone(&shared)) })
+        };
+        Self { slots: self.slots.iter().map(copy).collect(), shared }
+    }
+}
+
 impl<H> Deref for SlotGuard<'_, H> {
     type Target = Entries;
 
@@ -144,6 +156,20 @@ mod tests {
         assert_eq!(put, Ok(Put::Created(slot.get(b"key", 1000).unwrap().version)));
         assert!(store.lock(62).is_empty());
         assert_eq!(*store.lock(62).header(), 62);
+    }
+
+    #[test]
+    fn a_copy_shares_nothing_with_the_original() {
+        let store = store(None);
+        let writer = Writer { clock: &Clock::new(), node: 7, now_ms: 1000 };
+        store.lock(3).put(b"key", value(b"value"), ALWAYS, &writer).unwrap();
+        let copy = store.clone();
+        assert_eq!((copy.memory(), *copy.lock(3).header()), (store.memory(), 3));
+        copy.lock(3).clear();
+        *copy.lock(3).header_mut() = 0;
+        assert_eq!(store.lock(3).get(b"key", 1000).unwrap().value, b"value");
+        assert_eq!(*store.lock(3).header(), 3);
+        assert_eq!((store.memory().entries, copy.memory().entries), (1, 0));
     }
 
     #[test]

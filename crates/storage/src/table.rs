@@ -13,7 +13,7 @@ const LOAD: usize = 8;
 ///
 /// Linear hashing (Litwin 1980): there are as many buckets as the number of records asks for, and an insert
 /// splits one of them at most, so the longest pause does not grow with the table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     buckets: Vec<Bucket>,
     /// The records too long for a bucket, without gaps.

@@ -21,6 +21,13 @@ pub(crate) struct Totals {
     bytes: AtomicU64,
 }
 
+impl Clone for Totals {
+    fn clone(&self) -> Self {
+        let Memory { entries, tombstones, bytes } = self.get();
+        Self { entries: entries.into(), tombstones: tombstones.into(), bytes: bytes.into() }
+    }
+}
+
 impl Totals {
     /// Replaces what one slot contributed by what it contributes now.
     pub(crate) fn update(&self, old: Memory, new: Memory) {

@@ -11,7 +11,7 @@ use crate::slot::{Claiming, State};
 use crate::time::Now;
 
 /// What the claims of one nonce have in common.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(super) struct Claim {
     /// The processes that need not answer, because this node holds them dead; every answerer agrees first.
     dead: BTreeSet<Pid>,

@@ -11,7 +11,7 @@ use crate::message::Message;
 use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Ended, Giving, Purpose, State};
 use crate::time::Now;
-use crate::transfer::{CHUNK_BYTES, Transfer};
+use crate::transfer::Transfer;
 
 /// Bytes on their way to one node.
 const WINDOW_BYTES: usize = 4 << 20;
@@ -21,9 +21,6 @@ const WINDOWS_BYTES: usize = 32 << 20;
 
 /// Slots with entries on their way to one node at a time.
 const GIVING_MAX: usize = 64;
-
-/// The bytes still to be sent with which a slot is frozen.
-const FREEZE_BYTES: usize = CHUNK_BYTES;
 
 /// The bytes of frozen slots on their way to one node, beyond which no further slot is frozen: with the round
 /// trip they make up the pause of a hand-over.
@@ -43,7 +40,7 @@ const RESEND_AFTER: Duration = Duration::from_millis(500);
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 /// What is on its way to one node.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Budget {
     in_flight: usize,
     frozen: usize,
@@ -124,10 +121,11 @@ impl Machine {
 
     /// Sends on as far as there is room, and freezes the slot once little is left.
     fn pump(&mut self, cell: &mut Cell, now: Now) {
+        let little_bytes = self.config.chunk_bytes;
         loop {
             let State::Copying(giving) = &mut cell.header.state else { return };
             let transfer = &giving.transfer;
-            let little = transfer.pending_bytes(cell.entries, FREEZE_BYTES + 1) <= FREEZE_BYTES;
+            let little = transfer.pending_bytes(cell.entries, little_bytes + 1) <= little_bytes;
             if transfer.settled() && (little || transfer.rounds >= ROUNDS_MAX) {
                 let target = giving.target;
                 if transfer.drained() || self.budgets.entry(target).or_default().frozen < FROZEN_BYTES {
@@ -157,7 +155,10 @@ impl Machine {
     pub(super) fn send_chunk(&mut self, cell: &mut Cell, now: Now) -> bool {
         let frozen = !matches!(cell.header.state, State::Copying(_));
         let Some(giving) = cell.header.state.giving_mut() else { return false };
-        let Some((seq, mut items, bytes)) = giving.transfer.next_chunk(cell.entries) else { return false };
+        let Some((seq, mut items, bytes)) = giving.transfer.next_chunk(cell.entries, self.config.chunk_bytes)
+        else {
+            return false;
+        };
         if self.slots.bug.is(Canary::ShipNoTombstones) {
             items.retain(|item| !item.tombstone);
         }

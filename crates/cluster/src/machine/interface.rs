@@ -39,6 +39,9 @@ pub struct Config {
     /// How many of the 16384 slots this machine looks after: the first ones, 1 to all of them (the default). Fewer
     /// are for simulations and model checks, which choose keys that lie in them; the same on every node.
     pub slots: u16,
+    /// The bytes of entries that one chunk of a hand-off aims for, at least 1; default 64 KiB. What is left to be sent
+    /// when a slot is frozen fits in one chunk, so smaller ones make for shorter pauses and more round trips.
+    pub chunk_bytes: usize,
     /// The deliberate bug in force, if any.
     #[cfg(feature = "canaries")]
     pub canary: Option<crate::Canary>,
@@ -61,6 +64,7 @@ impl Config {
             handoff_rate: None,
             min_members: 0,
             slots: ALL_SLOTS,
+            chunk_bytes: 64 << 10,
             #[cfg(feature = "canaries")]
             canary: None,
             queue_bytes_max: 64 << 20,

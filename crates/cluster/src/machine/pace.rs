@@ -7,7 +7,7 @@ const BURST: Duration = Duration::from_millis(100);
 
 /// Spaces out what is sent (the generic cell rate algorithm of ITU-T I.371, in bytes). What is sent in spite of it,
 /// to keep a pause short, counts and delays what follows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pace {
     /// Bytes per second; `None`: no limit.
     rate: Option<u64>,

@@ -17,14 +17,14 @@ const UNCLAIMED_HELLO: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Since when, and how long, this node looks around before it begins a cluster.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash, Debug)]
 pub(super) struct Eligible {
-    since: Duration,
+    pub(super) since: Duration,
     quiet: Duration,
 }
 
 /// How far a leave has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Departure {
     Staying,
     HandingOff,
@@ -60,7 +60,7 @@ impl Machine {
     }
 
     /// When this node begins a cluster, if nothing changes before.
-    fn begins_at(&self) -> Option<Duration> {
+    pub(super) fn begins_at(&self) -> Option<Duration> {
         let Eligible { since, quiet } = self.eligible.filter(|_| self.standing == Standing::Eligible)?;
         let alone = self.view.all_met() && self.view.first_eligible() && !self.is_leaving();
         alone.then(|| (self.view.grown_at().max(since) + quiet).min(since + quiet * QUIET_MAX))

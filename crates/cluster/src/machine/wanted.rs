@@ -8,7 +8,7 @@ use crate::pid::{Epoch, Pid};
 use crate::time::Now;
 
 /// What waits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash, Debug)]
 pub(super) enum Wanted {
     /// The peer asked for the slot.
     Grant,
