@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use crate::queue::Queue;
 use crate::trace::Happened;
-use crate::{Host, Network, Outbox, Payload, Process, TraceHash};
+use crate::{Host, Network, Outbox, Payload, Process, TraceHash, Way};
 
 /// A process that is woken this often without time passing is stuck.
 const WAKES_MAX: u32 = 10_000;
@@ -70,6 +70,8 @@ struct Seat<P> {
     alarm: Option<Duration>,
     /// How often it was woken in this instant.
     wakes: u32,
+    /// Until when its process stands still.
+    paused_until: Duration,
     traffic: Traffic,
 }
 
@@ -127,7 +129,14 @@ impl<P: Process> Engine<P> {
     /// A new host, on which nothing runs yet.
     pub fn add_host(&mut self) -> Host {
         let host = nth_host(self.seats.len());
-        self.seats.push(Seat { process: None, boot: 0, alarm: None, wakes: 0, traffic: Traffic::default() });
+        self.seats.push(Seat {
+            process: None,
+            boot: 0,
+            alarm: None,
+            wakes: 0,
+            paused_until: Duration::ZERO,
+            traffic: Traffic::default(),
+        });
         host
     }
 
@@ -145,9 +154,27 @@ impl<P: Process> Engine<P> {
     pub fn stop(&mut self, host: Host) -> Option<P> {
         let seat = self.seat(host);
         seat.alarm = None;
+        seat.paused_until = Duration::ZERO;
         let process = seat.process.take()?;
         self.record(host, Happened::Stopped);
         Some(process)
+    }
+
+    /// Lets the process of a host stand still until `until`, as one that gets no processor: what arrives and what it
+    /// wanted to do waits, and comes all at once afterwards, messages first.
+    pub fn pause(&mut self, host: Host, until: Duration) {
+        self.seat(host).paused_until = until;
+    }
+
+    /// Whether the process of a host stands still.
+    pub fn is_paused(&self, host: Host) -> bool {
+        self.seats.get(host.index()).is_some_and(|seat| seat.paused_until > self.now)
+    }
+
+    /// Hands a message to the process of a host now, as from its own machine.
+    pub fn post(&mut self, host: Host, message: P::Message) {
+        let boot = self.seat(host).boot;
+        self.queue.push(self.now, Next { host, boot, what: What::Receive { from: host, message } });
     }
 
     /// Acts on the process of a host from outside, as its user would. `None` if nothing runs there.
@@ -178,8 +205,11 @@ impl<P: Process> Engine<P> {
         self.now = at;
         let seat = &self.seats[next.host.index()];
         if seat.process.is_some() && seat.boot == next.boot {
+            let paused_until = seat.paused_until;
             match next.what {
+                What::Receive { .. } if paused_until > at => self.queue.push(paused_until, next),
                 What::Receive { from, message } => self.receive(from, next.host, message),
+                What::Wake if paused_until > at => self.delay_wake(next, at, paused_until),
                 What::Wake => self.wake(next.host, at),
             }
         }
@@ -189,6 +219,16 @@ impl<P: Process> Engine<P> {
     fn receive(&mut self, from: Host, to: Host, message: P::Message) {
         self.record(to, Happened::Received { from, bytes: message.bytes() });
         self.with(to, |process, outbox| process.receive(from, message, outbox));
+    }
+
+    /// Puts an alarm off to the end of a pause, behind the messages that wait for it.
+    fn delay_wake(&mut self, next: Next<P::Message>, alarm: Duration, paused_until: Duration) {
+        let at = paused_until + Duration::from_nanos(1);
+        let seat = self.seat(next.host);
+        if seat.alarm == Some(alarm) {
+            seat.alarm = Some(at);
+            self.queue.push(at, next);
+        }
     }
 
     /// An alarm went off. It is void if an earlier one was set since, and early if the process has put it off.
@@ -239,7 +279,15 @@ impl<P: Process> Engine<P> {
         // An address where nobody has ever lived.
         let Some(seat) = self.seats.get(to.index()) else { return };
         let boot = seat.boot;
-        let arrival = self.network.arrival((from, to), message.way(), bytes, self.now, &mut self.rng);
+        let (way, stream) = (message.way(), message.stream());
+        if way == Way::Datagram && self.network.duplicates((from, to), &mut self.rng) {
+            let arrival = self.network.arrival((from, to), way, stream, bytes, self.now, &mut self.rng);
+            if let Some(at) = arrival {
+                let message = message.clone();
+                self.queue.push(at, Next { host: to, boot, what: What::Receive { from, message } });
+            }
+        }
+        let arrival = self.network.arrival((from, to), way, stream, bytes, self.now, &mut self.rng);
         if let Some(at) = arrival {
             self.queue.push(at, Next { host: to, boot, what: What::Receive { from, message } });
         }
@@ -262,8 +310,8 @@ fn nth_host(index: usize) -> Host {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Way;
 
+    #[derive(Clone)]
     struct Nothing;
 
     impl Payload for Nothing {

@@ -10,6 +10,7 @@
 //! - A [`TraceHash`] is the fingerprint of a run: same seed, same hash.
 //! - [`check`] judges what clients and nodes have seen, here and in real clusters.
 //! - [`membership`] is the first scenario: a cluster of gossip cores that assembles, runs calm and loses members.
+//! - [`registers`] is the second: whole nodes with clients, and everything that can go wrong.
 //!
 //! # Contract
 //!
@@ -19,7 +20,8 @@
 //! # Map
 //!
 //! `engine` and `queue` are virtual time; `process` is what can be hosted; `network` the way between hosts; `trace`
-//! the fingerprint; `check` the judges; `membership` the scenario of `cargo xtask cluster-sim`.
+//! the fingerprint; `check` the judges; `membership` and `registers` the scenarios of
+//! `cargo xtask cluster-sim`.
 //!
 //! # Example
 //!
@@ -30,6 +32,7 @@
 //!
 //! use boato_sim::{Effect, Engine, Host, Latency, Network, Outbox, Payload, Process, Rule, Way};
 //!
+//! #[derive(Clone)]
 //! struct Word(&'static [u8]);
 //!
 //! impl Payload for Word {
@@ -83,6 +86,7 @@ pub mod membership;
 mod network;
 mod process;
 mod queue;
+pub mod registers;
 mod trace;
 
 pub use engine::{Engine, Traffic};

@@ -13,5 +13,6 @@ mod scenario;
 mod watch;
 
 pub use node::{Message, Node, Note};
+pub(crate) use node::{addr_of, host_of};
 pub use report::{Figures, Report, Shortfall};
 pub use scenario::{NODES_MAX, Progress, START_WINDOW, Scenario, ScenarioError, run};

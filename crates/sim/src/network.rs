@@ -51,6 +51,8 @@ pub enum Effect {
     Delay(Latency),
     /// Loses each packet with this probability, 0 to 1. Several are independent.
     Lose(f64),
+    /// Delivers a datagram twice with this probability, 0 to 1, each copy in its own time.
+    Duplicate(f64),
     /// Loses every packet, and breaks streams.
     Cut,
 }
@@ -86,7 +88,7 @@ pub struct Network {
     rules: Vec<(RuleId, Rule)>,
     added: u64,
     /// When the last message of a stream arrives.
-    streams: BTreeMap<(Host, Host), Duration>,
+    streams: BTreeMap<(Host, Host, u8), Duration>,
     sweep_at: usize,
 }
 
@@ -124,6 +126,7 @@ impl Network {
         &mut self,
         (from, to): (Host, Host),
         way: Way,
+        stream: u8,
         bytes: usize,
         now: Duration,
         rng: &mut Rng,
@@ -133,9 +136,19 @@ impl Network {
             Way::Datagram => (!path.loses(rng)).then(|| now + path.delay),
             Way::Stream => {
                 let arrival = now + path.stream_delay(bytes, rng)?;
-                Some(self.in_order((from, to), arrival, now))
+                Some(self.in_order((from, to, stream), arrival, now))
             }
         }
+    }
+
+    /// Whether a datagram sent now is delivered twice.
+    pub(crate) fn duplicates(&self, (from, to): (Host, Host), rng: &mut Rng) -> bool {
+        self.rules.iter().any(|(_, rule)| match rule.effect {
+            Effect::Duplicate(probability) => {
+                rule.from.contains(from) && rule.to.contains(to) && rng.f64() < probability
+            }
+            _ => false,
+        })
     }
 
     /// What the rules make of the way from one host to the other; `None` when it is cut.
@@ -148,13 +161,14 @@ impl Network {
             match rule.effect {
                 Effect::Delay(latency) => path.delay += latency.sample(rng),
                 Effect::Lose(probability) => path.arrives *= 1.0 - probability,
+                Effect::Duplicate(_) => {}
                 Effect::Cut => return None,
             }
         }
         Some(path)
     }
 
-    fn in_order(&mut self, pair: (Host, Host), arrival: Duration, now: Duration) -> Duration {
+    fn in_order(&mut self, pair: (Host, Host, u8), arrival: Duration, now: Duration) -> Duration {
         if self.streams.len() >= self.sweep_at {
             self.streams.retain(|_, last| *last > now);
             self.sweep_at = STREAMS_SWEEP.max(2 * self.streams.len());
@@ -203,7 +217,7 @@ mod tests {
     const C: Host = Host(2);
 
     fn datagram(network: &mut Network, from: Host, to: Host) -> Option<Duration> {
-        network.arrival((from, to), Way::Datagram, 100, Duration::ZERO, &mut Rng::with_seed(1))
+        network.arrival((from, to), Way::Datagram, 0, 100, Duration::ZERO, &mut Rng::with_seed(1))
     }
 
     fn fixed(ms: u64) -> Effect {
@@ -245,7 +259,8 @@ mod tests {
     fn losses_are_independent() {
         let mut network = Network::new([0.5, 0.5].map(|p| Rule::everywhere(Effect::Lose(p))));
         let mut rng = Rng::with_seed(7);
-        let mut arrive = || network.arrival((A, B), Way::Datagram, 100, Duration::ZERO, &mut rng).is_some();
+        let mut arrive =
+            || network.arrival((A, B), Way::Datagram, 0, 100, Duration::ZERO, &mut rng).is_some();
         let arrived = (0..10_000).filter(|_| arrive()).count();
         assert!((2300..2700).contains(&arrived), "{arrived}");
     }
@@ -258,7 +273,7 @@ mod tests {
         let mut late = 0;
         for step in 0..5_000 {
             let now = Duration::from_micros(100) * step;
-            let arrival = network.arrival((A, B), Way::Stream, 3_000, now, &mut rng);
+            let arrival = network.arrival((A, B), Way::Stream, 0, 3_000, now, &mut rng);
             let arrival = arrival.expect("eight rounds are enough at 20 %");
             assert!(arrival >= last);
             late += u32::from(arrival > now + Duration::from_millis(1));
@@ -273,7 +288,7 @@ mod tests {
         let mut rng = Rng::with_seed(7);
         for pair in 0..10 * u32::try_from(STREAMS_SWEEP).unwrap() {
             let now = Duration::from_millis(u64::from(pair));
-            network.arrival((Host(pair), B), Way::Stream, 1, now, &mut rng);
+            network.arrival((Host(pair), B), Way::Stream, 0, 1, now, &mut rng);
         }
         assert!(network.streams.len() <= STREAMS_SWEEP, "{}", network.streams.len());
     }

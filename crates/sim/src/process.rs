@@ -23,9 +23,13 @@ pub enum Way {
 }
 
 /// A message on the simulated network: encoded bytes, as in production.
-pub trait Payload {
+pub trait Payload: Clone {
     /// How it travels.
     fn way(&self) -> Way;
+    /// Which of the streams between two hosts it takes, if it takes one: each keeps its own order.
+    fn stream(&self) -> u8 {
+        0
+    }
     /// What it consists of; its length counts as traffic, its content enters the trace.
     fn bytes(&self) -> &[u8];
 }

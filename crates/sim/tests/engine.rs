@@ -9,7 +9,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Count(Way, [u8; 1]);
 
 impl Payload for Count {

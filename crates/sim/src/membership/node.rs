@@ -14,7 +14,7 @@ const PORT: u16 = 7400;
 const JOIN_RETRY: Duration = Duration::from_secs(1);
 
 /// What a gossip core sends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Message {
     way: Way,
     bytes: Vec<u8>,
@@ -158,13 +158,13 @@ impl Process for Node {
 }
 
 /// The address of a host: its number in 10.0.0.0/8, counted from 10.0.0.1.
-pub(super) fn addr_of(host: Host) -> SocketAddr {
+pub(crate) fn addr_of(host: Host) -> SocketAddr {
     let ip = u32::from(Ipv4Addr::new(10, 0, 0, 1)) + host.0;
     SocketAddr::from((Ipv4Addr::from(ip), PORT))
 }
 
 /// The host at an address; `None` for an address that no host can have.
-pub(super) fn host_of(addr: SocketAddr) -> Option<Host> {
+pub(crate) fn host_of(addr: SocketAddr) -> Option<Host> {
     match addr.ip() {
         IpAddr::V4(ip) => u32::from(ip).checked_sub(u32::from(Ipv4Addr::new(10, 0, 0, 1))).map(Host),
         IpAddr::V6(_) => None,

@@ -1,0 +1,348 @@
+//! Clients: each has one key, does one operation at a time at a random node, and notes what it was told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use boato_cluster::{Failure, Guard, Operation, Outcome};
+use bytes::Bytes;
+use fastrand::Rng;
+
+use super::errand::Answered;
+use super::keys::{Key, Role, decode};
+use super::report::{Operations, Outcomes, Waits};
+use crate::Host;
+use crate::check::{Action, Call, Stamped, Value, Version};
+
+/// The longest pause of a client between two operations during a burst, in microseconds.
+const BURST_THINK_US: u64 = 4_000;
+
+/// All clients of a run, and their keys.
+pub(super) struct Clients {
+    pub(super) keys: Vec<Key>,
+    each: Vec<Client>,
+    /// When which client acts next.
+    turns: BTreeSet<(Duration, usize)>,
+    pending: BTreeMap<u64, Pending>,
+    calls: u64,
+    /// Mean pause of a client between two operations.
+    think: Duration,
+    rng: Rng,
+    pub(super) operations: Operations,
+    waits_us: Vec<u32>,
+    unread: Option<Unread>,
+}
+
+#[derive(Clone, Default)]
+struct Client {
+    key: usize,
+    /// What the key held when this client last knew it.
+    seen: Option<Seen>,
+    burst_until: Duration,
+    /// When it acts next; `None`: it waits for an answer.
+    turn: Option<Duration>,
+}
+
+/// A value and its version; `None`: there was none.
+type Seen = Option<(Value, Version)>;
+
+/// A call that is not answered yet.
+struct Pending {
+    /// `None`: one of the reads at the end.
+    client: Option<usize>,
+    key: usize,
+    entry: Host,
+    invoked: Duration,
+    intent: Intent,
+}
+
+#[derive(Clone, Copy)]
+enum Intent {
+    Get,
+    Put(Value),
+    Delete,
+    Swap(Option<Value>, Value),
+}
+
+/// What an answer says about a key.
+#[derive(Clone, Copy)]
+struct Told {
+    action: Action,
+    version: Option<Version>,
+}
+
+impl Clients {
+    /// `per_key` clients for each key, which all together do `rate` operations per second.
+    pub(super) fn new(keys: Vec<Key>, per_key: usize, rate: f64, rng: Rng) -> Self {
+        let clients: Vec<Client> = (0..keys.len() * per_key)
+            .map(|client| Client { key: client / per_key, ..Client::default() })
+            .collect();
+        #[expect(clippy::cast_precision_loss, reason = "a handful of clients")]
+        let think = Duration::from_secs_f64(clients.len() as f64 / rate);
+        let mut all = Self {
+            keys,
+            each: clients,
+            turns: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            calls: 0,
+            think,
+            rng,
+            operations: Operations::default(),
+            waits_us: Vec::new(),
+            unread: None,
+        };
+        for index in 0..all.each.len() {
+            let at = think.mul_f64(all.rng.f64());
+            all.set_turn(index, at);
+        }
+        all
+    }
+
+    fn set_turn(&mut self, index: usize, at: Duration) {
+        if let Some(old) = self.each[index].turn.replace(at) {
+            self.turns.remove(&(old, index));
+        }
+        self.turns.insert((at, index));
+    }
+
+    /// When the next client acts.
+    pub(super) fn next_turn(&self) -> Option<Duration> {
+        self.turns.first().map(|turn| turn.0)
+    }
+
+    /// No client begins anything from now on.
+    pub(super) fn retire(&mut self) {
+        self.turns.clear();
+    }
+
+    /// Whether every call has been answered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Lets the clients of the keys in a slot go without pauses for a while.
+    pub(super) fn burst(&mut self, slot: u16, now: Duration, until: Duration) {
+        for index in 0..self.each.len() {
+            if self.keys[self.each[index].key].slot == slot {
+                self.each[index].burst_until = until;
+                if self.each[index].turn.is_some() {
+                    self.set_turn(index, now);
+                }
+            }
+        }
+    }
+
+    /// The operation of the client whose turn it is, to be carried out at `entry`: its number and itself.
+    pub(super) fn act(&mut self, entry: Host, now: Duration) -> Option<(u64, Operation)> {
+        let (_, index) = self.turns.pop_first()?;
+        self.each[index].turn = None;
+        let (intent, operation) = self.choose(index);
+        Some((self.begin(Some(index), self.each[index].key, entry, now, intent), operation))
+    }
+
+    /// A read of a key for its own sake.
+    pub(super) fn read(&mut self, key: usize, entry: Host, now: Duration) -> (u64, Operation) {
+        let operation = Operation::Get { key: self.keys[key].name.clone() };
+        (self.begin(None, key, entry, now, Intent::Get), operation)
+    }
+
+    fn begin(
+        &mut self,
+        client: Option<usize>,
+        key: usize,
+        entry: Host,
+        invoked: Duration,
+        intent: Intent,
+    ) -> u64 {
+        self.calls += 1;
+        self.pending.insert(self.calls, Pending { client, key, entry, invoked, intent });
+        self.calls
+    }
+
+    fn choose(&mut self, index: usize) -> (Intent, Operation) {
+        let Client { key, seen, .. } = self.each[index];
+        let dice = self.rng.u8(..20);
+        let key = &mut self.keys[key];
+        let name = key.name.clone();
+        let put = |key: &Key, value, guard, ttl_ms| Operation::Put {
+            key: key.name.clone(),
+            value: key.encode(value),
+            content_type: Bytes::new(),
+            ttl_ms,
+            guard,
+        };
+        let swap = |seen: Seen| {
+            (seen.map(|(value, _)| value), seen.map_or(Guard::Absent, |it| Guard::Is(vec![it.1])))
+        };
+        match (key.role, seen) {
+            (Role::Counter, Some(seen)) => {
+                let (expected, guard) = swap(seen);
+                let value = expected.unwrap_or(0) + 1;
+                (Intent::Swap(expected, value), put(key, value, guard, None))
+            }
+            (Role::Mixed, Some(seen)) if dice < 5 => {
+                let (expected, guard) = swap(seen);
+                key.writes += 1;
+                (Intent::Swap(expected, key.writes), put(key, key.writes, guard, None))
+            }
+            (Role::Mixed, _) if dice < 8 => {
+                (Intent::Delete, Operation::Delete { key: name, guard: Guard::Always })
+            }
+            (Role::Plain | Role::Mixed | Role::Expiring(_), _) if dice < 13 => {
+                key.writes += 1;
+                let ttl_ms = match key.role {
+                    Role::Expiring(ttl) => u64::try_from(ttl.as_millis()).ok(),
+                    _ => None,
+                };
+                (Intent::Put(key.writes), put(key, key.writes, Guard::Always, ttl_ms))
+            }
+            _ => (Intent::Get, Operation::Get { key: name }),
+        }
+    }
+
+    /// A call was answered.
+    pub(super) fn answered(&mut self, call: u64, result: &Answered, now: Duration) {
+        let Some(pending) = self.pending.remove(&call) else { return };
+        let told = pending.intent.told(result);
+        self.count(&pending, result, now);
+        if let Some(Told { action, version }) = told {
+            let unknown = matches!(result, Err(Failure::OutcomeUnknown));
+            let returned = (!unknown).then_some(now);
+            let call = Call { invoked: pending.invoked, returned, action };
+            let version = version.filter(|_| !matches!(action, Action::Read { .. }));
+            self.keys[pending.key].calls.push(Stamped { call, version });
+        }
+        if let Some(index) = pending.client {
+            self.each[index].seen = told.and_then(Told::seen);
+            self.rest(index, now);
+        } else if told.is_none() {
+            self.unread = Some(self.unread_of(&pending, format!("{result:?}")));
+        }
+    }
+
+    fn unread_of(&self, pending: &Pending, answer: String) -> Unread {
+        let key = String::from_utf8_lossy(&self.keys[pending.key].name).into_owned();
+        Unread { key, host: pending.entry.0, answer }
+    }
+
+    /// One of the reads at the end that told nothing.
+    pub(super) fn unread(&self) -> Option<Unread> {
+        let silent = || self.pending.values().next().map(|it| self.unread_of(it, "no answer".to_owned()));
+        self.unread.clone().or_else(silent)
+    }
+
+    /// A node has ended: the outcome of what was asked of it is unknown.
+    pub(super) fn entry_gone(&mut self, entry: Host, now: Duration) {
+        let gone: Vec<u64> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.entry == entry)
+            .map(|(call, _)| *call)
+            .collect();
+        for call in gone {
+            self.answered(call, &Err(Failure::OutcomeUnknown), now);
+        }
+    }
+
+    /// Lets a client pause before its next operation.
+    fn rest(&mut self, index: usize, now: Duration) {
+        let burst = self.each[index].burst_until > now;
+        let pause = if burst {
+            Duration::from_micros(self.rng.u64(..BURST_THINK_US))
+        } else {
+            2 * self.think.mul_f64(self.rng.f64())
+        };
+        self.set_turn(index, now + pause);
+    }
+
+    fn count(&mut self, pending: &Pending, result: &Answered, now: Duration) {
+        let kind: &mut Outcomes = match pending.intent {
+            Intent::Get => &mut self.operations.get,
+            Intent::Put(_) => &mut self.operations.put,
+            Intent::Delete => &mut self.operations.delete,
+            Intent::Swap(..) => &mut self.operations.swap,
+        };
+        match result {
+            Ok((Outcome::Refused(_), _)) => kind.refused += 1,
+            Ok(_) => kind.done += 1,
+            Err(Failure::OutcomeUnknown) => kind.unknown += 1,
+            Err(_) => kind.unavailable += 1,
+        }
+        if result.is_ok() {
+            let wait = now.saturating_sub(pending.invoked);
+            self.waits_us.push(u32::try_from(wait.as_micros()).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// How long acknowledged operations took.
+    pub(super) fn waits(&mut self) -> Waits {
+        self.waits_us.sort_unstable();
+        let at = |percent: usize| {
+            let rank = (self.waits_us.len() * percent).div_ceil(100).max(1);
+            self.waits_us.get(rank - 1).map(|&us| Duration::from_micros(us.into()))
+        };
+        Waits { p50: at(50), p99: at(99), max: at(100) }
+    }
+}
+
+/// One of the reads at the end that told nothing: its key, the host asked, the answer.
+#[derive(Clone)]
+pub(super) struct Unread {
+    pub(super) key: String,
+    pub(super) host: u32,
+    pub(super) answer: String,
+}
+
+impl Intent {
+    /// What an answer to this says; `None`: nothing, or that it was certainly not applied.
+    fn told(self, result: &Answered) -> Option<Told> {
+        let outcome = match result {
+            Ok((outcome, _)) => Some(outcome),
+            Err(Failure::OutcomeUnknown) => None,
+            Err(_) => return None,
+        };
+        let version = match outcome {
+            Some(
+                Outcome::Created(version)
+                | Outcome::Replaced(version)
+                | Outcome::Deleted(version)
+                | Outcome::Value { version, .. },
+            ) => Some(*version),
+            _ => None,
+        };
+        let action = match (self, outcome) {
+            (Self::Get, Some(Outcome::Value { value, .. })) => Action::Read { found: Some(decode(value)) },
+            (Self::Get, Some(Outcome::Missing)) => Action::Read { found: None },
+            (Self::Put(value), Some(Outcome::Created(_))) => Action::Write { value, replaced: Some(false) },
+            (Self::Put(value), Some(Outcome::Replaced(_))) => Action::Write { value, replaced: Some(true) },
+            (Self::Put(value), None) => Action::Write { value, replaced: None },
+            (Self::Delete, Some(Outcome::Deleted(_))) => Action::Delete { existed: Some(true) },
+            (Self::Delete, Some(Outcome::Missing)) => Action::Delete { existed: Some(false) },
+            (Self::Delete, None) => Action::Delete { existed: None },
+            (Self::Swap(expected, value), Some(Outcome::Created(_) | Outcome::Replaced(_))) => {
+                Action::Swap { expected, value, done: Some(true) }
+            }
+            (Self::Swap(expected, value), Some(Outcome::Refused(_))) => {
+                Action::Swap { expected, value, done: Some(false) }
+            }
+            (Self::Swap(expected, value), None) => Action::Swap { expected, value, done: None },
+            _ => return None,
+        };
+        Some(Told { action, version })
+    }
+}
+
+impl Told {
+    /// What the key held when this was told; `None`: unknown.
+    fn seen(self) -> Option<Seen> {
+        match (self.action, self.version) {
+            (
+                Action::Read { found: Some(value) }
+                | Action::Write { value, .. }
+                | Action::Swap { value, done: Some(true), .. },
+                Some(version),
+            ) => Some(Some((value, version))),
+            (Action::Read { found: None } | Action::Delete { existed: Some(_) }, _) => Some(None),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Who has which slot, watched from outside: never two holders, and nothing lost but by a crash.
+
+use std::time::Duration;
+
+use boato_cluster::{Epoch, Pid, Slots, State};
+
+use super::report::Safety;
+use crate::check::{Holders, Holding};
+
+/// The copies of all slots during a run.
+pub(super) struct Custody {
+    holders: Holders,
+    fates: Vec<Fate>,
+    /// A living process was considered dead, or two clusters began: two holders may be.
+    forked: bool,
+    vanished: Vec<Vanished>,
+}
+
+/// The keys of a slot went away between two moments, with a process that crashed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vanished {
+    pub(super) slot: u16,
+    pub(super) from: Duration,
+    pub(super) to: Duration,
+}
+
+/// A process has something else of a slot than before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    pub(super) slot: u16,
+    pub(super) holding: Holding,
+    /// Whether it began the slot anew, because a crash had taken it.
+    pub(super) lost: bool,
+}
+
+/// What has become of one slot so far.
+#[derive(Clone, Default)]
+struct Fate {
+    existed: bool,
+    /// When a crash took the last copy, unless a hand-over that was under way saved it.
+    crashed: Option<Duration>,
+    /// The epochs that hand-overs have announced: whoever holds the slot under one of them was given it.
+    announced: Vec<Epoch>,
+}
+
+impl Custody {
+    pub(super) fn new(slots: u16) -> Self {
+        Self {
+            holders: Holders::new(slots),
+            fates: vec![Fate::default(); slots.into()],
+            forked: false,
+            vanished: Vec::new(),
+        }
+    }
+
+    /// Whether two holders were possible in this run.
+    pub(super) fn is_forked(&self) -> bool {
+        self.forked
+    }
+
+    pub(super) fn vanished(&self) -> &[Vanished] {
+        &self.vanished
+    }
+
+    /// Somebody considers a living process dead, or a second cluster begins.
+    pub(super) fn fork(&mut self) {
+        self.forked = true;
+        self.holders.false_death();
+    }
+
+    /// The states of a process's slots may have changed: what has is returned.
+    pub(super) fn look(&mut self, at: Duration, slots: &Slots) -> Result<Vec<Change>, Safety> {
+        let mut changes = Vec::new();
+        for slot in 0..u16::try_from(self.fates.len()).unwrap_or(u16::MAX) {
+            let (holding, announced) = slots.inspect(slot, |header| {
+                let announced = match header.state() {
+                    State::Committing(giving) => Some(giving.next),
+                    _ => None,
+                };
+                (holding(header.serving(), header.custody()), announced)
+            });
+            if let Some(epoch) = announced
+                && !self.fates[usize::from(slot)].announced.contains(&epoch)
+            {
+                self.fates[usize::from(slot)].announced.push(epoch);
+            }
+            let copies = self.holders.copies(slot);
+            let before =
+                copies.iter().find(|(pid, _)| *pid == slots.me()).map_or(Holding::Nothing, |copy| copy.1);
+            if before != holding {
+                let lost = self.change(at, slots.me(), slot, before, holding)?;
+                changes.push(Change { slot, holding, lost });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Whether a slot was begun anew because a crash had taken it.
+    fn change(
+        &mut self,
+        at: Duration,
+        pid: Pid,
+        slot: u16,
+        before: Holding,
+        now: Holding,
+    ) -> Result<bool, Safety> {
+        self.holders.change(at, pid, slot, now).map_err(|violation| Safety::Holders(Box::new(violation)))?;
+        let fate = &mut self.fates[usize::from(slot)];
+        match now {
+            Holding::Serving(epoch) if before == Holding::Nothing && !fate.announced.contains(&epoch) => {
+                self.mint(at, pid, slot)
+            }
+            Holding::Serving(_) | Holding::Custody(_) => {
+                fate.crashed = None;
+                Ok(false)
+            }
+            Holding::Nothing if self.holders.copies(slot).is_empty() && fate.crashed.is_none() => {
+                Err(Safety::CopyDropped { at, slot, pid })
+            }
+            Holding::Nothing => Ok(false),
+        }
+    }
+
+    fn mint(&mut self, at: Duration, pid: Pid, slot: u16) -> Result<bool, Safety> {
+        let fate = &mut self.fates[usize::from(slot)];
+        let existed = std::mem::replace(&mut fate.existed, true);
+        match fate.crashed.take() {
+            Some(from) => {
+                self.vanished.push(Vanished { slot, from, to: at });
+                Ok(true)
+            }
+            None if existed && !self.forked => Err(Safety::MintedAgain { at, slot, pid }),
+            None => Ok(false),
+        }
+    }
+
+    /// A process ended, and its copies with it.
+    pub(super) fn stopped(&mut self, at: Duration, pid: Pid) {
+        let slots = 0..u16::try_from(self.fates.len()).unwrap_or(u16::MAX);
+        let had: Vec<u16> =
+            slots.filter(|slot| self.holders.copies(*slot).iter().any(|copy| copy.0 == pid)).collect();
+        self.holders.stopped(pid);
+        for slot in had {
+            if self.holders.copies(slot).is_empty() {
+                self.fates[usize::from(slot)].crashed = Some(at);
+            }
+        }
+    }
+
+    /// Whether every slot is served by one process that alone has it.
+    pub(super) fn settled(&mut self, at: Duration) -> Result<(), Safety> {
+        self.holders.settled(at).map_err(|violation| Safety::Holders(Box::new(violation)))
+    }
+}
+
+fn holding(serving: Option<Epoch>, custody: Option<Epoch>) -> Holding {
+    match (serving, custody) {
+        (Some(epoch), _) => Holding::Serving(epoch),
+        (None, Some(epoch)) => Holding::Custody(epoch),
+        (None, None) => Holding::Nothing,
+    }
+}

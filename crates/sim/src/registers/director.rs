@@ -1,0 +1,314 @@
+//! What goes wrong when: faults at random times, and what ends them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use boato_cluster::Standing;
+
+use super::fault::Fault;
+use super::message::Command;
+use super::run::Run;
+use crate::{Effect, Host, Hosts, Latency, Rule, RuleId};
+
+/// Nodes that may run beyond those of the start.
+const NODES_MORE: usize = 4;
+/// How long a node may take to leave, unless it is given less on purpose.
+const LEAVE_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// What is due when.
+#[derive(Default)]
+pub(super) struct Agenda {
+    actions: BTreeMap<(Duration, u64), Action>,
+    added: u64,
+}
+
+/// One thing to do.
+pub(super) enum Action {
+    /// Start a node that joins the one on this host.
+    Start { join: Host },
+    /// Let something go wrong.
+    Strike,
+    /// Take rules away from the network.
+    Heal(Vec<RuleId>),
+    /// Start the next boot of the node on this seat.
+    Restart(usize),
+    /// Let the second cluster look for the first one.
+    Meet,
+    /// Store values beside the keys of clients.
+    Ballast,
+}
+
+impl Agenda {
+    fn add(&mut self, at: Duration, action: Action) {
+        self.added += 1;
+        self.actions.insert((at, self.added), action);
+    }
+
+    /// When the next action is due.
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.actions.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// The next action that is due at `now`.
+    pub(super) fn due(&mut self, now: Duration) -> Option<Action> {
+        self.next().filter(|at| *at <= now)?;
+        self.actions.pop_first().map(|(_, action)| action)
+    }
+}
+
+impl Run<'_> {
+    /// Starts the first nodes, and lays out what is to come.
+    pub(super) fn open(&mut self) {
+        let first = self.start(None, Vec::new());
+        let two = self.scenario.faults.contains(&Fault::TwoClusters) && self.scenario.nodes > 1;
+        let second = two.then(|| {
+            let second = self.start(None, Vec::new());
+            let at = self.scenario.length.mul_f64(0.2 + 0.5 * self.rng.f64());
+            self.agenda.add(at, Action::Meet);
+            self.count(Fault::TwoClusters);
+            second
+        });
+        for _ in 1 + u32::from(two)..self.scenario.nodes {
+            let join = second.filter(|_| self.rng.bool()).unwrap_or(first);
+            let at = Duration::from_millis(self.rng.u64(..3_000));
+            self.agenda.add(at, Action::Start { join });
+        }
+        self.agenda.add(Duration::from_secs(4), Action::Ballast);
+        let strike = Duration::from_secs(3) + self.scenario.pace.mul_f64(self.rng.f64());
+        self.agenda.add(strike, Action::Strike);
+    }
+
+    pub(super) fn obey(&mut self, action: Action) {
+        match action {
+            Action::Start { join } => {
+                let others = self.staying().into_iter().map(|index| self.seats[index].host);
+                let joins = std::iter::once(join).chain(others).collect();
+                self.start(None, joins);
+            }
+            Action::Strike => self.strike(),
+            Action::Heal(rules) => {
+                self.say(format_args!("the network heals"));
+                for rule in rules {
+                    self.engine.network().remove(rule);
+                }
+            }
+            Action::Restart(index) => self.restart(index),
+            Action::Meet => self.meet(),
+            Action::Ballast => self.load_ballast(),
+        }
+    }
+
+    /// Ends everything that goes wrong.
+    pub(super) fn calm_down(&mut self) {
+        self.calm = true;
+        self.say(format_args!("the faults are over"));
+        let now = self.engine.now();
+        for (_, action) in std::mem::take(&mut self.agenda.actions) {
+            match action {
+                Action::Heal(_) | Action::Start { .. } | Action::Restart(_) => self.obey(action),
+                Action::Meet | Action::Strike | Action::Ballast => {}
+            }
+        }
+        for index in 0..self.seats.len() {
+            let host = self.seats[index].host;
+            self.engine.pause(host, now);
+            self.engine.with(host, |node, _| (node.setup.breaks, node.setup.unruly) = (0.0, false));
+        }
+        if self.scenario.faults.contains(&Fault::TwoClusters) {
+            self.meet();
+        }
+    }
+
+    fn count(&mut self, fault: Fault) {
+        *self.faults.entry(fault).or_default() += 1;
+    }
+
+    fn strike(&mut self) {
+        let now = self.engine.now();
+        let next = now + 2 * self.scenario.pace.mul_f64(self.rng.f64()) + Duration::from_millis(1);
+        self.agenda.add(next, Action::Strike);
+        if self.scenario.faults.is_empty() {
+            return;
+        }
+        let fault = self.scenario.faults[self.rng.usize(..self.scenario.faults.len())];
+        if self.inflict(fault, now) {
+            self.say(format_args!("fault: {fault}"));
+            self.count(fault);
+        }
+    }
+
+    /// False: not possible now.
+    fn inflict(&mut self, fault: Fault, now: Duration) -> bool {
+        match fault {
+            Fault::Loss => {
+                let lose = Effect::Lose(0.01 + 0.4 * self.rng.f64() * self.rng.f64());
+                self.bend(vec![Rule::everywhere(lose)], 8_000)
+            }
+            Fault::Delay => {
+                let delay = Effect::Delay(Latency::around(Duration::from_millis(self.rng.u64(2..80))));
+                self.bend(vec![Rule::everywhere(delay)], 8_000)
+            }
+            Fault::Duplication => {
+                let twice = Effect::Duplicate(0.02 + 0.6 * self.rng.f64());
+                self.bend(vec![Rule::everywhere(twice)], 20_000)
+            }
+            Fault::SlowLink => self.slow_link(),
+            Fault::Partition | Fault::OneWay => self.cut(fault == Fault::OneWay),
+            Fault::Crash | Fault::Restart => self.crash(fault == Fault::Restart, now),
+            Fault::Pause => self.pause(now),
+            Fault::Skew => self.set_clock(),
+            Fault::Join => self.join(now),
+            Fault::Leave => self.leave(now),
+            Fault::Deadline => self.leave_in_a_hurry(),
+            Fault::Weight => self.reweigh(now),
+            Fault::Break | Fault::TwoClusters => false,
+        }
+    }
+
+    /// Puts rules in force for a while, mostly much shorter than `longest_ms`.
+    fn bend(&mut self, rules: Vec<Rule>, longest_ms: u64) -> bool {
+        let rules = rules.into_iter().map(|rule| self.engine.network().add(rule)).collect();
+        let span = Duration::from_millis(longest_ms).mul_f64(self.rng.f64() * self.rng.f64());
+        let at = self.engine.now() + span + Duration::from_millis(20);
+        self.agenda.add(at, Action::Heal(rules));
+        true
+    }
+
+    fn slow_link(&mut self) -> bool {
+        let Some(host) = self.any_running() else { return false };
+        let one: Hosts = std::iter::once(host).collect();
+        let delay = Effect::Delay(Latency::around(Duration::from_millis(self.rng.u64(10..200))));
+        let out = Rule { from: one.clone(), to: Hosts::All, effect: delay.clone() };
+        let back = Rule { from: Hosts::All, to: one, effect: delay };
+        self.bend(vec![out, back], 10_000)
+    }
+
+    fn cut(&mut self, one_way: bool) -> bool {
+        let (one, other): (Vec<Host>, Vec<Host>) = self.engine.hosts().partition(|_| self.rng.bool());
+        if one.is_empty() || other.is_empty() {
+            return false;
+        }
+        let [one, other] = [one, other].map(|hosts| hosts.into_iter().collect::<Hosts>());
+        let cut = |from: &Hosts, to: &Hosts| Rule { from: from.clone(), to: to.clone(), effect: Effect::Cut };
+        let mut rules = vec![cut(&one, &other)];
+        if !one_way {
+            rules.push(cut(&other, &one));
+        }
+        self.bend(rules, 40_000)
+    }
+
+    /// The seats of nodes that belong to a cluster and stay.
+    fn staying(&self) -> Vec<usize> {
+        let claimed =
+            |host| self.engine.process(host).is_some_and(|node| node.machine.standing() == Standing::Claimed);
+        (0..self.seats.len())
+            .filter(|&index| {
+                let seat = &self.seats[index];
+                seat.running && !seat.leaving && claimed(seat.host)
+            })
+            .collect()
+    }
+
+    /// One of those of which at least one more must stay.
+    fn expendable(&mut self) -> Option<usize> {
+        let staying = self.staying();
+        (staying.len() > 1).then(|| staying[self.rng.usize(..staying.len())])
+    }
+
+    fn crash(&mut self, restart: bool, now: Duration) -> bool {
+        let Some(index) = self.expendable() else { return false };
+        self.say(format_args!("host {index} crashes"));
+        self.end(index);
+        if restart {
+            let down = Duration::from_secs(20).mul_f64(self.rng.f64() * self.rng.f64());
+            self.agenda.add(now + down, Action::Restart(index));
+        }
+        true
+    }
+
+    fn restart(&mut self, index: usize) {
+        let mut joins: Vec<Host> = self.staying().into_iter().map(|other| self.seats[other].host).collect();
+        self.rng.shuffle(&mut joins);
+        self.start(Some(index), joins);
+    }
+
+    fn pause(&mut self, now: Duration) -> bool {
+        let Some(host) = self.any_running() else { return false };
+        let longest = if self.rng.bool() { 3_000 } else { 20_000 };
+        let span = Duration::from_millis(longest).mul_f64(self.rng.f64());
+        self.engine.pause(host, (now + span).min(self.scenario.length.max(now)));
+        self.say(format_args!("host {} stands still for {span:?}", host.0));
+        true
+    }
+
+    fn set_clock(&mut self) -> bool {
+        let ahead_ms = self.draw_skew();
+        let Some(host) = self.any_running() else { return false };
+        self.engine.post(host, Command::Wall(ahead_ms).into());
+        true
+    }
+
+    fn join(&mut self, now: Duration) -> bool {
+        let running = self.seats.iter().filter(|seat| seat.running).count();
+        let room = (self.scenario.nodes as usize + NODES_MORE).saturating_sub(running);
+        let joins: Vec<Host> = self.staying().into_iter().map(|index| self.seats[index].host).collect();
+        let many = self.rng.usize(1..=3).min(room);
+        for _ in 0..many {
+            if let Some(&join) = joins.get(self.rng.usize(..joins.len().max(1))) {
+                let at = now + Duration::from_millis(self.rng.u64(..300));
+                self.agenda.add(at, Action::Start { join });
+            }
+        }
+        self.burst(now);
+        many > 0 && !joins.is_empty()
+    }
+
+    fn leave(&mut self, now: Duration) -> bool {
+        let many = self.rng.usize(1..=3);
+        let left = (0..many).filter(|_| self.let_go(LEAVE_TIMEOUT)).count();
+        self.burst(now);
+        left > 0
+    }
+
+    fn leave_in_a_hurry(&mut self) -> bool {
+        let timeout = Duration::from_millis(self.rng.u64(..400));
+        self.let_go(timeout)
+    }
+
+    fn let_go(&mut self, timeout: Duration) -> bool {
+        let Some(index) = self.expendable() else { return false };
+        self.seats[index].leaving = true;
+        let host = self.seats[index].host;
+        self.say(format_args!("host {} is to leave within {timeout:?}", host.0));
+        self.engine.post(host, Command::Leave(timeout).into());
+        true
+    }
+
+    fn reweigh(&mut self, now: Duration) -> bool {
+        let Some(host) = self.any_running() else { return false };
+        let weight = self.rng.u16(..6);
+        self.seats[host.index()].weight = weight;
+        self.engine.post(host, Command::Weight(weight).into());
+        self.burst(now);
+        true
+    }
+
+    /// Lets clients write to one slot as fast as they can, now and then.
+    fn burst(&mut self, now: Duration) {
+        if self.rng.bool() {
+            let slot = self.clients.keys[self.rng.usize(..self.clients.keys.len())].slot;
+            let until = now + Duration::from_millis(self.rng.u64(100..1_500));
+            self.clients.burst(slot, now, until);
+        }
+    }
+
+    /// Lets every node look for the host that began first, or for whoever is there now.
+    fn meet(&mut self) {
+        self.say(format_args!("two clusters meet"));
+        let hosts: Vec<Host> = self.seats.iter().filter(|seat| seat.running).map(|seat| seat.host).collect();
+        let Some(&first) = hosts.first() else { return };
+        for &host in &hosts[1..] {
+            self.engine.post(host, Command::Join(first).into());
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The keys of a run: names that lie in wanted slots, and what their clients do with them.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastrand::Rng;
+
+use crate::check::Stamped;
+
+/// Keys lie in the first slots, however many there are.
+pub(super) const KEY_SLOTS: u16 = 64;
+
+/// For each of the first slots a hash tag that leads there.
+static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let mut tags = vec![String::new(); KEY_SLOTS.into()];
+    let mut missing = tags.len();
+    for number in 0_u32.. {
+        let tag = format!("{number:x}");
+        if let Some(place) = tags.get_mut(usize::from(boato_placement::slot(tag.as_bytes())))
+            && place.is_empty()
+        {
+            *place = tag;
+            missing -= 1;
+        }
+        if missing == 0 {
+            break;
+        }
+    }
+    tags
+});
+
+/// What clients do with a key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Role {
+    /// Reads, and writes of values that are never written again.
+    Plain,
+    /// Deletes and conditional writes as well.
+    Mixed,
+    /// Conditional increments.
+    Counter,
+    /// Writes that live for so long, and reads.
+    Expiring(Duration),
+}
+
+/// One key, and what clients did to it.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: Bytes,
+    pub(super) slot: u16,
+    pub(super) role: Role,
+    /// Bytes of each value, at least those of its number.
+    pub(super) value_bytes: usize,
+    /// The last value made up for it.
+    pub(super) writes: u64,
+    /// The calls that count, in the order they ended.
+    pub(super) calls: Vec<Stamped>,
+}
+
+impl Key {
+    /// Draws a key in one of the first `slots` slots.
+    pub(super) fn draw(number: usize, slots: u16, rng: &mut Rng) -> Self {
+        let slot = rng.u16(..slots.min(KEY_SLOTS));
+        let role = match rng.u8(..10) {
+            0..4 => Role::Plain,
+            4..7 => Role::Mixed,
+            7 | 8 => Role::Counter,
+            _ => Role::Expiring(Duration::from_millis(rng.u64(500..8_000))),
+        };
+        let value_bytes = if rng.u8(..6) == 0 { rng.usize(1_000..60_000) } else { 8 };
+        Self { name: name(number, slot), slot, role, value_bytes, writes: 0, calls: Vec::new() }
+    }
+
+    /// A value as it is stored.
+    pub(super) fn encode(&self, value: u64) -> Bytes {
+        let mut bytes = vec![0; self.value_bytes.max(8)];
+        bytes[..8].copy_from_slice(&value.to_le_bytes());
+        bytes.into()
+    }
+}
+
+/// The value that is stored as `bytes`; 0, which nobody writes, for anything else.
+pub(super) fn decode(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+}
+
+/// A name that lies in a slot, which is one of the first [`KEY_SLOTS`].
+pub(super) fn name(number: usize, slot: u16) -> Bytes {
+    Bytes::from(format!("{number}{{{}}}", TAGS[usize::from(slot)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lie_in_their_slots() {
+        for slot in 0..KEY_SLOTS {
+            assert_eq!(boato_placement::slot(&name(usize::from(slot) * 7, slot)), slot);
+        }
+    }
+
+    #[test]
+    fn a_value_survives_its_padding() {
+        let mut key = Key::draw(1, 8, &mut Rng::with_seed(1));
+        for value_bytes in [0, 8, 1_000] {
+            key.value_bytes = value_bytes;
+            assert_eq!(decode(&key.encode(u64::MAX - 5)), u64::MAX - 5);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What came out of a run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use boato_cluster::Pid;
+use serde::Serialize;
+
+use super::fault::Fault;
+use crate::TraceHash;
+use crate::check;
+
+/// The result of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Everything random followed from it.
+    pub seed: u64,
+    /// Fingerprint of the run.
+    pub trace_hash: TraceHash,
+    /// Virtual time from the start to the end.
+    pub simulated: Duration,
+    /// Time that nodes ran, summed, in seconds.
+    pub node_seconds: f64,
+    /// What happened: messages received, wakes, starts and stops.
+    pub happened: u64,
+    /// Operations of clients.
+    pub operations: Operations,
+    /// Faults by kind.
+    pub faults: BTreeMap<Fault, u64>,
+    /// Slots handed from node to node.
+    pub hand_offs: u64,
+    /// Slots merged into another holder's.
+    pub merges: u64,
+    /// Slots lost in crashes, as the nodes counted them.
+    pub slots_lost: u64,
+    /// Whether a living process was considered dead, or two clusters met.
+    pub forked: bool,
+    /// How long acknowledged operations took.
+    pub waits: Waits,
+    /// From the end of the faults until every slot was held by its target.
+    pub settled_after: Option<Duration>,
+    /// Histories that were too tangled to be judged with bounded effort.
+    pub undecided: u64,
+    /// What was found.
+    pub verdict: Result<(), Violation>,
+}
+
+/// Operations by kind and outcome.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize)]
+pub struct Operations {
+    /// Reads.
+    pub get: Outcomes,
+    /// Unconditional writes.
+    pub put: Outcomes,
+    /// Deletes.
+    pub delete: Outcomes,
+    /// Conditional writes.
+    pub swap: Outcomes,
+}
+
+impl Operations {
+    /// How many were acknowledged.
+    pub fn acknowledged(&self) -> u64 {
+        [self.get, self.put, self.delete, self.swap].iter().map(|kind| kind.done + kind.refused).sum()
+    }
+}
+
+/// Operations of one kind by outcome.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize)]
+pub struct Outcomes {
+    /// Applied.
+    pub done: u64,
+    /// Not applied, as their condition did not hold.
+    pub refused: u64,
+    /// Not applied: nobody served the slot.
+    pub unavailable: u64,
+    /// Perhaps applied.
+    pub unknown: u64,
+}
+
+/// How long acknowledged operations took; `None` if there were none.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Waits {
+    /// Median.
+    pub p50: Option<Duration>,
+    /// 99th percentile.
+    pub p99: Option<Duration>,
+    /// The longest.
+    pub max: Option<Duration>,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug)]
+pub enum Violation {
+    /// Something happened that must never happen.
+    Safety(Safety),
+    /// Something that must happen did not, in its time.
+    Liveness(Liveness),
+}
+
+/// What must never happen.
+#[derive(Clone, Debug)]
+pub enum Safety {
+    /// The answers of clients about one key cannot be explained.
+    History {
+        /// The key.
+        key: String,
+        /// Its slot.
+        slot: u16,
+        /// What was found.
+        violation: Box<check::Violation>,
+    },
+    /// Two processes, or none, or the wrong one, held a slot.
+    Holders(Box<check::Violation>),
+    /// A process let go of the last copy of a slot.
+    CopyDropped {
+        /// When.
+        at: Duration,
+        /// The slot.
+        slot: u16,
+        /// Who.
+        pid: Pid,
+    },
+    /// A slot was begun anew though no crash had taken it.
+    MintedAgain {
+        /// When.
+        at: Duration,
+        /// The slot.
+        slot: u16,
+        /// By whom.
+        pid: Pid,
+    },
+    /// Lost slots were not counted, or others were.
+    Miscounted {
+        /// Slots that crashes took.
+        lost: u64,
+        /// What the nodes said.
+        counted: u64,
+    },
+    /// A value was read long after its time to live.
+    Outlived {
+        /// The key.
+        key: String,
+        /// The value.
+        value: u64,
+        /// How long after its time.
+        late: Duration,
+    },
+    /// A value was gone long before its time to live was over.
+    DiedEarly {
+        /// The key.
+        key: String,
+        /// The value.
+        value: u64,
+        /// When it was missed.
+        at: Duration,
+    },
+    /// A node refused the message of another.
+    Refused(String),
+}
+
+/// What did not happen in its time.
+#[derive(Clone, Debug)]
+pub enum Liveness {
+    /// The faults are over, and still something stands in the way.
+    NotSettled {
+        /// How long after.
+        after: Duration,
+        /// What.
+        reasons: Vec<String>,
+    },
+    /// All is calm, and still a key could not be read.
+    Unreadable {
+        /// The key.
+        key: String,
+        /// At which host.
+        host: u32,
+        /// What was answered.
+        answer: String,
+    },
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Safety(safety) => write!(f, "safety: {safety}"),
+            Self::Liveness(liveness) => write!(f, "liveness: {liveness}"),
+        }
+    }
+}
+
+impl fmt::Display for Safety {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::History { key, slot, violation } => write!(f, "key {key} in slot {slot}: {violation}"),
+            Self::Holders(violation) => violation.fmt(f),
+            Self::CopyDropped { at, slot, pid } => {
+                write!(f, "{at:?}: {pid} let go of slot {slot}, and nobody else had it")
+            }
+            Self::MintedAgain { at, slot, pid } => {
+                write!(f, "{at:?}: {pid} began slot {slot} anew, though no crash had taken it")
+            }
+            Self::Miscounted { lost, counted } => {
+                write!(f, "{lost} slots were lost in crashes, {counted} were counted")
+            }
+            Self::Outlived { key, value, late } => {
+                write!(f, "key {key}: {value} was read {late:?} after its time to live")
+            }
+            Self::DiedEarly { key, value, at } => {
+                write!(f, "key {key}: {value} was gone at {at:?}, before its time to live was over")
+            }
+            Self::Refused(error) => write!(f, "a node refused the message of another: {error}"),
+        }
+    }
+}
+
+impl fmt::Display for Liveness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSettled { after, reasons } => {
+                write!(f, "not settled {after:?} after the last fault:")?;
+                reasons.iter().try_for_each(|reason| write!(f, "\n  {reason}"))
+            }
+            Self::Unreadable { key, host, answer } => {
+                write!(f, "key {key} cannot be read at host {host}: {answer}")
+            }
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! The run: a phase with faults, a phase to settle, and a last read of everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Arguments;
+use std::time::Duration;
+
+use boato_cluster::{Event, Guard, Header, Operation, Pid, Standing};
+use bytes::Bytes;
+use fastrand::Rng;
+
+use super::clients::{Clients, Unread};
+use super::clock::Clock;
+use super::custody::{Change, Custody};
+use super::director::Agenda;
+use super::fault::Fault;
+use super::judge;
+use super::keys::{self, Key};
+use super::message::Command;
+use super::node::{Node, Note, Setup};
+use super::placement::Remembered;
+use super::report::{Liveness, Report, Safety, Violation};
+use super::scenario::Scenario;
+use crate::{Effect, Engine, Host, Latency, Network, Rule};
+
+/// Within this time after the last fault everything must have settled. Gossip knocks at the dead at random times, on
+/// average every half minute, and a process that only hearsay speaks of is believed in for a minute.
+const SETTLE_MAX: Duration = Duration::from_mins(8);
+/// Between two looks whether it has.
+const SETTLE_LOOK: Duration = Duration::from_millis(200);
+/// Longer than any operation takes.
+const PATIENT: Duration = Duration::from_secs(20);
+/// Calls with numbers from here on are nobody's.
+const BALLAST_CALLS: u64 = 1 << 48;
+
+/// Is told what happens, for people to read.
+pub(super) type Tell<'a> = Option<&'a mut dyn FnMut(Duration, Arguments<'_>)>;
+
+/// One host and the node that lives there, in one boot after the other.
+pub(super) struct Seat {
+    pub(super) host: Host,
+    pub(super) pid: Pid,
+    pub(super) weight: u16,
+    pub(super) running: bool,
+    pub(super) leaving: bool,
+    started: Duration,
+}
+
+pub(super) struct Run<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) rng: Rng,
+    pub(super) engine: Engine<Node>,
+    pub(super) seats: Vec<Seat>,
+    pub(super) clients: Clients,
+    pub(super) custody: Custody,
+    pub(super) agenda: Agenda,
+    pub(super) faults: BTreeMap<Fault, u64>,
+    strategy: Remembered,
+    /// Whether the faults are over.
+    pub(super) calm: bool,
+    node_time: Duration,
+    hand_offs: u64,
+    merges: u64,
+    /// Slots that crashes took, as far as anybody alive could know, and as the nodes counted them.
+    lost: u64,
+    counted_lost: u64,
+    tell: Tell<'a>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(scenario: &'a Scenario, tell: Tell<'a>) -> Self {
+        let mut rng = Rng::with_seed(scenario.seed ^ 0x5eed_7e57);
+        let network = Network::new([Rule::everywhere(Effect::Delay(Latency::around(scenario.latency)))]);
+        let keys = (0..scenario.keys).map(|number| Key::draw(number, scenario.slots, &mut rng)).collect();
+        let clients =
+            Clients::new(keys, scenario.clients_per_key, scenario.rate, Rng::with_seed(rng.u64(..)));
+        Self {
+            engine: Engine::new(network, rng.u64(..)),
+            rng,
+            scenario,
+            seats: Vec::new(),
+            clients,
+            custody: Custody::new(scenario.slots),
+            agenda: Agenda::default(),
+            faults: BTreeMap::new(),
+            strategy: Remembered::default(),
+            calm: false,
+            node_time: Duration::ZERO,
+            hand_offs: 0,
+            merges: 0,
+            lost: 0,
+            counted_lost: 0,
+            tell,
+        }
+    }
+
+    pub(super) fn run(mut self) -> Report {
+        let mut settled_after = None;
+        let mut undecided = 0;
+        let verdict = self.play(&mut settled_after, &mut undecided);
+        for index in 0..self.seats.len() {
+            self.end(index);
+        }
+        Report {
+            seed: self.scenario.seed,
+            trace_hash: self.engine.trace_hash(),
+            simulated: self.engine.now(),
+            node_seconds: self.node_time.as_secs_f64(),
+            happened: self.engine.happened(),
+            operations: self.clients.operations,
+            faults: self.faults,
+            hand_offs: self.hand_offs,
+            merges: self.merges,
+            slots_lost: self.counted_lost,
+            forked: self.custody.is_forked(),
+            waits: self.clients.waits(),
+            settled_after,
+            undecided,
+            verdict,
+        }
+    }
+
+    fn play(&mut self, settled_after: &mut Option<Duration>, undecided: &mut u64) -> Result<(), Violation> {
+        self.open();
+        self.advance(self.scenario.length)?;
+        self.calm_down();
+        *settled_after = Some(self.settle()?);
+        self.clients.retire();
+        self.advance_until_idle()?;
+        self.read_all()?;
+        self.custody.settled(self.engine.now()).map_err(Violation::Safety)?;
+        if !self.custody.is_forked() && self.lost != self.counted_lost {
+            let (lost, counted) = (self.lost, self.counted_lost);
+            return Err(Violation::Safety(Safety::Miscounted { lost, counted }));
+        }
+        *undecided =
+            judge::judge(self.scenario, &self.clients.keys, &self.custody).map_err(Violation::Safety)?;
+        Ok(())
+    }
+
+    /// Lets virtual time pass: nodes, clients and the agenda act in their turn.
+    pub(super) fn advance(&mut self, until: Duration) -> Result<(), Violation> {
+        loop {
+            let turn = self.clients.next_turn().into_iter().chain(self.agenda.next()).min();
+            let next = turn.map_or(until, |at| at.min(until));
+            while self.engine.step(next) {
+                self.observe()?;
+            }
+            if turn.is_none_or(|at| at > until) {
+                return Ok(());
+            }
+            while let Some(action) = self.agenda.due(next) {
+                self.obey(action);
+                self.observe()?;
+            }
+            while self.clients.next_turn().is_some_and(|at| at <= next) {
+                self.client_turn();
+            }
+        }
+    }
+
+    fn client_turn(&mut self) {
+        let now = self.engine.now();
+        let entry = self.any_running().unwrap_or(Host(u32::MAX));
+        let Some((call, operation)) = self.clients.act(entry, now) else { return };
+        if self.seats.get(entry.index()).is_none() {
+            return self.clients.answered(call, &Err(boato_cluster::Failure::Unavailable), now);
+        }
+        self.post(entry, call, operation);
+    }
+
+    fn post(&mut self, entry: Host, call: u64, operation: Operation) {
+        if self.tell.is_some() {
+            self.say(format_args!("call {call} at {}: {}", entry.0, describe(&operation)));
+        }
+        self.engine.post(entry, Command::Execute { call, operation }.into());
+    }
+
+    /// A host on which a node runs, leaving or not.
+    pub(super) fn any_running(&mut self) -> Option<Host> {
+        let running = self.seats.iter().filter(|seat| seat.running).count();
+        let chosen = self.rng.usize(..running.max(1));
+        self.seats.iter().filter(|seat| seat.running).nth(chosen).map(|seat| seat.host)
+    }
+
+    /// Takes in what the nodes have told.
+    pub(super) fn observe(&mut self) -> Result<(), Violation> {
+        let notes: Vec<_> = self.engine.notes().collect();
+        for (at, host, note) in notes {
+            self.note(at, host, note).map_err(Violation::Safety)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, at: Duration, host: Host, note: Note) -> Result<(), Safety> {
+        match note {
+            Note::Answered { call, result } => {
+                if self.tell.is_some() && call < BALLAST_CALLS {
+                    self.say(format_args!("call {call} -> {}", describe_answer(&result)));
+                }
+                self.clients.answered(call, &result, at);
+            }
+            Note::Stirred => {
+                if let Some(node) = self.engine.process(host) {
+                    for Change { slot, holding, lost } in self.custody.look(at, &node.slots)? {
+                        self.say(format_args!("host {} slot {slot}: {holding}", host.0));
+                        self.lost += u64::from(lost && self.is_known(slot, host));
+                    }
+                }
+            }
+            Note::Dead(pid) => self.considered_dead(host, pid),
+            Note::Event(event) => self.event(host, event),
+            Note::Ended => {
+                self.say(format_args!("host {} has left", host.0));
+                self.end(host.index());
+            }
+            Note::Refused(error) => return Err(Safety::Refused(error)),
+        }
+        Ok(())
+    }
+
+    /// Whether anybody alive knew that a slot had existed when `host` began it anew. If not, nobody can count it.
+    fn is_known(&self, slot: u16, host: Host) -> bool {
+        self.seats.iter().filter(|seat| seat.running).any(|seat| {
+            let floor =
+                self.engine.process(seat.host).map(|node| node.slots.inspect(slot, Header::floor).counter);
+            floor > Some(u64::from(seat.host == host))
+        })
+    }
+
+    fn considered_dead(&mut self, host: Host, pid: Pid) {
+        let left = |seat: &Seat| self.engine.process(seat.host).is_some_and(Node::has_left);
+        let lives = self.seats.iter().any(|seat| seat.running && seat.pid == pid && !left(seat));
+        if lives && !self.custody.is_forked() {
+            self.say(format_args!("host {} considers {pid} dead, which lives", host.0));
+            self.custody.fork();
+        }
+    }
+
+    fn event(&mut self, host: Host, event: Event) {
+        self.say(format_args!("host {}: {event:?}", host.0));
+        match event {
+            Event::SlotsLost { slots } => self.counted_lost += slots as u64,
+            Event::Claimed { began: true } => {
+                let elsewhere = |seat: &Seat| {
+                    seat.host != host
+                        && self
+                            .engine
+                            .process(seat.host)
+                            .is_some_and(|node| node.machine.standing() == Standing::Claimed)
+                };
+                if self.seats.iter().any(elsewhere) {
+                    self.custody.fork();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Starts a node on a new host, or the next boot of the one on `seat`.
+    pub(super) fn start(&mut self, seat: Option<usize>, joins: Vec<Host>) -> Host {
+        let now = self.engine.now();
+        let index = seat.unwrap_or_else(|| {
+            let host = self.engine.add_host();
+            let pid = Pid { node: self.rng.u128(..), boot: 0 };
+            let weight = if self.rng.u8(..4) == 0 { self.rng.u16(1..6) } else { 1 };
+            let seat = Seat { host, pid, weight, running: false, leaving: false, started: now };
+            self.seats.push(seat);
+            self.seats.len() - 1
+        });
+        let clock = self.draw_clock();
+        let seed = self.rng.u64(..);
+        let gossip =
+            if self.scenario.quick { boato_gossip::Config::local() } else { boato_gossip::Config::lan() };
+        let seat = &mut self.seats[index];
+        (seat.pid.boot, seat.running, seat.leaving, seat.started) = (seat.pid.boot + 1, true, false, now);
+        let setup = Setup {
+            pid: seat.pid,
+            weight: seat.weight,
+            clock,
+            joins,
+            gossip,
+            slots: self.scenario.slots,
+            healing: self.scenario.healing,
+            canary: self.scenario.canary,
+            strategy: self.strategy.clone(),
+            unruly: self.scenario.is_unruly() && !self.calm,
+            breaks: if self.scenario.faults.contains(&Fault::Break) && !self.calm { 0.02 } else { 0.0 },
+        };
+        let (host, pid) = (seat.host, seat.pid);
+        let node = Node::new(host, setup, seed, now).expect("invariant: the settings are the product's own");
+        self.say(format_args!("host {}: {pid} starts", host.0));
+        self.engine.start(host, node);
+        host
+    }
+
+    fn draw_clock(&mut self) -> Clock {
+        let drift = i32::try_from(self.scenario.drift_ppm).unwrap_or(0);
+        Clock { drift_ppm: self.rng.i32(-drift..=drift), ahead_ms: self.draw_skew() }
+    }
+
+    pub(super) fn draw_skew(&mut self) -> i64 {
+        let skew = i64::from(self.scenario.skew_ms);
+        self.rng.i64(-skew..=skew)
+    }
+
+    /// The node on a seat ends, whatever it had.
+    pub(super) fn end(&mut self, index: usize) {
+        let now = self.engine.now();
+        let Seat { host, pid, running, started, .. } = self.seats[index];
+        if !running {
+            return;
+        }
+        self.seats[index].running = false;
+        self.node_time += now.saturating_sub(started);
+        if let Some(node) = self.engine.stop(host) {
+            let stats = node.machine.stats();
+            self.hand_offs += stats.slots_given;
+            self.merges += stats.slots_merged;
+        }
+        self.custody.stopped(now, pid);
+        self.clients.entry_gone(host, now);
+    }
+
+    /// Stores values beside the keys of clients.
+    pub(super) fn load_ballast(&mut self) {
+        let mut left = self.scenario.ballast;
+        let mut number = 0;
+        while left > 0 {
+            let Some(host) = self.any_running() else { return };
+            let size = self.rng.usize(500..50_000).min(left);
+            let slot = self.clients.keys[self.rng.usize(..self.clients.keys.len())].slot;
+            let operation = Operation::Put {
+                key: keys::name(10_000 + number, slot),
+                value: Bytes::from(vec![b'b'; size]),
+                content_type: Bytes::new(),
+                ttl_ms: None,
+                guard: Guard::Always,
+            };
+            self.engine.post(host, Command::Execute { call: BALLAST_CALLS, operation }.into());
+            number += 1;
+            left -= size;
+        }
+    }
+
+    /// Waits until all is as it should be without faults; returns how long it took.
+    fn settle(&mut self) -> Result<Duration, Violation> {
+        let from = self.engine.now();
+        loop {
+            let after = self.engine.now().saturating_sub(from);
+            if self.obstacles(1).is_empty() {
+                return Ok(after);
+            }
+            if after >= SETTLE_MAX {
+                let reasons = self.obstacles(8);
+                return Err(Violation::Liveness(Liveness::NotSettled { after, reasons }));
+            }
+            self.advance(self.engine.now() + SETTLE_LOOK)?;
+        }
+    }
+
+    /// What is not yet as it should be, at most so many things.
+    fn obstacles(&self, most: usize) -> Vec<String> {
+        let mut found = Vec::new();
+        let running: BTreeSet<u128> =
+            self.seats.iter().filter(|seat| seat.running).map(|seat| seat.pid.node).collect();
+        for seat in self.seats.iter().filter(|seat| seat.running) {
+            let Some(node) = self.engine.process(seat.host) else { continue };
+            let host = seat.host.0;
+            let live: BTreeSet<u128> = node.gossip.live().map(|member| member.id.0).collect();
+            if seat.leaving {
+                found.push(format!("host {host} is still leaving"));
+            } else if live != running {
+                found.push(format!("host {host} lists {} live nodes of {}", live.len(), running.len()));
+            } else if !node.machine.is_settled() {
+                found.push(format!("host {host} is not settled: {:?}", node.slots.status().runs));
+            } else if node.machine.stats().queued > 0 {
+                found.push(format!("host {host} has operations waiting"));
+            }
+            if found.len() >= most {
+                break;
+            }
+        }
+        found
+    }
+
+    fn advance_until_idle(&mut self) -> Result<(), Violation> {
+        let limit = self.engine.now() + PATIENT;
+        while !self.clients.is_idle() && self.engine.now() < limit {
+            self.advance(self.engine.now() + SETTLE_LOOK)?;
+        }
+        Ok(())
+    }
+
+    /// Reads every key at every node.
+    fn read_all(&mut self) -> Result<(), Violation> {
+        let now = self.engine.now();
+        let hosts: Vec<Host> = self.seats.iter().filter(|seat| seat.running).map(|seat| seat.host).collect();
+        for key in 0..self.clients.keys.len() {
+            for &host in &hosts {
+                let (call, operation) = self.clients.read(key, host, now);
+                self.post(host, call, operation);
+            }
+        }
+        self.advance_until_idle()?;
+        match self.clients.unread() {
+            None => Ok(()),
+            Some(Unread { key, host, answer }) => {
+                Err(Violation::Liveness(Liveness::Unreadable { key, host, answer }))
+            }
+        }
+    }
+
+    pub(super) fn say(&mut self, what: Arguments<'_>) {
+        if let Some(tell) = &mut self.tell {
+            tell(self.engine.now(), what);
+        }
+    }
+}
+
+fn describe(operation: &Operation) -> String {
+    let name = |key: &Bytes| String::from_utf8_lossy(key).into_owned();
+    match operation {
+        Operation::Get { key } => format!("get {}", name(key)),
+        Operation::Put { key, value, guard, .. } => {
+            format!("put {} {} if {guard:?}", name(key), keys::decode(value))
+        }
+        Operation::Delete { key, .. } => format!("delete {}", name(key)),
+        Operation::List { slot, .. } => format!("list {slot}"),
+    }
+}
+
+fn describe_answer(result: &super::errand::Answered) -> String {
+    match result {
+        Ok((boato_cluster::Outcome::Value { value, version, .. }, pid)) => {
+            format!("{} {version:?} from {pid}", keys::decode(value))
+        }
+        Ok((outcome, pid)) => format!("{outcome:?} from {pid}"),
+        Err(failure) => format!("{failure:?}"),
+    }
+}

@@ -1,0 +1,146 @@
+//! What to simulate, drawn from a seed.
+
+use std::time::Duration;
+
+use boato_cluster::Canary;
+use fastrand::Rng;
+
+use super::fault::Fault;
+
+/// The fewest and the most nodes that a run starts with.
+pub const NODES: std::ops::RangeInclusive<u32> = 1..=64;
+
+/// Which kinds of faults a run may have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Mix {
+    /// A few kinds of all, drawn from the seed.
+    Drawn,
+    /// These.
+    Only(Vec<Fault>),
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Nodes at the start, within [`NODES`].
+    pub nodes: u32,
+    /// Virtual time with faults.
+    pub length: Duration,
+    /// The kinds of faults, each once, in order.
+    pub faults: Vec<Fault>,
+    /// Mean time from one fault to the next.
+    pub pace: Duration,
+    /// How many slots there are.
+    pub slots: u16,
+    /// How many keys, and how many clients for each.
+    pub keys: usize,
+    /// See `keys`.
+    pub clients_per_key: usize,
+    /// Operations per second of all clients together.
+    pub rate: f64,
+    /// Bytes of further values in some of the slots, so that moving them takes time.
+    pub ballast: usize,
+    /// Mean one-way delay without faults.
+    pub latency: Duration,
+    /// How wrong a time of day may be, in milliseconds, either way.
+    pub skew_ms: u32,
+    /// How much too fast or slow a clock may run, in millionths.
+    pub drift_ppm: u32,
+    /// How long tombstones are kept.
+    pub healing: Duration,
+    /// Whether gossip is set as for one machine (quick) or as for a data centre.
+    pub quick: bool,
+    /// The deliberate bug in force.
+    pub canary: Option<Canary>,
+}
+
+impl Scenario {
+    /// Everything drawn from the seed.
+    pub fn from_seed(seed: u64) -> Self {
+        Self::draw(seed, None, &Mix::Drawn)
+    }
+
+    /// Drawn from the seed but for what is given.
+    pub fn draw(seed: u64, nodes: Option<u32>, mix: &Mix) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let drawn = draw_faults(&mut rng);
+        let faults = match mix {
+            Mix::Drawn => drawn,
+            Mix::Only(faults) => Fault::ALL.iter().copied().filter(|fault| faults.contains(fault)).collect(),
+        };
+        let drawn_nodes = [2, 3, 3, 4, 5, 5, 6, 8][rng.usize(..8)];
+        let nodes = nodes.unwrap_or(drawn_nodes);
+        let slots = [8, 16, 64, 64, 64, 64, 256][rng.usize(..7)];
+        let keys = rng.usize(4..=14);
+        let clients_per_key = rng.usize(1..=4);
+        let skewed = faults.contains(&Fault::Skew);
+        let skew_ms = if skewed { [50, 300, 5_000, 600_000][rng.usize(..4)] } else { 0 };
+        let drift_ppm = if skewed { [0, 200, 20_000][rng.usize(..3)] } else { 0 };
+        // Whether two holders can be: then deletes must be remembered until they meet.
+        let forks =
+            [Fault::Partition, Fault::OneWay, Fault::Pause, Fault::TwoClusters, Fault::Loss, Fault::Delay];
+        let calm = !skewed && !forks.iter().any(|fault| faults.contains(fault));
+        let healing_s = if calm { [1, 5, 60][rng.usize(..3)] } else { 7_200 };
+        Self {
+            seed,
+            nodes,
+            length: Duration::from_millis(rng.u64(8_000..60_000)),
+            pace: Duration::from_millis(rng.u64(1_000..6_000)),
+            slots,
+            keys,
+            clients_per_key,
+            rate: 2.0 * f64::from(nodes),
+            ballast: if rng.u8(..3) == 0 { rng.usize(50_000..1_500_000) } else { 0 },
+            latency: Duration::from_micros(rng.u64(100..4_000)),
+            skew_ms,
+            drift_ppm,
+            healing: Duration::from_secs(healing_s),
+            quick: rng.bool(),
+            canary: None,
+            faults,
+        }
+    }
+
+    /// Whether frames may get lost, overtaken and duplicated, beyond what a stream does.
+    pub(super) fn is_unruly(&self) -> bool {
+        self.faults.contains(&Fault::Duplication)
+    }
+}
+
+/// Now and then none, mostly a few, sometimes many.
+fn draw_faults(rng: &mut Rng) -> Vec<Fault> {
+    let mut all = Fault::ALL.to_vec();
+    // Half of the runs have nothing that makes two holders, so that they are judged strictly.
+    if rng.bool() {
+        all.retain(|fault| {
+            !matches!(fault, Fault::Partition | Fault::OneWay | Fault::Pause | Fault::TwoClusters)
+        });
+    }
+    rng.shuffle(&mut all);
+    let many = [1, 2, 3, 3, 4, 4, 5, 6, 8, all.len()][rng.usize(..10)];
+    all.truncate(many);
+    all.sort_unstable();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_draw_every_kind_of_fault_and_keep_what_is_given() {
+        let mut missing = Fault::ALL.to_vec();
+        for seed in 0..200 {
+            let scenario = Scenario::from_seed(seed);
+            assert!(NODES.contains(&scenario.nodes));
+            assert!(scenario.faults.is_sorted());
+            missing.retain(|fault| !scenario.faults.contains(fault));
+        }
+        assert_eq!(missing, []);
+        let only = Mix::Only(vec![Fault::Leave, Fault::Crash]);
+        let given = Scenario::draw(1, Some(9), &only);
+        assert_eq!((given.nodes, given.faults), (9, vec![Fault::Crash, Fault::Leave]));
+    }
+}

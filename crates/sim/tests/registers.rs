@@ -1,0 +1,59 @@
+//! Production nodes with clients in a simulated cluster.
+
+use boato_cluster::Canary;
+use boato_sim::registers::{Fault, Mix, Report, Scenario, Violation, run};
+
+fn play(seed: u64, faults: &[Fault]) -> Report {
+    run(&Scenario::draw(seed, None, &Mix::Only(faults.to_vec())))
+}
+
+fn assert_holds(report: &Report) {
+    if let Err(violation) = &report.verdict {
+        panic!("seed {}: {violation}", report.seed);
+    }
+}
+
+#[test]
+fn a_seed_reproduces_a_run_and_another_seed_does_not() {
+    let hash = |seed| run(&Scenario::from_seed(seed)).trace_hash;
+    assert_eq!(hash(7), hash(7));
+    assert_ne!(hash(7), hash(8));
+}
+
+#[test]
+fn a_calm_cluster_answers_everything_and_loses_nothing() {
+    for seed in 0..5 {
+        let report = play(seed, &[]);
+        assert_holds(&report);
+        assert!(report.operations.acknowledged() > 50, "{report:?}");
+        assert_eq!((report.slots_lost, report.merges, report.forked), (0, 0, false));
+    }
+}
+
+#[test]
+fn moves_hand_slots_over_and_lose_nothing() {
+    let moves = [Fault::Join, Fault::Leave, Fault::Weight, Fault::Loss, Fault::Delay, Fault::Duplication];
+    let reports: Vec<Report> = (0..10).map(|seed| play(seed, &moves)).collect();
+    reports.iter().for_each(assert_holds);
+    assert!(reports.iter().all(|report| report.slots_lost == 0));
+    assert!(reports.iter().map(|report| report.hand_offs).sum::<u64>() > 100);
+}
+
+#[test]
+fn crashes_lose_slots_that_are_counted() {
+    let reports: Vec<Report> = (0..10).map(|seed| play(seed, &[Fault::Crash, Fault::Restart])).collect();
+    reports.iter().for_each(assert_holds);
+    assert!(reports.iter().map(|report| report.slots_lost).sum::<u64>() > 10);
+}
+
+#[test]
+fn a_deliberate_bug_is_found() {
+    for canary in [Canary::FreeBeforeTaken, Canary::DropDirtySet, Canary::LossNotCounted] {
+        let found = (0..60).any(|seed| {
+            let mut scenario = Scenario::from_seed(seed);
+            scenario.canary = Some(canary);
+            matches!(run(&scenario).verdict, Err(Violation::Safety(_)))
+        });
+        assert!(found, "{}", canary.name());
+    }
+}
