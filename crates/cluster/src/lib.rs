@@ -89,4 +89,4 @@ pub use slot::{Asking, Claiming, Ended, Giving, Header, Purpose, Queued, Retry, 
 pub use time::Now;
 pub use transfer::Transfer;
 pub use view::{Liveness, Routes};
-pub use wire::WireError;
+pub use wire::{PROTOCOL, WireError};

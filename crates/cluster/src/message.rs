@@ -233,6 +233,8 @@ pub struct SlotRun {
 pub struct Status {
     /// Slots in custody.
     pub slots: u32,
+    /// Slots this node minted empty, since its start, that had existed before: their keys were lost.
+    pub slots_lost: u64,
     /// Live entries and expired ones not yet swept.
     pub entries: u64,
     /// Bytes of entries and tables.

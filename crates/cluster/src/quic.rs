@@ -16,7 +16,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::machine::{Config, Event, Input, Machine, Output, Stats};
+use crate::machine::{Config, Event, Input, Machine, Output, Progress, Stats};
 use crate::message::{Answer, Frame, Lane, Request, Response, Standing, Status};
 use crate::pid::{Epoch, Pid};
 use crate::shared::Slots;
@@ -132,6 +132,11 @@ impl Cluster {
         self.0.machine.lock().stats()
     }
 
+    /// What is left to move. Looks at every slot, which takes a millisecond or so, and holds up the hand-off meanwhile.
+    pub fn progress(&self) -> Progress {
+        self.0.machine.lock().progress()
+    }
+
     /// How far this node is on its way into a cluster.
     pub fn standing(&self) -> Standing {
         self.0.machine.lock().standing()
@@ -173,7 +178,7 @@ impl Cluster {
     /// Takes a request from the transport.
     pub fn request(&self, from: Peer, payload: &[u8], reply: Responder) {
         match Request::decode(payload) {
-            Ok(Request::Status) => reply.send(encode(&Response::Status(self.0.slots.status()))),
+            Ok(Request::Status) => reply.send(encode(&Response::Status(self.own_status()))),
             Ok(Request::Operate { to, .. }) if to != self.0.slots.me() => respond(reply, Answer::Moved(None)),
             Ok(Request::Operate { used, wait_ms, operation, .. }) => {
                 if let Some((outcome, epoch)) = self.0.slots.try_apply(&operation, unix_ms()) {
@@ -187,10 +192,15 @@ impl Cluster {
         }
     }
 
+    fn own_status(&self) -> Status {
+        let slots_lost = self.stats().slots_lost;
+        self.0.slots.status(slots_lost)
+    }
+
     /// What a node holds; `None` if it does not answer in time.
     pub async fn status(&self, pid: Pid) -> Option<Status> {
         if pid == self.0.slots.me() {
-            return Some(self.0.slots.status());
+            return Some(self.own_status());
         }
         let to = self.0.address(pid)?;
         let pending = self.0.transport.request(to, OPERATIONS, Request::Status.encode().into());

@@ -173,8 +173,8 @@ impl Slots {
         self.store.memory()
     }
 
-    /// What this node holds.
-    pub fn status(&self) -> Status {
+    /// What this node holds, and `slots_lost`, which the machine counts.
+    pub fn status(&self, slots_lost: u64) -> Status {
         let mut runs: Vec<SlotRun> = Vec::new();
         let mut slots = 0;
         for (slot, index) in (0..).zip(0..self.store.slots()) {
@@ -189,7 +189,7 @@ impl Slots {
             }
         }
         let memory = self.memory();
-        Status { slots, entries: memory.entries, bytes: memory.bytes, runs }
+        Status { slots, slots_lost, entries: memory.entries, bytes: memory.bytes, runs }
     }
 }
 

@@ -1,11 +1,15 @@
 //! Frames as bytes: rkyv with checked access, then every value checked against its range. The types are
-//! frozen per protocol version.
+//! frozen per [`PROTOCOL`] version.
 
 use boato_placement::SLOTS;
 use rkyv::rancor;
 
 use crate::message::{Answer, Frame, Message, Request, Response, Run};
 use crate::pid::{Epoch, Hint};
+
+/// The version of what nodes say to each other about slots. Any change of [`Frame`], [`Request`] or [`Response`], or of
+/// a type in them, is another one. It is not part of the bytes: whoever connects nodes lets only equal versions meet.
+pub const PROTOCOL: u32 = 2;
 
 /// Why bytes from a peer are not taken. Nothing was changed by them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

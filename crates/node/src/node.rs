@@ -33,8 +33,11 @@ use crate::metrics::NodeMetrics;
 use crate::roster::Roster;
 use crate::{Identity, IdentityError, logging, ready};
 
-/// What peers have to agree on: frames, messages and the placement of slots.
-const PROTOCOL: u32 = 1_000 + boato_placement::VERSION;
+/// What peers have to agree on: gossip's messages, the slots' frames and the placement; three decimal digits each.
+const PROTOCOL: u32 =
+    boato_gossip::PROTOCOL * 1_000_000 + boato_cluster::PROTOCOL * 1_000 + boato_placement::VERSION;
+const _: () = assert!(boato_gossip::PROTOCOL < 1_000, "three digits");
+const _: () = assert!(boato_cluster::PROTOCOL < 1_000 && boato_placement::VERSION < 1_000, "three digits");
 
 /// How long a client's operation may take, waiting for a slot in hand-over included.
 const PATIENCE: Duration = Duration::from_secs(5);

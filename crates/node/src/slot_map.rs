@@ -50,7 +50,7 @@ mod tests {
             .iter()
             .map(|&(from, to, state)| Held { from, to, state: state.to_owned(), custody: state != "asking" })
             .collect();
-        Status { slots: 0, entries: 0, bytes: 0, runs }
+        Status { slots: 0, slots_lost: 0, entries: 0, bytes: 0, runs }
     }
 
     #[test]

@@ -63,7 +63,9 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Cluster => "other cluster name",
             Self::Secret => "other cluster secret",
-            Self::Protocol => "other protocol version",
+            Self::Protocol => {
+                "other protocol version; every node has to run the same version of this software"
+            }
             Self::Busy => "no room for more connections, or closing",
         })
     }

@@ -215,7 +215,7 @@ impl World {
         let mut text = String::new();
         for node in self.nodes.values() {
             let stats = node.machine.stats();
-            let runs = node.slots.status().runs;
+            let runs = node.slots.status(0).runs;
             let odd: Vec<String> = runs
                 .iter()
                 .filter(|run| run.state != "held")
