@@ -1,6 +1,7 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 
 mod bench;
+mod campaign;
 mod churn;
 mod ci;
 mod cluster;
@@ -36,6 +37,8 @@ enum Command {
     Churn(churn::Args),
     /// Simulate a cluster in virtual time
     ClusterSim(cluster_sim::Args),
+    /// Simulate seed after seed, in search of a broken promise
+    Campaign(campaign::Args),
     /// Run the benchmarks
     Bench(bench::Args),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Cluster(args) => cluster::run(&args),
         Command::Churn(args) => churn::run(&args),
         Command::ClusterSim(args) => cluster_sim::run(&args),
+        Command::Campaign(args) => campaign::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match done {

@@ -31,6 +31,7 @@ mod scenario;
 use std::fmt::Arguments;
 use std::time::Duration;
 
+pub use boato_cluster::Canary;
 pub use fault::{Fault, UnknownFault};
 pub use report::{Liveness, Operations, Outcomes, Report, Safety, Violation, Waits};
 pub use scenario::{Mix, NODES, Scenario};

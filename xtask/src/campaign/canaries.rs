@@ -1,0 +1,72 @@
+//! Whether every deliberate bug is found, and how many seeds that takes.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use anyhow::{Result, bail, ensure};
+use boato_sim::registers::{Canary, Scenario};
+
+use super::{Outcome, workers};
+
+/// Looks for each of them with the seeds from `first` on; prints a line for each.
+pub(super) fn run(seeds_max: u64, first: u64, threads: usize, stop: &AtomicBool) -> Result<()> {
+    ensure!(seeds_max > 0, "--canaries 0: give at least one seed");
+    println!("{:<26} {:>6}  found as", "deliberate bug", "seeds");
+    let mut unfound = Vec::new();
+    for &canary in Canary::ALL {
+        let found = find(canary, seeds_max, first, threads, stop);
+        if stop.load(Ordering::Relaxed) {
+            bail!("stopped");
+        }
+        match found {
+            Some((seeds, how)) => println!("{:<26} {seeds:>6}  {}", canary.name(), brief(&how)),
+            None => {
+                println!("{:<26} {:>6}  not found", canary.name(), format!(">{seeds_max}"));
+                unfound.push(canary.name());
+            }
+        }
+    }
+    ensure!(unfound.is_empty(), "not found within {seeds_max} seeds: {}", unfound.join(", "));
+    println!("\nall {} deliberate bugs were found", Canary::ALL.len());
+    Ok(())
+}
+
+/// How many seeds it took to find a bug, and as what; the lowest seed that finds it counts.
+fn find(
+    canary: Canary,
+    seeds_max: u64,
+    first: u64,
+    threads: usize,
+    stop: &AtomicBool,
+) -> Option<(u64, String)> {
+    let (next, found) = (AtomicU64::new(0), AtomicBool::new(false));
+    let draw = || {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        let more = index < seeds_max && !found.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed);
+        more.then(|| Scenario { canary: Some(canary), ..Scenario::from_seed(first.wrapping_add(index)) })
+    };
+    let mut findings = BTreeMap::new();
+    thread::scope(|scope| {
+        for (seed, outcome) in workers(scope, threads, &draw) {
+            if let Some(how) = violation(outcome) {
+                findings.insert(seed.wrapping_sub(first) + 1, how);
+                found.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    findings.pop_first()
+}
+
+fn violation(outcome: Outcome) -> Option<String> {
+    match outcome {
+        Ok(report) => report.verdict.err().map(|violation| violation.to_string()),
+        Err(panic) => Some(format!("panic: {panic}")),
+    }
+}
+
+/// What fits beside the name in a terminal.
+fn brief(how: &str) -> String {
+    let line = how.lines().next().unwrap_or_default();
+    line.chars().take(44).collect()
+}
