@@ -8,6 +8,7 @@ mod fleet;
 mod key;
 mod load;
 mod tally;
+mod trouble;
 mod verdict;
 mod view;
 
@@ -17,15 +18,17 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use client::Client;
-use conductor::{Conductor, Trouble};
+use conductor::Conductor;
 use fate::Fates;
 use fleet::Fleet;
 use load::Load;
 use tally::Tally;
+use trouble::Trouble;
 use verdict::Verdict;
 
 use crate::fault::Fault;
 use crate::nodes::{self, Launch, Signals};
+use crate::relay::{Relay, Weather};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -41,6 +44,8 @@ pub(crate) struct Args {
     /// What may happen, separated by commas
     #[arg(long, value_delimiter = ',', default_values = ["join", "leave", "restart", "stop", "stall", "kill"])]
     faults: Vec<Trouble>,
+    #[command(flatten)]
+    network: Network,
     /// What happens
     #[arg(long, value_enum, default_value = "chance")]
     scenario: Scenario,
@@ -56,6 +61,36 @@ pub(crate) struct Args {
     /// Passed to every node
     #[arg(last = true)]
     rest: Vec<String>,
+}
+
+/// The network between the nodes. Any of it, and the faults cut and partition, put a relay between them.
+#[derive(clap::Args)]
+struct Network {
+    /// Probability that a packet between nodes is lost
+    #[arg(long, default_value_t = 0.0, value_parser = probability)]
+    loss: f64,
+    /// Longest delay of a packet in milliseconds; each is delayed by half to all of it
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    delay_ms: u16,
+    /// Probability that a packet comes 1 to 20 ms later than it would
+    #[arg(long, default_value_t = 0.0, value_parser = probability)]
+    reorder: f64,
+    /// Probability that a packet comes twice
+    #[arg(long, default_value_t = 0.0, value_parser = probability)]
+    duplicate: f64,
+}
+
+impl Network {
+    fn weather(&self) -> Weather {
+        let Self { loss, delay_ms, reorder, duplicate } = *self;
+        Weather { loss, delay: Duration::from_millis(delay_ms.into()), reorder, duplicate }
+    }
+}
+
+fn probability(text: &str) -> Result<f64> {
+    let probability: f64 = text.parse().context("give a number")?;
+    ensure!((0.0..1.0).contains(&probability), "give a probability below 1");
+    Ok(probability)
 }
 
 /// What happens in a run.
@@ -87,7 +122,7 @@ fn churn(args: &Args, length: Duration, launch: Launch, signals: &Signals) -> Re
     let made_up = || u64::from(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos());
     let seed = args.seed.unwrap_or_else(made_up);
     println!("{}", options(args, seed));
-    let mut fleet = Fleet::new(launch);
+    let mut fleet = Fleet::new(launch, relay(args, seed)?);
     let doors = fleet.assemble(args.nodes.into(), signals)?;
     let patient = args.scenario == Scenario::Rolling;
     let load = Load::new(usize::try_from(args.keys)?, doors, patient, &fleet.http)?;
@@ -101,15 +136,26 @@ fn churn(args: &Args, length: Duration, launch: Launch, signals: &Signals) -> Re
     judge(&load, &mut conductor, &tally, events, patient)
 }
 
+/// Between the nodes, if they want a bad network.
+fn relay(args: &Args, seed: u64) -> Result<Option<Relay>> {
+    let weather = args.network.weather();
+    let cuts = args.faults.iter().any(|fault| matches!(fault, Trouble::Cut | Trouble::Partition));
+    (cuts || weather.is_bad()).then(|| Relay::start(seed, weather)).transpose()
+}
+
 /// All options by the names of their flags, so that anybody can do the same run again.
 fn options(args: &Args, seed: u64) -> String {
     let faults: Vec<_> = args.faults.iter().map(|fault| format!("{fault:?}").to_lowercase()).collect();
     format!(
-        "seed {seed}  nodes {}  minutes {}  scenario {}  faults {}  keys {}  clients {}",
+        "seed {seed}  nodes {}  minutes {}  scenario {}  faults {}  loss {}  delay-ms {}  reorder {}  duplicate {}  keys {}  clients {}",
         args.nodes,
         args.minutes,
         format!("{:?}", args.scenario).to_lowercase(),
         faults.join(","),
+        args.network.loss,
+        args.network.delay_ms,
+        args.network.reorder,
+        args.network.duplicate,
         args.keys,
         args.clients
     )
@@ -189,7 +235,11 @@ fn judge(
     if let Some(unexplained) = unexplained(fates, lost) {
         verdict.violate(unexplained);
     }
-    println!("\n{tally}\nevents           {events}\n{}\n{verdict}", losses(fates, lost));
+    println!();
+    if let Some(packets) = conductor.fleet.packets() {
+        println!("packets          {packets}");
+    }
+    println!("{tally}\nevents           {events}\n{}\n{verdict}", losses(fates, lost));
     verdict.write_histories(conductor.fleet.dir())?;
     if let Some(violations) = verdict.violations() {
         return Err(Fault::violation(violations));

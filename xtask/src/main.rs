@@ -9,6 +9,7 @@ mod cluster_sim;
 mod fault;
 mod licences;
 mod nodes;
+mod relay;
 mod tidy;
 
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The nodes of a run, and what is known of each.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::doors::Doors;
 use super::view::{self, SlotMap, SlotSet};
 use crate::nodes::{Http, Launch, Node, Signals};
+use crate::relay::{Counts, Relay};
 
 /// Longest wait for an answer about the cluster.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -29,6 +30,12 @@ pub(super) struct Fleet {
     lost: BTreeMap<u32, u64>,
     /// How many nodes there have been.
     count: usize,
+    /// The network between them, if it is a bad one.
+    relay: Option<Relay>,
+    /// Where nodes are bound, behind the relay.
+    endpoints: HashMap<String, SocketAddr>,
+    /// Those whose death is no accident when others declare it.
+    pub(super) doomed: Vec<String>,
 }
 
 struct Member {
@@ -36,22 +43,20 @@ struct Member {
     http: SocketAddr,
     /// How much of its log has been read.
     read: usize,
-    /// Stopped on purpose until it is taken for dead.
-    stalled: bool,
 }
 
 /// What a look at the fleet brought up.
 pub(super) enum News {
     /// A node that was told to leave has ended.
     Left { name: String, http: SocketAddr },
-    /// A node that runs was taken for dead by another, without being stopped for that.
+    /// A node that runs was taken for dead by another, which nobody arranged.
     FalseDeath { name: String, by: String },
-    /// A stalled node was taken for dead.
+    /// A doomed node was taken for dead.
     GivenUp { name: String, by: String },
 }
 
 impl Fleet {
-    pub(super) fn new(launch: Launch) -> Self {
+    pub(super) fn new(launch: Launch, relay: Option<Relay>) -> Self {
         Self {
             launch,
             http: Http::new(ANSWER_MAX),
@@ -59,6 +64,9 @@ impl Fleet {
             leaving: Vec::new(),
             lost: BTreeMap::new(),
             count: 0,
+            relay,
+            endpoints: HashMap::new(),
+            doomed: Vec::new(),
         }
     }
 
@@ -93,9 +101,43 @@ impl Fleet {
     }
 
     /// Starts a process; see [`Fleet::admit`].
-    pub(super) fn start(&self, name: &str) -> Result<Node> {
+    pub(super) fn start(&mut self, name: &str) -> Result<Node> {
         let data = self.launch.dir.join(format!("{name}.data"));
-        self.launch.start(name, &["--data-dir".to_owned(), data.display().to_string()])
+        let mut args = vec!["--data-dir".to_owned(), data.display().to_string()];
+        if let Some(relay) = &self.relay {
+            let endpoint = free_endpoint()?;
+            let route = relay.route(endpoint)?;
+            args.extend([
+                "--quic".to_owned(),
+                endpoint.to_string(),
+                "--advertise".to_owned(),
+                route.to_string(),
+            ]);
+            self.endpoints.insert(name.to_owned(), endpoint);
+        }
+        self.launch.start(name, &args)
+    }
+
+    /// Nothing is behind the node's address any more.
+    fn unplug(&mut self, name: &str) {
+        if let (Some(relay), Some(endpoint)) = (&self.relay, self.endpoints.remove(name)) {
+            relay.forget(endpoint);
+        }
+    }
+
+    /// Cuts what a node sends to others, and what they send to it, or both no more.
+    pub(super) fn cut(&self, name: &str, others: &[String], [there, back]: [bool; 2]) {
+        let Some(relay) = &self.relay else { return };
+        let Some(endpoint) = self.endpoints.get(name) else { return };
+        for other in others.iter().filter_map(|other| self.endpoints.get(other)) {
+            relay.cut(*endpoint, *other, there);
+            relay.cut(*other, *endpoint, back);
+        }
+    }
+
+    /// What became of the packets between the nodes, if they are counted.
+    pub(super) fn packets(&self) -> Option<Counts> {
+        self.relay.as_ref().map(Relay::counts)
     }
 
     /// Counts a started node among the members once it serves; gives it back if it does not yet.
@@ -107,7 +149,7 @@ impl Fleet {
         if !self.serves(ready.http) {
             return Ok(Err(node));
         }
-        self.members.push(Member { node, http: ready.http, read: 0, stalled: false });
+        self.members.push(Member { node, http: ready.http, read: 0 });
         Ok(Ok(ready.http))
     }
 
@@ -158,26 +200,19 @@ impl Fleet {
     pub(super) fn kill(&mut self, name: &str) -> Result<()> {
         let index = self.members.iter().position(|member| member.node.name == name);
         let mut member = self.members.remove(index.with_context(|| format!("there is no node {name}"))?);
+        self.unplug(name);
         member.node.kill()
     }
 
-    /// Stops a node's threads; `stalled`: until others take it for dead.
-    pub(super) fn freeze(&mut self, name: &str, stalled: bool) -> Result<()> {
-        let member = self.member(name)?;
-        member.stalled = stalled;
-        member.node.freeze();
+    /// Stops a node's threads.
+    pub(super) fn freeze(&mut self, name: &str) -> Result<()> {
+        self.member(name)?.node.freeze();
         Ok(())
     }
 
     /// Lets it go on.
     pub(super) fn thaw(&mut self, name: &str) -> Result<()> {
         self.member(name)?.node.thaw();
-        Ok(())
-    }
-
-    /// From now on it is a false death if others take it for dead.
-    pub(super) fn recovered(&mut self, name: &str) -> Result<()> {
-        self.member(name)?.stalled = false;
         Ok(())
     }
 
@@ -192,11 +227,11 @@ impl Fleet {
         let failed: Vec<_> =
             self.members.iter_mut().chain(&mut self.leaving).flat_map(Member::failures).collect();
         for (by, name) in failed {
-            let running = self.members.iter().chain(&self.leaving).find(|member| member.node.name == name);
-            match running {
-                Some(member) if member.stalled => news.push(News::GivenUp { name, by }),
-                Some(_) => news.push(News::FalseDeath { name, by }),
-                None => {}
+            let runs = self.members.iter().chain(&self.leaving).any(|member| member.node.name == name);
+            if self.doomed.contains(&name) {
+                news.push(News::GivenUp { name, by });
+            } else if runs {
+                news.push(News::FalseDeath { name, by });
             }
         }
         for mut member in std::mem::take(&mut self.leaving) {
@@ -204,6 +239,7 @@ impl Fleet {
                 Some(status) => {
                     let name = member.node.name.clone();
                     ensure!(status.success(), "{name} left with {status}:\n{}", member.node.log_tail());
+                    self.unplug(&name);
                     news.push(News::Left { name, http: member.http });
                 }
                 None => self.leaving.push(member),
@@ -223,7 +259,7 @@ impl Fleet {
 
     /// All slots, as a member other than `except` sees them.
     pub(super) fn slots(&self, except: &str) -> Result<SlotMap> {
-        let member = self.members.iter().find(|member| member.node.name != except && !member.stalled);
+        let member = self.members.iter().find(|member| member.node.name != except);
         SlotMap::ask(&self.http, member.context("nobody is left to ask")?.http)
     }
 
@@ -234,13 +270,19 @@ impl Fleet {
 
     /// Slots that all processes so far have counted as lost.
     pub(super) fn count_lost(&mut self) -> u64 {
-        for member in self.members.iter().filter(|member| !member.stalled) {
+        for member in &self.members {
             if let Ok(lost) = self.http.metric(member.http, "boato_slots_lost_total") {
                 self.lost.insert(member.node.pid(), lost);
             }
         }
         self.lost.values().sum()
     }
+}
+
+/// An address that was free a moment ago.
+fn free_endpoint() -> Result<SocketAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
+    socket.local_addr().context("looking for a free port")
 }
 
 #[derive(Deserialize)]

@@ -16,6 +16,10 @@ pub(super) const SLOTS: usize = 16_384;
 pub(super) struct SlotSet(Vec<bool>);
 
 impl SlotSet {
+    pub(super) fn all() -> Self {
+        Self(vec![true; SLOTS])
+    }
+
     pub(super) fn contains(&self, slot: u16) -> bool {
         self.0[usize::from(slot)]
     }
