@@ -372,7 +372,7 @@ impl<'a> Run<'a> {
             } else if live != running {
                 found.push(format!("host {host} lists {} live nodes of {}", live.len(), running.len()));
             } else if !node.machine.is_settled() {
-                found.push(format!("host {host} is not settled: {:?}", node.slots.status().runs));
+                found.push(format!("host {host} is not settled: {:?}", node.slots.status(0).runs));
             } else if node.machine.stats().queued > 0 {
                 found.push(format!("host {host} has operations waiting"));
             }
