@@ -146,6 +146,21 @@ fn a_crash_in_the_middle_of_a_join_leaves_one_holder_per_slot() {
 }
 
 #[test]
+fn a_claim_is_answered_although_one_of_its_dead_has_come_back() {
+    let (mut world, pids) = three_nodes(1, Weather::CALM);
+    world.start(4 << 100, 1, 1);
+    world.run(seconds(2));
+    world.settle(seconds(20));
+    world.lenient = true;
+    world.believe(pids[0], pids[2], Liveness::Dead);
+    world.crash(pids[1]);
+    world.run(seconds(2));
+    world.believe(pids[0], pids[2], Liveness::Alive);
+    world.run(seconds(1));
+    world.settle(seconds(10));
+}
+
+#[test]
 fn a_false_death_ends_with_one_holder_per_slot() {
     for seed in SEEDS {
         let (mut world, pids) = three_nodes(seed, Weather::STORM);

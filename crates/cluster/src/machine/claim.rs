@@ -68,8 +68,11 @@ impl Machine {
         }
         let agreed = self.claims.get(&claiming.nonce).map(|claim| &claim.dead);
         let excused = |pid: &Pid| agreed.is_some_and(|dead| dead.contains(pid));
-        // Somebody died whom the answerers were not told about: everybody has to agree anew.
-        if self.view.dead().iter().any(|pid| !excused(pid) && !claiming.answered.contains(pid)) {
+        let died = self.view.dead().iter().any(|pid| !excused(pid) && !claiming.answered.contains(pid));
+        let came_back = agreed.is_some_and(|dead| dead.iter().any(|&pid| !self.view.is_dead(pid)));
+        // Somebody died whom the answerers were not told about: everybody has to agree anew. Or nobody will agree
+        // any more on the death of one who lives.
+        if died || came_back {
             self.end_claim(cell);
             self.claim(cell, now);
         } else if due {
