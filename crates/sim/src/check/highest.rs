@@ -48,3 +48,62 @@ fn leaves(stamped: &Stamped, last: Option<Value>) -> bool {
         Action::Read { .. } | Action::Vanish => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{call, create, delete, replace, swap, try_write};
+    use super::*;
+
+    /// Calls one after the other, with the logical time of their versions.
+    fn stamped<const N: usize>(calls: [(Action, Option<u64>); N]) -> Vec<Stamped> {
+        let stamp = |(at, (action, hlc)): (u64, (Action, Option<u64>))| Stamped {
+            call: call(at, at + 1, action),
+            version: hlc.map(|hlc| (hlc, 1)),
+        };
+        (0..).map(|n| 10 * n).zip(calls).map(stamp).collect()
+    }
+
+    #[test]
+    fn the_highest_version_is_left() {
+        let calls = stamped([(create(1), Some(10)), (create(2), Some(30)), (replace(3), Some(20))]);
+        assert_eq!(highest(&calls, Some(2)), Ok(()));
+        let wrong = |last| Err(Violation::NotHighest { highest: calls[1].call, last });
+        assert_eq!(highest(&calls, Some(3)), wrong(Some(3)));
+        assert_eq!(highest(&calls, None), wrong(None));
+        assert_eq!(highest(&calls, Some(4)), Err(Violation::NeverWritten { value: 4, read: None }));
+    }
+
+    #[test]
+    fn a_delete_has_a_version_as_well() {
+        let calls = stamped([(create(1), Some(10)), (delete(true), Some(30)), (replace(3), Some(20))]);
+        assert_eq!(highest(&calls, None), Ok(()));
+        assert!(highest(&calls, Some(3)).is_err());
+    }
+
+    #[test]
+    fn a_refused_swap_leaves_nothing() {
+        let calls = stamped([(create(1), Some(10)), (swap(1, 2, false), None)]);
+        assert_eq!(highest(&calls, Some(2)), Err(Violation::NeverWritten { value: 2, read: None }));
+    }
+
+    #[test]
+    fn an_unknown_outcome_may_be_the_highest() {
+        let calls = stamped([(create(1), Some(10)), (try_write(2), None), (delete(None), None)]);
+        assert!([None, Some(1), Some(2)].iter().all(|last| highest(&calls, *last).is_ok()));
+    }
+
+    #[test]
+    fn nothing_may_be_left_of_what_came_before_a_crash() {
+        let calls = stamped([(create(1), Some(10)), (Action::Vanish, None)]);
+        assert_eq!(highest(&calls, None), Ok(()));
+        assert_eq!(highest(&calls, Some(1)), Ok(()), "it was elsewhere");
+        let after = stamped([(create(1), Some(10)), (Action::Vanish, None), (create(2), Some(20))]);
+        assert_eq!(highest(&after, Some(2)), Ok(()));
+        assert!(highest(&after, Some(1)).is_err() && highest(&after, None).is_err());
+    }
+
+    #[test]
+    fn without_any_write_nothing_is_left() {
+        assert_eq!(highest(&[], None), Ok(()));
+    }
+}

@@ -121,7 +121,7 @@ pub(super) struct Found(pub Option<Value>);
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(Value::MAX) => f.write_str("a value nobody looked for"),
+            Some(Value::MAX) => f.write_str("a value that no later call looks for"),
             Some(value) => value.fmt(f),
             None => f.write_str("nothing"),
         }
@@ -175,5 +175,52 @@ impl FromIterator<Call> for History {
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.calls.iter().try_for_each(|call| writeln!(f, "{call}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{call, create, delete, history, read, swap};
+    use super::*;
+
+    #[test]
+    fn calls_are_kept_by_invocation() {
+        let history =
+            history([call(5, 6, read(1)), call(0, 9, create(1)), call(5, 7, read(2)), call(2, 3, read(3))]);
+        let order: Vec<_> =
+            history.calls().iter().map(|call| (call.invoked.as_millis(), call.returned)).collect();
+        let ms = |ms| Some(Duration::from_millis(ms));
+        assert_eq!(order, [(0, ms(9)), (2, ms(3)), (5, ms(6)), (5, ms(7))]);
+    }
+
+    #[test]
+    #[should_panic(expected = "reserved value")]
+    fn a_reserved_value_is_not_written() {
+        history([call(0, 1, create(0))]);
+    }
+
+    #[test]
+    #[should_panic(expected = "returned before invoked")]
+    fn time_does_not_go_back() {
+        history([call(1, 0, create(1))]);
+    }
+
+    #[test]
+    fn a_history_is_read_line_by_line() {
+        let calls = [
+            call(0, 12, create(1)),
+            call(3, None, delete(None)),
+            call(14, 15, swap(1, 2, false)),
+            call(16, 1016, Action::Vanish),
+            call(1017, 1018, read(None)),
+        ];
+        let lines = [
+            "    0.000 ms ..    12.000 ms  write 1 -> created",
+            "    3.000 ms ..        never  delete -> unknown",
+            "   14.000 ms ..    15.000 ms  swap 1 for 2 -> refused",
+            "   16.000 ms ..  1016.000 ms  a crash may have taken the key",
+            " 1017.000 ms ..  1018.000 ms  read -> nothing",
+        ];
+        assert_eq!(history(calls).to_string(), lines.map(|line| format!("{line}\n")).concat());
     }
 }

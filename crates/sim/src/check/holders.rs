@@ -93,19 +93,20 @@ impl Holders {
     }
 
     /// The faults are over and the cluster had time to become one: every slot must be served by one process, nobody
-    /// else may have a copy, and no past false death excuses anything from here on.
+    /// else may have a copy. If so, no past false death excuses anything from here on.
     ///
     /// # Errors
     ///
     /// [`Violation::Slot`] with the first that is not so.
     pub fn settled(&mut self, at: Duration) -> Result<(), Violation> {
+        let unsettled = |slot: &&(u16, &Slot)| !matches!(slot.1.copies[..], [(_, Holding::Serving(_))]);
+        if let Some((slot, state)) = (0..).zip(&self.slots).find(|slot| unsettled(&slot)) {
+            let (fault, copies) = (Fault::NotSettled, state.copies.clone());
+            return Err(Violation::Slot { at, slot, fault, copies });
+        }
         self.excused = false;
-        for (index, slot) in (0..).zip(&mut self.slots) {
-            let [(_, Holding::Serving(epoch))] = slot.copies[..] else {
-                let (fault, copies) = (Fault::NotSettled, slot.copies.clone());
-                return Err(Violation::Slot { at, slot: index, fault, copies });
-            };
-            slot.highest = Some(epoch);
+        for slot in &mut self.slots {
+            slot.highest = slot.copies[0].1.epoch();
         }
         Ok(())
     }
@@ -129,7 +130,8 @@ impl Slot {
         if epoch.pid != pid {
             return Some(Fault::ForeignEpoch);
         }
-        if excused || before == holding {
+        let rests = before.epoch() == Some(epoch) && matches!(holding, Holding::Custody(_));
+        if excused || before == holding || rests {
             return None;
         }
         let begins = before == Holding::Nothing;
@@ -153,5 +155,118 @@ impl Slot {
             (Some(index), Holding::Nothing) => self.copies.swap_remove(index).1,
             (Some(index), _) => std::mem::replace(&mut self.copies[index].1, holding),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Holding::{Custody, Nothing, Serving};
+    use super::*;
+
+    const A: Pid = Pid { node: 1 << 96, boot: 1 };
+    const B: Pid = Pid { node: 2 << 96, boot: 1 };
+    const NOW: Duration = Duration::from_millis(1);
+
+    fn epoch(counter: u64, pid: Pid) -> Epoch {
+        Epoch { counter, pid }
+    }
+
+    /// The fault of the last change of slot 0; the others must be fine.
+    #[track_caller]
+    fn last(holders: &mut Holders, changes: &[(Pid, Holding)]) -> Option<Fault> {
+        let (last, before) = changes.split_last().expect("a change");
+        for (pid, holding) in before {
+            assert_eq!(holders.change(NOW, *pid, 0, *holding), Ok(()));
+        }
+        match holders.change(NOW, last.0, 0, last.1) {
+            Ok(()) => None,
+            Err(Violation::Slot { fault, .. }) => Some(fault),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_hand_over_is_fine() {
+        let mut holders = Holders::new(1);
+        let (first, second) = (epoch(1, A), epoch(2, B));
+        let there = [
+            (A, Serving(first)),
+            (A, Custody(first)),
+            (B, Custody(second)),
+            (A, Nothing),
+            (B, Serving(second)),
+            (B, Serving(second)),
+        ];
+        assert_eq!(last(&mut holders, &there), None);
+        assert_eq!(holders.settled(NOW), Ok(()));
+        let back = [(B, Custody(second)), (A, Custody(epoch(3, A))), (B, Nothing), (A, Serving(epoch(3, A)))];
+        assert_eq!(last(&mut holders, &back), None);
+        assert_eq!(holders.copies(0), [(A, Serving(epoch(3, A)))]);
+    }
+
+    #[test]
+    fn two_serve_only_after_a_false_death() {
+        let two = [(A, Serving(epoch(1, A))), (B, Serving(epoch(2, B)))];
+        assert_eq!(last(&mut Holders::new(1), &two), Some(Fault::ServedTwice));
+        let mut holders = Holders::new(1);
+        holders.false_death();
+        assert_eq!(last(&mut holders, &two), None);
+        assert!(holders.settled(NOW).is_err());
+        assert_eq!(last(&mut holders, &[(A, Custody(epoch(1, A))), (A, Nothing)]), None);
+        assert_eq!(holders.settled(NOW), Ok(()));
+        assert_eq!(
+            last(&mut holders, &[(A, Serving(epoch(3, A)))]),
+            Some(Fault::ServedTwice),
+            "excused no more"
+        );
+    }
+
+    #[test]
+    fn nobody_has_anothers_epoch() {
+        let mut holders = Holders::new(1);
+        holders.false_death();
+        let same = [(A, Serving(epoch(1, A))), (B, Custody(epoch(1, A)))];
+        assert_eq!(last(&mut holders, &same), Some(Fault::ForeignEpoch));
+    }
+
+    #[test]
+    fn epochs_grow() {
+        let back = |highest| Some(Fault::EpochBack { highest });
+        let (old, new) = (epoch(1, A), epoch(2, B));
+        let lower = [(B, Serving(new)), (B, Nothing), (A, Serving(old))];
+        assert_eq!(last(&mut Holders::new(1), &lower), back(new));
+        let same = [(A, Serving(old)), (A, Nothing), (A, Serving(old))];
+        assert_eq!(last(&mut Holders::new(1), &same), back(old));
+        let resumed = [(A, Serving(old)), (A, Custody(old)), (B, Custody(new)), (A, Serving(old))];
+        assert_eq!(last(&mut Holders::new(1), &resumed), back(new));
+        let mut holders = Holders::new(1);
+        holders.false_death();
+        assert_eq!(last(&mut holders, &resumed), None);
+    }
+
+    #[test]
+    fn what_a_crash_took_along_is_forgotten() {
+        let mut holders = Holders::new(1);
+        assert_eq!(last(&mut holders, &[(B, Serving(epoch(9, B)))]), None);
+        holders.stopped(B);
+        assert_eq!(last(&mut holders, &[(A, Serving(epoch(1, A)))]), None);
+        holders.stopped(B);
+        assert_eq!(last(&mut holders, &[(A, Nothing), (B, Serving(epoch(1, B)))]), None, "later than 1 of A");
+        let lower = last(&mut holders, &[(B, Nothing), (A, Serving(epoch(1, A)))]);
+        assert_eq!(
+            lower,
+            Some(Fault::EpochBack { highest: epoch(1, B) }),
+            "a stop of nobody's forgets nothing"
+        );
+    }
+
+    #[test]
+    fn every_slot_must_settle() {
+        let mut holders = Holders::new(2);
+        assert_eq!(holders.change(NOW, A, 0, Serving(epoch(1, A))), Ok(()));
+        let none = Violation::Slot { at: NOW, slot: 1, fault: Fault::NotSettled, copies: Vec::new() };
+        assert_eq!(holders.settled(NOW), Err(none));
+        assert_eq!(holders.change(NOW, B, 1, Custody(epoch(1, B))), Ok(()));
+        assert!(holders.settled(NOW).is_err(), "kept, but not served");
     }
 }

@@ -37,7 +37,7 @@ pub enum Violation {
     Stuck {
         /// The call that the search did not get past.
         call: Box<Call>,
-        /// What the key may have held at some moment before; `Value::MAX` for any value that nobody looked for.
+        /// What the key may have held at some moment before; `Value::MAX` for any that no later call looks for.
         states: Vec<Option<Value>>,
         /// The last calls before it and those that overlap it, itself among them, in the order of invocation.
         around: Vec<Call>,
@@ -172,4 +172,54 @@ fn stuck(f: &mut fmt::Formatter<'_>, call: &Call, states: &[Option<Value>], arou
 
 fn lines<'a>(f: &mut fmt::Formatter<'_>, calls: impl IntoIterator<Item = &'a Call>) -> fmt::Result {
     calls.into_iter().try_for_each(|call| write!(f, "\n  {call}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOTHING, call, create, delete, history, read};
+    use super::super::{linearizable, search};
+    use super::*;
+
+    #[test]
+    fn a_stale_read_shows_the_calls_that_contradict() {
+        let stale = linearizable(&history([call(0, 1, create(1)), call(2, 3, NOTHING)])).expect_err("stale");
+        let lines = [
+            "stale: of these, each value would have to come before the other:",
+            "      0.000 ms ..     1.000 ms  write 1 -> created",
+            "      2.000 ms ..     3.000 ms  read -> nothing",
+        ];
+        assert_eq!(stale.to_string(), lines.join("\n"));
+    }
+
+    #[test]
+    fn a_search_shows_where_it_ended() {
+        let calls = [call(0, 1, create(1)), call(2, 3, delete(true)), call(4, 5, read(1))];
+        let stuck = search::check(&history(calls)).expect_err("back again");
+        let lines = [
+            "no order of the calls explains",
+            "      4.000 ms ..     5.000 ms  read -> 1",
+            "the key may have held nothing; calls around it:",
+            "      0.000 ms ..     1.000 ms  write 1 -> created",
+            "      2.000 ms ..     3.000 ms  delete -> deleted",
+            "      4.000 ms ..     5.000 ms  read -> 1",
+        ];
+        assert_eq!(stuck.to_string(), lines.join("\n"));
+        assert!(!stuck.is_undecided());
+        assert!(Violation::Undecided { calls: 1, visited: 1 }.is_undecided());
+    }
+
+    #[test]
+    fn a_slot_shows_its_copies() {
+        let pid = Pid { node: 0xabcd_ef01 << 96, boot: 2 };
+        let epoch = Epoch { counter: 7, pid };
+        let copies = vec![(pid, Holding::Serving(epoch)), (pid, Holding::Custody(epoch))];
+        let violation =
+            Violation::Slot { at: Duration::from_micros(1500), slot: 3, fault: Fault::ServedTwice, copies };
+        let lines = [
+            "1.500 ms: slot 3 is served twice:",
+            "  abcdef01.0002 serves it as 7@abcdef01.0002",
+            "  abcdef01.0002 keeps it as 7@abcdef01.0002",
+        ];
+        assert_eq!(violation.to_string(), lines.join("\n"));
+    }
 }

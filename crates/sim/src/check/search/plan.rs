@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::super::{Action, Call, History, Value};
 
-/// What the key holds: 0 for absent, [`UNREAD`] for any value that nobody looks for.
-pub(super) type State = Value;
+/// What the key holds: 0 for absent, `n` for the `n`th value that a read found or a condition names, [`UNREAD`].
+pub(super) type State = u32;
 
 /// The state of an absent key.
 pub(super) const ABSENT: State = 0;
 
-/// All values that no read found and no condition names: it makes no difference which of them it is.
-pub(super) const UNREAD: State = Value::MAX;
+/// All values that nobody looks for (any more): it makes no difference which of them it is.
+pub(super) const UNREAD: State = State::MAX;
 
 /// What the state must be for a call to have been answered as it was.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -57,6 +57,20 @@ pub(super) struct Unknown {
     invoked: Duration,
 }
 
+/// Who looks for a value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Looked {
+    pub(super) value: Value,
+    /// Whether at most one call wrote it, so that it never comes back.
+    unique: bool,
+    /// From the turn of this answer on, all answered calls that need this value have been invoked.
+    open_by: usize,
+    /// The call that replaces it and nothing else.
+    replaced_by: Option<usize>,
+    /// After this answer, nobody looks for it.
+    until: usize,
+}
+
 /// The answered calls in the order of their answers.
 #[derive(Default)]
 pub(super) struct Plan {
@@ -71,6 +85,21 @@ pub(super) struct Plan {
     pub(super) unknown: Vec<Unknown>,
     /// How many of `unknown` were invoked by each answer.
     pub(super) usable: Vec<usize>,
+    looked: Vec<Looked>,
+}
+
+impl Looked {
+    /// Whether the value may go for good at the turn of `answer` by what the call `by` does, as open calls that
+    /// leave it have had it: no other call needs it.
+    pub(super) fn may_go(&self, answer: usize, by: Option<usize>, is_taken: impl Fn(usize) -> bool) -> bool {
+        let replaced = |call: usize| Some(call) == by || call < answer || is_taken(call);
+        !self.unique || self.open_by <= answer && self.replaced_by.is_none_or(replaced)
+    }
+
+    /// Whether nobody looks for it from the turn of `answer` on.
+    pub(super) fn is_over(&self, answer: usize) -> bool {
+        self.until < answer
+    }
 }
 
 impl Plan {
@@ -97,7 +126,14 @@ impl Plan {
             .map(|(over, ..)| plan.unknown.partition_point(|unknown| unknown.invoked <= *over))
             .collect();
         plan.open_lanes()?;
+        plan.looked = values.looked();
+        plan.find_lookers();
         Some(plan)
+    }
+
+    /// What is known of the value of a state; nothing of [`ABSENT`] and [`UNREAD`].
+    pub(super) fn looked(&self, state: State) -> Option<&Looked> {
+        self.looked.get((state as usize).wrapping_sub(1))
     }
 
     /// The calls that were invoked by the time of an answer and not over before, in the order of their answers.
@@ -110,6 +146,38 @@ impl Plan {
         let mut last = BTreeMap::new();
         for (index, unknown) in (0..).zip(&mut self.unknown) {
             unknown.twin = last.insert((unknown.need, unknown.leaves), index);
+        }
+    }
+
+    fn find_lookers(&mut self) {
+        let mut opened = vec![usize::MAX; self.steps.len()];
+        for answer in 0..self.steps.len() {
+            for &index in self.open(answer) {
+                opened[index as usize] = opened[index as usize].min(answer);
+            }
+        }
+        for (index, step) in self.steps.iter().enumerate() {
+            let (Step::Look(Need::Is(state) | Need::Not(state)) | Step::Set(Need::Is(state), _)) = *step
+            else {
+                continue;
+            };
+            let Some(looked) = state.checked_sub(1).map(|place| &mut self.looked[place as usize]) else {
+                continue;
+            };
+            looked.until = looked.until.max(index);
+            if !matches!(step, Step::Look(Need::Not(_))) {
+                looked.open_by = looked.open_by.max(opened[index]);
+            }
+            if matches!(step, Step::Set(..)) {
+                looked.replaced_by = Some(index);
+            }
+        }
+        for unknown in &self.unknown {
+            if let Need::Is(state) = unknown.need
+                && let Some(place) = state.checked_sub(1)
+            {
+                self.looked[place as usize].until = usize::MAX;
+            }
         }
     }
 
@@ -163,30 +231,52 @@ impl Values {
             }
         }
         looked_for.sort_unstable();
+        looked_for.dedup();
         written.sort_unstable();
         let ambiguous = written.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
         Self { looked_for, ambiguous }
     }
 
     fn state(&self, value: Value) -> State {
-        if self.looked_for.binary_search(&value).is_ok() { value } else { UNREAD }
+        self.looked_for.binary_search(&value).map_or(UNREAD, Self::nth)
+    }
+
+    /// The state in which the key holds one of the values looked for.
+    fn nth(index: usize) -> State {
+        State::try_from(index + 1).expect("invariant: a history has fewer than 2^32 calls")
+    }
+
+    /// The state that a read found or a condition names.
+    fn of_answer(&self, value: Option<Value>) -> State {
+        value.map_or(ABSENT, |value| self.state(value))
+    }
+
+    fn looked(&self) -> Vec<Looked> {
+        let looked = |value: &Value| Looked {
+            value: *value,
+            unique: self.ambiguous.binary_search(value).is_err(),
+            open_by: 0,
+            replaced_by: None,
+            until: 0,
+        };
+        self.looked_for.iter().map(looked).collect()
     }
 
     /// What an answered call needs and leaves; `None` if its answer tells nothing: a swap is refused when another
     /// version is there, which may well have the same value if several calls wrote it.
     fn step(&self, action: &Action) -> Option<Step> {
         Some(match *action {
-            Action::Read { found } => Step::Look(Need::Is(found.unwrap_or(ABSENT))),
+            Action::Read { found } => Step::Look(Need::Is(self.of_answer(found))),
             Action::Write { value, replaced } => Step::Set(Need::presence(replaced?), self.state(value)),
             Action::Delete { existed: Some(false) } => Step::Look(Need::Is(ABSENT)),
             Action::Delete { .. } => Step::Set(Need::Not(ABSENT), ABSENT),
             Action::Swap { expected, value, done: Some(true) } => {
-                Step::Set(Need::Is(expected.unwrap_or(ABSENT)), self.state(value))
+                Step::Set(Need::Is(self.of_answer(expected)), self.state(value))
             }
             Action::Swap { expected: Some(value), .. } if self.ambiguous.binary_search(&value).is_ok() => {
                 return None;
             }
-            Action::Swap { expected, .. } => Step::Look(Need::Not(expected.unwrap_or(ABSENT))),
+            Action::Swap { expected, .. } => Step::Look(Need::Not(self.of_answer(expected))),
             Action::Vanish => Step::Vanish,
         })
     }
@@ -196,7 +286,7 @@ impl Values {
             Action::Read { .. } => return None,
             Action::Write { value, .. } => (Need::Nothing, self.state(value)),
             Action::Delete { .. } | Action::Vanish => (Need::Nothing, ABSENT),
-            Action::Swap { expected, value, .. } => (Need::Is(expected.unwrap_or(ABSENT)), self.state(value)),
+            Action::Swap { expected, value, .. } => (Need::Is(self.of_answer(expected)), self.state(value)),
         };
         Some(Unknown { need, leaves, twin: None, invoked: call.invoked })
     }
