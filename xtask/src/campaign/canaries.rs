@@ -19,12 +19,11 @@ pub(super) fn run(seeds_max: u64, first: u64, threads: usize, stop: &AtomicBool)
         if stop.load(Ordering::Relaxed) {
             bail!("stopped");
         }
-        match found {
-            Some((seeds, how)) => println!("{:<26} {seeds:>6}  {}", canary.name(), brief(&how)),
-            None => {
-                println!("{:<26} {:>6}  not found", canary.name(), format!(">{seeds_max}"));
-                unfound.push(canary.name());
-            }
+        if let Some((seeds, how)) = found {
+            println!("{:<26} {seeds:>6}  {}", canary.name(), brief(&how));
+        } else {
+            println!("{:<26} {:>6}  not found", canary.name(), format!(">{seeds_max}"));
+            unfound.push(canary.name());
         }
     }
     ensure!(unfound.is_empty(), "not found within {seeds_max} seeds: {}", unfound.join(", "));
