@@ -30,6 +30,7 @@ pub(super) struct Clients {
     pub(super) operations: Operations,
     waits_us: Vec<u32>,
     unread: Option<Unread>,
+    retired: bool,
 }
 
 #[derive(Clone, Default)]
@@ -89,6 +90,7 @@ impl Clients {
             operations: Operations::default(),
             waits_us: Vec::new(),
             unread: None,
+            retired: false,
         };
         for index in 0..all.each.len() {
             let at = think.mul_f64(all.rng.f64());
@@ -111,6 +113,7 @@ impl Clients {
 
     /// No client begins anything from now on.
     pub(super) fn retire(&mut self) {
+        self.retired = true;
         self.turns.clear();
     }
 
@@ -245,6 +248,9 @@ impl Clients {
 
     /// Lets a client pause before its next operation.
     fn rest(&mut self, index: usize, now: Duration) {
+        if self.retired {
+            return;
+        }
         let burst = self.each[index].burst_until > now;
         let pause = if burst {
             Duration::from_micros(self.rng.u64(..BURST_THINK_US))

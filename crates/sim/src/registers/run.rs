@@ -25,8 +25,10 @@ use crate::{Effect, Engine, Host, Latency, Network, Rule};
 /// Within this time after the last fault everything must have settled. Gossip knocks at the dead at random times, on
 /// average every half minute, and a process that only hearsay speaks of is believed in for a minute.
 const SETTLE_MAX: Duration = Duration::from_mins(8);
-/// Between two looks whether it has.
-const SETTLE_LOOK: Duration = Duration::from_millis(200);
+/// It has settled when nothing was amiss for so long: the longest suspicion that began with the last fault is over.
+const SETTLED_FOR: Duration = Duration::from_secs(30);
+/// Between two looks.
+const SETTLE_LOOK: Duration = Duration::from_millis(250);
 /// Longer than any operation takes.
 const PATIENT: Duration = Duration::from_secs(20);
 /// Calls with numbers from here on are nobody's.
@@ -345,17 +347,19 @@ impl<'a> Run<'a> {
     /// Waits until all is as it should be without faults; returns how long it took.
     fn settle(&mut self) -> Result<Duration, Violation> {
         let from = self.engine.now();
-        loop {
-            let after = self.engine.now().saturating_sub(from);
-            if self.obstacles(1).is_empty() {
-                return Ok(after);
+        let mut amiss_until = from;
+        while self.engine.now() < amiss_until + SETTLED_FOR {
+            self.advance(self.engine.now() + SETTLE_LOOK)?;
+            if !self.obstacles(1).is_empty() {
+                amiss_until = self.engine.now();
             }
+            let after = amiss_until.saturating_sub(from);
             if after >= SETTLE_MAX {
                 let reasons = self.obstacles(8);
                 return Err(Violation::Liveness(Liveness::NotSettled { after, reasons }));
             }
-            self.advance(self.engine.now() + SETTLE_LOOK)?;
         }
+        Ok(amiss_until.saturating_sub(from))
     }
 
     /// What is not yet as it should be, at most so many things.
