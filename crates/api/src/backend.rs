@@ -281,6 +281,23 @@ pub struct Status {
     pub bytes: u64,
     /// Its memory limit in bytes, if it has one.
     pub max_memory: Option<u64>,
+    /// What is on the move from and to this node; `None`: nothing.
+    pub moving: Option<Moving>,
+}
+
+/// Slots on the move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Moving {
+    /// Slots this node has and others are to have.
+    pub slots_to_give: usize,
+    /// Bytes of their entries.
+    pub bytes_to_give: u64,
+    /// Slots this node is to have and has not yet.
+    pub slots_to_take: usize,
+    /// Bytes sent per second, over the last few seconds.
+    pub bytes_per_s: u64,
+    /// Seconds until all is given at this rate; `None` where nothing has been sent or nothing is to be given.
+    pub seconds_left: Option<u64>,
 }
 
 /// A member, as JSON in the array of `/_/members`.

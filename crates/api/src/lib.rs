@@ -106,6 +106,6 @@ mod backend;
 pub mod http;
 
 pub use backend::{
-    Backend, Command, Condition, Event, Execution, Failure, KeysPage, KeysQuery, Load, MemberInfo, Outcome,
-    Owner, Readiness, Reply, SlotRun, Source, Status, Version, VersionError,
+    Backend, Command, Condition, Event, Execution, Failure, KeysPage, KeysQuery, Load, MemberInfo, Moving,
+    Outcome, Owner, Readiness, Reply, SlotRun, Source, Status, Version, VersionError,
 };

@@ -21,6 +21,7 @@ use crate::attributes::{Attributes, VERSION};
 use crate::journal::Journal;
 use crate::keys;
 use crate::membership::Membership;
+use crate::moves;
 use crate::roster::{self, Roster};
 use crate::slot_map;
 
@@ -46,6 +47,7 @@ pub(crate) struct NodeBackend {
     pub(crate) membership: Membership,
     pub(crate) roster: Arc<Roster>,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) moving: moves::Latest,
     /// Cancelled to ask for a graceful leave.
     pub(crate) leave: CancellationToken,
     pub(crate) leaving: AtomicBool,
@@ -103,6 +105,7 @@ impl Backend for NodeBackend {
             entries: memory.entries,
             bytes: memory.bytes,
             max_memory: self.max_memory,
+            moving: *self.moving.borrow(),
         }
     }
 

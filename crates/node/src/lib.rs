@@ -44,7 +44,7 @@
 //! | `membership`, `attributes`, `roster` | what gossip says, passed on |
 //! | [`config`], [`cli`], [`client`] | what a node is told; the commands; how they speak to a node |
 //! | [`discovery`], [`listen`], [`ready`] | finding others, being found |
-//! | [`logging`], `journal`, `metrics` | what is shown |
+//! | [`logging`], `journal`, `metrics`, `moves` | what is shown |
 
 mod attributes;
 mod backend;
@@ -60,6 +60,7 @@ pub mod listen;
 pub mod logging;
 mod membership;
 mod metrics;
+mod moves;
 mod node;
 pub mod ready;
 mod roster;

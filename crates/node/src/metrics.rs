@@ -10,6 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::moves;
 use crate::roster::Roster;
 
 /// Reads the counters of slots, entries, members and peers.
@@ -17,6 +18,7 @@ pub(crate) struct NodeMetrics {
     pub(crate) cluster: Cluster,
     pub(crate) roster: Arc<Roster>,
     pub(crate) transport: Transport,
+    pub(crate) moving: moves::Latest,
 }
 
 impl fmt::Debug for NodeMetrics {
@@ -29,9 +31,14 @@ impl Collector for NodeMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (stats, memory) = (self.cluster.stats(), self.cluster.slots().memory());
         let mesh = self.transport.stats();
+        let moving = *self.moving.borrow();
+        let left = moving.map_or((0, 0, 0), |it| (it.slots_to_give, it.bytes_to_give, it.slots_to_take));
         let gauges = [
             ("members", "Members alive, this node included", self.roster.len() as u64),
             ("slots", "Slots in this node's custody", stats.custody as u64),
+            ("slots_to_give", "Slots here that belong to other nodes", left.0 as u64),
+            ("handoff_bytes_left", "Bytes of entries in slots that belong to other nodes", left.1),
+            ("slots_to_take", "Slots that belong here and are not here yet", left.2 as u64),
             ("entries", "Entries held, expired ones not yet swept included", memory.entries),
             ("tombstones", "Deleted keys remembered", memory.tombstones),
             ("entries_bytes", "Bytes of entries, tombstones and tables", memory.bytes),
@@ -49,6 +56,7 @@ impl Collector for NodeMetrics {
             ("slots_minted", "Slots minted empty", stats.slots_minted),
             ("slots_lost", "Slots minted empty after their holder had crashed", stats.slots_lost),
             ("slots_merged", "Slots merged into another holder's", stats.slots_merged),
+            ("keys_superseded", "Keys that met a later version in a merge", stats.keys_superseded),
             ("handoff_bytes", "Bytes of entries sent to other nodes", stats.bytes_given),
             ("peers_refused", "Peers refused in the handshake", mesh.refused),
         ];

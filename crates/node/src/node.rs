@@ -31,7 +31,7 @@ use crate::listen::{self, AdvertiseError};
 use crate::membership::{Listeners, Membership};
 use crate::metrics::NodeMetrics;
 use crate::roster::Roster;
-use crate::{Identity, IdentityError, logging, ready};
+use crate::{Identity, IdentityError, logging, moves, ready};
 
 /// What peers have to agree on: gossip's messages, the slots' frames and the placement; three decimal digits each.
 const PROTOCOL: u32 =
@@ -127,6 +127,9 @@ impl Node {
         let discovery = Discovery::start(Plan::new(&config, bound.identity.id, bound.quic), &stop)?;
         let discovery = tokio::spawn(join_found(discovery, membership.clone(), stop.clone()));
 
+        let (looking, moving) = moves::watch(cluster.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(looking));
+
         let backend = Arc::new(NodeBackend {
             me: bound.me,
             name: Arc::clone(&bound.name),
@@ -139,13 +142,15 @@ impl Node {
             membership,
             roster: Arc::clone(&roster),
             journal,
+            moving: moving.clone(),
             leave: CancellationToken::new(),
             leaving: AtomicBool::new(false),
         });
         let mut registry = Registry::with_prefix("boato");
         let metrics = Metrics::register(&mut registry);
         let transport = bound.transport;
-        registry.register_collector(Box::new(NodeMetrics { cluster, roster, transport: transport.clone() }));
+        let node_metrics = NodeMetrics { cluster, roster, transport: transport.clone(), moving };
+        registry.register_collector(Box::new(node_metrics));
         let door_config = http::Config {
             guard: door_guard(&config, bound.door_addr),
             metrics,

@@ -146,6 +146,7 @@ impl Backend for Memory {
             entries: 0,
             bytes: 0,
             max_memory: None,
+            moving: None,
         }
     }
 

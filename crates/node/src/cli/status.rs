@@ -37,6 +37,16 @@ struct Status {
     entries: u64,
     bytes: u64,
     max_memory: Option<u64>,
+    moving: Option<Moving>,
+}
+
+/// Slots on the move.
+#[derive(Deserialize)]
+struct Moving {
+    slots_to_give: u64,
+    bytes_to_give: u64,
+    slots_to_take: u64,
+    seconds_left: Option<u64>,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -65,12 +75,24 @@ impl Status {
             ("http", self.http.clone()),
             ("quic", self.quic.clone()),
             ("slots", self.slots.to_string()),
+            ("moving", self.moving.as_ref().map(Moving::to_text).unwrap_or_default()),
             ("entries", self.entries.to_string()),
             ("memory", memory),
             ("uptime", uptime(Duration::from_secs(self.uptime_s))),
             ("version", self.version.clone()),
         ];
-        lines.map(|(name, value)| format!("{name:<8} {value}\n")).concat()
+        let known = lines.iter().filter(|(_, value)| !value.is_empty());
+        known.map(|(name, value)| format!("{name:<8} {value}\n")).collect::<Vec<_>>().concat()
+    }
+}
+
+impl Moving {
+    fn to_text(&self) -> String {
+        let give = (self.slots_to_give > 0)
+            .then(|| format!("{} slots, {} to give", self.slots_to_give, output::size(self.bytes_to_give)));
+        let take = (self.slots_to_take > 0).then(|| format!("{} slots to take", self.slots_to_take));
+        let left = self.seconds_left.map(|s| format!("{} left", uptime(Duration::from_secs(s))));
+        [give, take, left].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -88,6 +110,16 @@ fn uptime(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_moves_is_one_line() {
+        let moving = |slots_to_give, bytes_to_give, slots_to_take, seconds_left| {
+            Moving { slots_to_give, bytes_to_give, slots_to_take, seconds_left }.to_text()
+        };
+        assert_eq!(moving(812, 14_889_779, 0, Some(3)), "812 slots, 14.1 MiB to give, 3s left");
+        assert_eq!(moving(0, 0, 7, None), "7 slots to take");
+        assert_eq!(moving(1, 0, 7, None), "1 slots, 0 B to give, 7 slots to take");
+    }
 
     #[test]
     fn uptimes_show_two_units() {
