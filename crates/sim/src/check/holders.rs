@@ -239,6 +239,8 @@ mod tests {
         assert_eq!(last(&mut Holders::new(1), &same), back(old));
         let resumed = [(A, Serving(old)), (A, Custody(old)), (B, Custody(new)), (A, Serving(old))];
         assert_eq!(last(&mut Holders::new(1), &resumed), back(new));
+        let frozen = [(A, Serving(old)), (B, Custody(new)), (A, Custody(old)), (A, Nothing)];
+        assert_eq!(last(&mut Holders::new(1), &frozen), None, "what comes to rest begins no reign");
         let mut holders = Holders::new(1);
         holders.false_death();
         assert_eq!(last(&mut holders, &resumed), None);

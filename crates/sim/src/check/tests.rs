@@ -139,6 +139,15 @@ fn long_right_histories_pass() {
     }
 }
 
+#[test]
+fn foresight_keeps_the_effort_small() {
+    for seed in 0..100 {
+        let setup = Setup { clients: 8, calls: 300, unanswered: 5, ..Setup::default() };
+        let history = record(setup, seed, None);
+        assert_eq!(search::check_within(&history, 2000), Ok(()), "seed {seed}");
+    }
+}
+
 /// Two clients whose calls often overlap: a bug on which no later answer depends goes unseen.
 #[test]
 fn a_quarter_of_single_bugs_in_long_histories_is_found() {

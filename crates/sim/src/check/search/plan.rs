@@ -89,11 +89,10 @@ pub(super) struct Plan {
 }
 
 impl Looked {
-    /// Whether the value may go for good at the turn of `answer` by what the call `by` does, as open calls that
-    /// leave it have had it: no other call needs it.
-    pub(super) fn may_go(&self, answer: usize, by: Option<usize>, is_taken: impl Fn(usize) -> bool) -> bool {
-        let replaced = |call: usize| Some(call) == by || call < answer || is_taken(call);
-        !self.unique || self.open_by <= answer && self.replaced_by.is_none_or(replaced)
+    /// Whether the value, which is there at the turn of `answer`, may go for good by what the call `by` does: open
+    /// calls that leave it have had it, and no other call needs it.
+    pub(super) fn may_go(&self, answer: usize, by: Option<usize>) -> bool {
+        !self.unique || self.open_by <= answer && (self.replaced_by.is_none() || self.replaced_by == by)
     }
 
     /// Whether nobody looks for it from the turn of `answer` on.
