@@ -183,6 +183,11 @@ impl Header {
         self.floor
     }
 
+    /// Where the slot was last known to be, if not here.
+    pub fn hint(&self) -> Option<Hint> {
+        self.hint
+    }
+
     /// The epoch under which operations are served here now; `None`: they are not.
     #[inline]
     pub fn serving(&self) -> Option<Epoch> {

@@ -39,6 +39,8 @@ struct Fate {
     existed: bool,
     /// When a crash took the last copy, unless a hand-over that was under way saved it.
     crashed: Option<Duration>,
+    /// The processes that ended with a copy, and when.
+    ended: Vec<(Pid, Duration)>,
     /// The epochs that hand-overs have announced: whoever holds the slot under one of them was given it.
     announced: Vec<Epoch>,
 }
@@ -72,12 +74,12 @@ impl Custody {
     pub(super) fn look(&mut self, at: Duration, slots: &Slots) -> Result<Vec<Change>, Safety> {
         let mut changes = Vec::new();
         for slot in 0..u16::try_from(self.fates.len()).unwrap_or(u16::MAX) {
-            let (holding, announced) = slots.inspect(slot, |header| {
+            let (holding, announced, hint) = slots.inspect(slot, |header| {
                 let announced = match header.state() {
                     State::Committing(giving) => Some(giving.next),
                     _ => None,
                 };
-                (holding(header.serving(), header.custody()), announced)
+                (holding(header.serving(), header.custody()), announced, header.hint())
             });
             if let Some(epoch) = announced
                 && !self.fates[usize::from(slot)].announced.contains(&epoch)
@@ -88,21 +90,22 @@ impl Custody {
             let before =
                 copies.iter().find(|(pid, _)| *pid == slots.me()).map_or(Holding::Nothing, |copy| copy.1);
             if before != holding {
-                let lost = self.change(at, slots.me(), slot, before, holding)?;
+                let heir = hint.map(|hint| hint.pid);
+                let lost = self.change(at, (slots.me(), slot), before, holding, heir)?;
                 changes.push(Change { slot, holding, lost });
             }
         }
         Ok(changes)
     }
 
-    /// Whether a slot was begun anew because a crash had taken it.
+    /// Whether a slot was begun anew because a crash had taken it. `heir`: to whom the process gave it, if it let go.
     fn change(
         &mut self,
         at: Duration,
-        pid: Pid,
-        slot: u16,
+        (pid, slot): (Pid, u16),
         before: Holding,
         now: Holding,
+        heir: Option<Pid>,
     ) -> Result<bool, Safety> {
         self.holders.change(at, pid, slot, now).map_err(|violation| Safety::Holders(Box::new(violation)))?;
         let fate = &mut self.fates[usize::from(slot)];
@@ -114,8 +117,10 @@ impl Custody {
                 fate.crashed = None;
                 Ok(false)
             }
-            Holding::Nothing if self.holders.copies(slot).is_empty() && fate.crashed.is_none() => {
-                Err(Safety::CopyDropped { at, slot, pid })
+            Holding::Nothing if self.holders.copies(slot).is_empty() => {
+                // Perhaps the heir has crashed since it said that it has everything.
+                fate.crashed = fate.ended.iter().find(|(ended, _)| Some(*ended) == heir).map(|(_, at)| *at);
+                if fate.crashed.is_some() { Ok(false) } else { Err(Safety::CopyDropped { at, slot, pid }) }
             }
             Holding::Nothing => Ok(false),
         }
@@ -141,6 +146,11 @@ impl Custody {
             slots.filter(|slot| self.holders.copies(*slot).iter().any(|copy| copy.0 == pid)).collect();
         self.holders.stopped(pid);
         for slot in had {
+            self.fates[usize::from(slot)].ended.push((pid, at));
+            if self.forked {
+                // Others may have copies, but not what was written to this one.
+                self.vanished.push(Vanished { slot, from: at, to: at });
+            }
             if self.holders.copies(slot).is_empty() {
                 self.fates[usize::from(slot)].crashed = Some(at);
             }

@@ -1,5 +1,6 @@
 //! The keys of a run: names that lie in wanted slots, and what their clients do with them.
 
+use std::fmt::Display;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -85,8 +86,8 @@ pub(super) fn decode(bytes: &[u8]) -> u64 {
 }
 
 /// A name that lies in a slot, which is one of the first [`KEY_SLOTS`].
-pub(super) fn name(number: usize, slot: u16) -> Bytes {
-    Bytes::from(format!("{number}{{{}}}", TAGS[usize::from(slot)]))
+pub(super) fn name(prefix: impl Display, slot: u16) -> Bytes {
+    Bytes::from(format!("{prefix}{{{}}}", TAGS[usize::from(slot)]))
 }
 
 #[cfg(test)]
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn names_lie_in_their_slots() {
         for slot in 0..KEY_SLOTS {
-            assert_eq!(boato_placement::slot(&name(usize::from(slot) * 7, slot)), slot);
+            assert_eq!(boato_placement::slot(&name(slot * 7, slot)), slot);
         }
     }
 

@@ -326,19 +326,20 @@ impl<'a> Run<'a> {
     /// Stores values beside the keys of clients.
     pub(super) fn load_ballast(&mut self) {
         let mut left = self.scenario.ballast;
-        let mut number = 0;
+        let mut number: u32 = 0;
         while left > 0 {
             let Some(host) = self.any_running() else { return };
             let size = self.rng.usize(500..50_000).min(left);
             let slot = self.clients.keys[self.rng.usize(..self.clients.keys.len())].slot;
             let operation = Operation::Put {
-                key: keys::name(10_000 + number, slot),
+                key: keys::name(format_args!("b{number}"), slot),
                 value: Bytes::from(vec![b'b'; size]),
                 content_type: Bytes::new(),
                 ttl_ms: None,
                 guard: Guard::Always,
             };
-            self.engine.post(host, Command::Execute { call: BALLAST_CALLS, operation }.into());
+            self.engine
+                .post(host, Command::Execute { call: BALLAST_CALLS + u64::from(number), operation }.into());
             number += 1;
             left -= size;
         }
