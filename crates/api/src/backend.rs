@@ -37,8 +37,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Every member this node knows, itself included.
     fn members(&self) -> BoxFuture<'static, Vec<MemberInfo>>;
 
-    /// All slots as runs of equal holder and state, ascending and without gaps.
-    fn slots(&self) -> BoxFuture<'static, Vec<SlotRun>>;
+    /// Who holds which slot.
+    fn slots(&self) -> BoxFuture<'static, SlotMap>;
 
     /// Where a key belongs, by this node's table; asks nobody.
     fn owner(&self, key: &[u8]) -> Owner;
@@ -330,7 +330,16 @@ pub struct Load {
     pub bytes: u64,
 }
 
-/// A run of slots of one holder and one state, as JSON in the array of `/_/slots`.
+/// All slots, as JSON under `/_/slots`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SlotMap {
+    /// Slots whose keys were lost in crashes, as the members alive have counted since they started.
+    pub lost: u64,
+    /// Runs of equal holder and state, ascending and without gaps.
+    pub runs: Vec<SlotRun>,
+}
+
+/// A run of slots of one holder and one state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SlotRun {
     /// First slot.

@@ -33,7 +33,7 @@
 //!
 //! use boato_api::{
 //!     Backend, Command, Event, Execution, Failure, KeysPage, KeysQuery, MemberInfo, Outcome, Owner,
-//!     Readiness, Reply, SlotRun, Source, Status, Version, http,
+//!     Readiness, Reply, SlotMap, Source, Status, Version, http,
 //! };
 //! use bytes::Bytes;
 //! use futures_util::future::{BoxFuture, ready};
@@ -70,7 +70,7 @@
 //! #   fn readiness(&self) -> Readiness { Readiness::Ready }
 //! #   fn status(&self) -> Status { Status { ready: true, ..Status::default() } }
 //! #   fn members(&self) -> BoxFuture<'static, Vec<MemberInfo>> { Box::pin(ready(Vec::new())) }
-//! #   fn slots(&self) -> BoxFuture<'static, Vec<SlotRun>> { Box::pin(ready(Vec::new())) }
+//! #   fn slots(&self) -> BoxFuture<'static, SlotMap> { Box::pin(ready(SlotMap::default())) }
 //! #   fn owner(&self, _: &[u8]) -> Owner { Owner { slot: 0, owner: None } }
 //! #   fn keys(&self, _: KeysQuery<'_>) -> BoxFuture<'static, Result<KeysPage, Failure>> {
 //! #       Box::pin(ready(Ok(KeysPage::default())))
@@ -107,5 +107,5 @@ pub mod http;
 
 pub use backend::{
     Backend, Command, Condition, Event, Execution, Failure, KeysPage, KeysQuery, Load, MemberInfo, Moving,
-    Outcome, Owner, Readiness, Reply, SlotRun, Source, Status, Version, VersionError,
+    Outcome, Owner, Readiness, Reply, SlotMap, SlotRun, Source, Status, Version, VersionError,
 };

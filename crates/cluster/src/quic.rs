@@ -31,7 +31,7 @@ pub const OPERATIONS: Channel = Channel(2);
 pub const BULK: Channel = Channel(7);
 
 /// Events kept for a subscriber that is slow; the oldest are dropped beyond it.
-const EVENTS: usize = 256;
+const EVENTS: usize = 4096;
 
 /// All slots are swept for expired entries in this time, in this many steps.
 const SWEEP: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use boato_api::{
     self as api, Backend, Command, Execution, KeysPage, KeysQuery, Load, MemberInfo, Owner, Readiness, Reply,
-    SlotRun, Source,
+    SlotMap, Source,
 };
 use boato_cluster::quic::Cluster;
 use boato_cluster::{self as cluster, Guard, Operation, Outcome, Pid, Standing};
@@ -125,7 +125,7 @@ impl Backend for NodeBackend {
         infos.collect().boxed()
     }
 
-    fn slots(&self) -> BoxFuture<'static, Vec<SlotRun>> {
+    fn slots(&self) -> BoxFuture<'static, SlotMap> {
         let (cluster, roster) = (self.cluster.clone(), Arc::clone(&self.roster));
         let pids = roster.pids();
         let statuses = stream::iter(pids)
@@ -138,7 +138,7 @@ impl Backend for NodeBackend {
         async move {
             let mut statuses: Vec<(Pid, cluster::Status)> = statuses.collect().await;
             statuses.sort_by_key(|&(pid, _)| pid);
-            slot_map::runs(&statuses, |pid| roster.name(pid).to_string())
+            slot_map::of(&statuses, |pid| roster.name(pid).to_string())
         }
         .boxed()
     }

@@ -44,7 +44,7 @@
 //! | `membership`, `attributes`, `roster` | what gossip says, passed on |
 //! | [`config`], [`cli`], [`client`] | what a node is told; the commands; how they speak to a node |
 //! | [`discovery`], [`listen`], [`ready`] | finding others, being found |
-//! | [`logging`], `journal`, `metrics`, `moves` | what is shown |
+//! | [`logging`], `journal`, `metrics`, `moves`, `reports` | what is shown |
 
 mod attributes;
 mod backend;
@@ -63,6 +63,7 @@ mod metrics;
 mod moves;
 mod node;
 pub mod ready;
+mod reports;
 mod roster;
 mod run;
 mod slot_map;

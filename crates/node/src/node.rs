@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use boato_api::Backend;
 use boato_api::http::{self, Guard, Metrics, Token};
 use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS, WeakCluster};
-use boato_cluster::{self as cluster, Event, Pid};
+use boato_cluster::{self as cluster, Pid};
 use boato_gossip::Gossip;
 use boato_gossip::quic::Handle;
 use boato_transport::{BindError, Channel, Handler, Limits, Peer, Responder, Transport};
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
@@ -31,7 +30,7 @@ use crate::listen::{self, AdvertiseError};
 use crate::membership::{Listeners, Membership};
 use crate::metrics::NodeMetrics;
 use crate::roster::Roster;
-use crate::{Identity, IdentityError, logging, moves, ready};
+use crate::{Identity, IdentityError, logging, moves, ready, reports};
 
 /// What peers have to agree on: gossip's messages, the slots' frames and the placement; three decimal digits each.
 const PROTOCOL: u32 =
@@ -119,7 +118,7 @@ impl Node {
         let (roster, journal) = (Arc::clone(&listeners.roster), Arc::clone(&listeners.journal));
         let replaced = listeners.replaced.clone();
         tokio::spawn(membership.clone().run(listeners, stop.clone()));
-        let writing = write_events(cluster.clone(), Arc::clone(&journal), Arc::clone(&roster));
+        let writing = reports::write(cluster.clone(), Arc::clone(&journal), Arc::clone(&roster));
         tokio::spawn(stop.clone().run_until_cancelled_owned(writing));
         if config.join.is_empty() {
             cluster.eligible(if config.discover == Discover::Mdns { QUIET_MDNS } else { QUIET });
@@ -426,32 +425,4 @@ async fn join_found(mut discovery: Discovery, membership: Membership, stop: Canc
         discovery.set_joined(membership.members().iter().filter(|member| member.is_live()).count() > 1);
     }
     discovery.stop().await;
-}
-
-async fn write_events(cluster: Cluster, journal: Arc<Journal>, roster: Arc<Roster>) {
-    let mut events = cluster.subscribe();
-    loop {
-        match events.recv().await {
-            Ok(Event::Claimed { began: true }) => {
-                tracing::info!("no cluster here yet: beginning one");
-                journal.write("cluster_begun", json!({}));
-            }
-            Ok(Event::Claimed { began: false }) => {
-                tracing::info!("joined the cluster");
-                journal.write("cluster_joined", json!({}));
-            }
-            Ok(Event::SlotsLost { slots }) => {
-                tracing::warn!(slots, "slots of crashed nodes begin anew, empty");
-                journal.write("slots_lost", json!({ "slots": slots }));
-            }
-            Ok(Event::Merging { slot, winner }) => {
-                let winner = roster.name(winner);
-                tracing::debug!(slot, %winner, "another holder has the higher epoch: merging into it");
-                journal.write("slot_merging", json!({ "slot": slot, "into": &*winner }));
-            }
-            Ok(_) => {}
-            Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "events were missed"),
-            Err(RecvError::Closed) => return,
-        }
-    }
 }

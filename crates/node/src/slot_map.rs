@@ -1,6 +1,6 @@
 //! Who holds which slot, put together from what every member says it holds.
 
-use boato_api::SlotRun;
+use boato_api::{SlotMap, SlotRun};
 use boato_cluster::{Pid, Status};
 use boato_placement::SLOTS;
 
@@ -10,8 +10,13 @@ const STATES: [&str; 5] = ["held", "copying", "committing", "merging", "ready"];
 /// What is shown of a slot that nobody says it has.
 const NOBODY: &str = "unheld";
 
-/// All slots as runs of equal holder and state, ascending and without gaps.
-pub(crate) fn runs(statuses: &[(Pid, Status)], name: impl Fn(Pid) -> String) -> Vec<SlotRun> {
+/// The map of all slots; `statuses` are what the members alive say.
+pub(crate) fn of(statuses: &[(Pid, Status)], name: impl Fn(Pid) -> String) -> SlotMap {
+    let lost = statuses.iter().map(|(_, status)| status.slots_lost).sum();
+    SlotMap { lost, runs: runs(statuses, name) }
+}
+
+fn runs(statuses: &[(Pid, Status)], name: impl Fn(Pid) -> String) -> Vec<SlotRun> {
     // Per slot the rank of its state in `STATES` and the place of its holder in `statuses`.
     let mut slots: Vec<Option<(usize, usize)>> = vec![None; SLOTS];
     for (place, (_, status)) in statuses.iter().enumerate() {
@@ -45,25 +50,25 @@ mod tests {
 
     use super::*;
 
-    fn status(runs: &[(u16, u16, &str)]) -> Status {
+    fn status(slots_lost: u64, runs: &[(u16, u16, &str)]) -> Status {
         let runs = runs
             .iter()
             .map(|&(from, to, state)| Held { from, to, state: state.to_owned(), custody: state != "asking" })
             .collect();
-        Status { slots: 0, slots_lost: 0, entries: 0, bytes: 0, runs }
+        Status { slots: 0, slots_lost, entries: 0, bytes: 0, runs }
     }
 
     #[test]
-    fn the_node_that_serves_is_shown_and_gaps_are_named() {
+    fn the_node_that_serves_is_shown_gaps_are_named_and_losses_add_up() {
         let [a, b] = [1, 2].map(|node| Pid { node, boot: 1 });
         let statuses = [
-            (a, status(&[(0, 99, "held"), (100, 100, "committing")])),
-            (b, status(&[(50, 60, "asking"), (100, 100, "ready"), (101, 16000, "held")])),
+            (a, status(3, &[(0, 99, "held"), (100, 100, "committing")])),
+            (b, status(4, &[(50, 60, "asking"), (100, 100, "ready"), (101, 16000, "held")])),
         ];
-        let shown: Vec<_> = runs(&statuses, |pid| pid.node.to_string())
-            .into_iter()
-            .map(|run| (run.from, run.to, run.holder, run.state))
-            .collect();
+        let map = of(&statuses, |pid| pid.node.to_string());
+        assert_eq!(map.lost, 7);
+        let shown: Vec<_> =
+            map.runs.into_iter().map(|run| (run.from, run.to, run.holder, run.state)).collect();
         let held = |node: &str| Some(node.to_owned());
         assert_eq!(
             shown,

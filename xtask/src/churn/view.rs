@@ -46,6 +46,11 @@ impl SlotSet {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SlotMap(Vec<SlotRun>);
 
+#[derive(Deserialize)]
+struct Slots {
+    runs: Vec<SlotRun>,
+}
+
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 struct SlotRun {
     from: usize,
@@ -57,7 +62,7 @@ struct SlotRun {
 impl SlotMap {
     /// As the node at `node` puts it together from what all members say.
     pub(super) fn ask(http: &Http, node: SocketAddr) -> Result<Self> {
-        let runs: Vec<SlotRun> = http.json(node, "/_/slots")?;
+        let Slots { runs } = http.json(node, "/_/slots")?;
         anyhow::ensure!(
             runs.iter().all(|run| run.from <= run.to && run.to < SLOTS),
             "{node} lists impossible slots: {runs:?}"

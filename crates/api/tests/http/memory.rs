@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use boato_api::{
     Backend, Command, Condition, Event, Execution, Failure, KeysPage, KeysQuery, Load, MemberInfo, Outcome,
-    Owner, Readiness, Reply, SlotRun, Source, Status, Version,
+    Owner, Readiness, Reply, SlotMap, SlotRun, Source, Status, Version,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -164,9 +164,9 @@ impl Backend for Memory {
         Box::pin(future::ready(vec![member]))
     }
 
-    fn slots(&self) -> BoxFuture<'static, Vec<SlotRun>> {
+    fn slots(&self) -> BoxFuture<'static, SlotMap> {
         let run = SlotRun { from: 0, to: 16383, holder: Some("this one".into()), state: "held" };
-        Box::pin(future::ready(vec![run]))
+        Box::pin(future::ready(SlotMap { lost: 0, runs: vec![run] }))
     }
 
     fn owner(&self, key: &[u8]) -> Owner {

@@ -31,6 +31,10 @@ fn keys_of_a_crashed_node_are_missing_once_its_death_is_agreed_and_never_before(
     Cluster::settle(&[&a, &b]);
     let lost: u64 = [&a, &b].iter().map(|node| node.view().metric("boato_slots_lost_total")).sum();
     assert_eq!(lost, slots_of_c as u64);
+    for node in [&a, &b] {
+        assert_eq!(node.view().slots_lost(), lost, "as {} adds up", node.name);
+        wait(&format!("{} logs what it minted", node.name), || told(node));
+    }
     let (mut a, mut b) = (a.client(), b.client());
     for i in (0..BULK.count).filter(|&i| on_c[i]) {
         assert_eq!(a.put(&BULK.path(i), "new").status, 201);
@@ -38,15 +42,19 @@ fn keys_of_a_crashed_node_are_missing_once_its_death_is_agreed_and_never_before(
     }
 }
 
-/// Reads all keys through `node` again and again: those of c may be gone only when every survivor knows that c is, and the
-/// others stay.
+/// Reads all keys through `node` again and again: those of c are there, then unavailable, then gone for good, and gone only
+/// when every survivor knows that c is; the others stay.
 fn watch(node: &Node, survivors: [&Node; 2], on_c: &[bool], over: &AtomicBool) {
     let mut http = node.client();
+    let mut last = vec![200; on_c.len()];
     while !over.load(SeqCst) {
         for (i, &on_c) in on_c.iter().enumerate() {
             let answer = http.get(&BULK.path(i));
+            let before = std::mem::replace(&mut last[i], answer.status);
             match (answer.status, on_c) {
-                (200, _) | (503 | 504, true) => {}
+                (200, false) => {}
+                (200, true) => assert_eq!(before, 200, "{i} is back"),
+                (503 | 504, true) => assert_ne!(before, 404, "{i} is neither there nor not"),
                 (404, true) => survivors.iter().for_each(|survivor| {
                     let known = dead(&mut survivor.view());
                     assert!(known.is_ok(), "{i} is missing, and at {} {known:?}", survivor.name);
@@ -58,6 +66,18 @@ fn watch(node: &Node, survivors: [&Node; 2], on_c: &[bool], over: &AtomicBool) {
             }
         }
     }
+}
+
+/// The lost slots of its log add up to those of its metrics, in a line or two and not one per slot.
+fn told(node: &Node) -> Result<(), String> {
+    let log = node.log();
+    let lines = log.lines().filter(|line| line.contains("slots of crashed nodes begin anew"));
+    let told: Vec<u64> = lines
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["slots"].as_u64().unwrap())
+        .collect();
+    let lost = node.view().metric("boato_slots_lost_total");
+    assert!(told.len() <= 5, "{told:?}");
+    ensure(told.iter().sum::<u64>() == lost, || format!("{told:?} is not {lost}"))
 }
 
 fn dead(view: &mut View) -> Result<(), String> {

@@ -45,7 +45,7 @@ impl View {
 
     /// All slots; panics unless they are the runs that the interface promises.
     pub(crate) fn slots(&mut self) -> Vec<SlotRun> {
-        let runs: Vec<SlotRun> = serde_json::from_value(self.json("/_/slots")).unwrap();
+        let runs: Vec<SlotRun> = serde_json::from_value(self.json("/_/slots")["runs"].take()).unwrap();
         let mut next = 0;
         for run in &runs {
             assert!(run.from == next && run.to >= run.from, "gap or overlap in {runs:?}");
@@ -53,6 +53,11 @@ impl View {
         }
         assert_eq!(next, SLOTS, "{runs:?}");
         runs
+    }
+
+    /// Slots lost in crashes, as the members have counted.
+    pub(crate) fn slots_lost(&mut self) -> u64 {
+        self.json("/_/slots")["lost"].as_u64().unwrap()
     }
 
     /// The holder of every slot; an error while one is moving or has none.

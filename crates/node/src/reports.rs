@@ -1,0 +1,140 @@
+//! What the cluster core says of slots, for the log and the journal. It speaks slot by slot and step by step, so what
+//! comes within a second is put together: a crash or a merge concerns thousands of slots.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use boato_cluster::quic::Cluster;
+use boato_cluster::{Event, Pid};
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::journal::Journal;
+use crate::roster::Roster;
+
+/// How long events are gathered.
+const GATHER: Duration = Duration::from_secs(1);
+
+/// Writes what happens on this node until the cluster core ends.
+pub(crate) async fn write(cluster: Cluster, journal: Arc<Journal>, roster: Arc<Roster>) {
+    let mut events = cluster.subscribe();
+    let mut reports = Reports::default();
+    let mut ticks = interval(GATHER);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Ok(Event::Claimed { began }) => claimed(began, &journal),
+                Ok(event) => reports.add(event),
+                Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "events were missed"),
+                Err(RecvError::Closed) => return,
+            },
+            _ = ticks.tick() => {
+                let keys_superseded = cluster.stats().keys_superseded;
+                for report in reports.take(keys_superseded) {
+                    report.write(&journal, &roster);
+                }
+            }
+        }
+    }
+}
+
+fn claimed(began: bool, journal: &Journal) {
+    if began {
+        tracing::info!("no cluster here yet: beginning one");
+        journal.write("cluster_begun", json!({}));
+    } else {
+        tracing::info!("joined the cluster");
+        journal.write("cluster_joined", json!({}));
+    }
+}
+
+/// Events gathered and not written yet.
+#[derive(Default)]
+struct Reports {
+    lost: usize,
+    /// Slots that go to the winner of two holders.
+    merging: BTreeMap<Pid, usize>,
+    /// Keys superseded on this node that have been written.
+    superseded: u64,
+}
+
+/// Something to write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Report {
+    Lost { slots: usize },
+    Merging { slots: usize, winner: Pid },
+    Superseded { keys: u64 },
+}
+
+impl Reports {
+    fn add(&mut self, event: Event) {
+        match event {
+            Event::SlotsLost { slots } => self.lost += slots,
+            Event::Merging { winner, .. } => *self.merging.entry(winner).or_default() += 1,
+            _ => {}
+        }
+    }
+
+    /// What was gathered; `superseded` counts all keys since the start.
+    fn take(&mut self, superseded: u64) -> Vec<Report> {
+        let lost = Report::Lost { slots: std::mem::take(&mut self.lost) };
+        let merging = std::mem::take(&mut self.merging);
+        let merging = merging.into_iter().map(|(winner, slots)| Report::Merging { slots, winner });
+        let before = std::mem::replace(&mut self.superseded, superseded);
+        let superseded = Report::Superseded { keys: superseded - before };
+        let reports = [lost, superseded].into_iter().chain(merging);
+        reports
+            .filter(|it| !matches!(it, Report::Lost { slots: 0 } | Report::Superseded { keys: 0 }))
+            .collect()
+    }
+}
+
+impl Report {
+    fn write(self, journal: &Journal, roster: &Roster) {
+        match self {
+            Self::Lost { slots } => {
+                tracing::warn!(slots, "slots of crashed nodes begin anew, empty");
+                journal.write("slots_lost", json!({ "slots": slots }));
+            }
+            Self::Merging { slots, winner } => {
+                let winner = roster.name(winner);
+                tracing::info!(slots, %winner, "another node holds these slots, too, and since later: merging into it");
+                journal.write("slots_merging", json!({ "slots": slots, "into": &*winner }));
+            }
+            // Told by the winner, who compares.
+            Self::Superseded { keys } => {
+                tracing::info!(keys, "keys that two nodes held keep their later version");
+                journal.write("keys_superseded", json!({ "keys": keys }));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_within_a_second_is_one_report_a_kind_and_winner() {
+        let [first, second] = [1, 2].map(|node| Pid { node, boot: 1 });
+        let mut reports = Reports::default();
+        assert_eq!(reports.take(0), []);
+        reports.add(Event::SlotsLost { slots: 5 });
+        reports.add(Event::SlotsLost { slots: 7 });
+        for (slot, winner) in [(1, second), (2, first), (3, second)] {
+            reports.add(Event::Merging { slot, winner });
+        }
+        let told = [
+            Report::Lost { slots: 12 },
+            Report::Superseded { keys: 4 },
+            Report::Merging { slots: 1, winner: first },
+            Report::Merging { slots: 2, winner: second },
+        ];
+        assert_eq!(reports.take(4), told);
+        assert_eq!(reports.take(4), []);
+        assert_eq!(reports.take(6), [Report::Superseded { keys: 2 }]);
+    }
+}
