@@ -9,4 +9,5 @@ mod commands;
 mod crash;
 mod harness;
 mod keys;
+mod limits;
 mod refusal;
