@@ -9,6 +9,8 @@ use crate::nodes::{self, Http, Launch, Node, Signals};
 
 /// How long the nodes may take to become one cluster, and to stop.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Slots of a cluster.
+const SLOTS: u64 = 16_384;
 /// Between two looks at the nodes.
 const LOOK: Duration = Duration::from_millis(100);
 /// Longest wait for an answer of a node.
@@ -51,7 +53,11 @@ fn play(args: &Args, program: PathBuf, dir: &Path, signals: &Signals) -> Result<
     if !wait(signals, || assembled(&mut nodes, &http))? {
         return stop(nodes, signals);
     }
-    println!("each node lists {} members after {:.1} s\n", args.nodes, started.elapsed().as_secs_f64());
+    println!("each node lists {} members after {:.1} s", args.nodes, started.elapsed().as_secs_f64());
+    if !wait(signals, || settled(&mut nodes, &http))? {
+        return stop(nodes, signals);
+    }
+    println!("every slot is where it belongs after {:.1} s\n", started.elapsed().as_secs_f64());
     introduce(&mut nodes);
     watch(&mut nodes, signals);
     stop(nodes, signals)
@@ -81,6 +87,20 @@ fn assembled(nodes: &mut [Node], http: &Http) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Whether the nodes hold all slots between them and nothing is on the move.
+fn settled(nodes: &mut [Node], http: &Http) -> Result<bool> {
+    let mut slots = 0;
+    for node in nodes {
+        let Some(ready) = node.ready() else { return Ok(false) };
+        let status: serde_json::Value = http.json(ready.http, "/_/status")?;
+        if !status["moving"].is_null() {
+            return Ok(false);
+        }
+        slots += status["slots"].as_u64().unwrap_or_default();
+    }
+    Ok(slots == SLOTS)
 }
 
 fn introduce(nodes: &mut [Node]) {
