@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: the gate, one list of named and timed steps.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,8 @@ pub(crate) struct Args {
     only: Vec<String>,
 }
 
-/// One step: its name and the arguments of the cargo call that it is.
+/// One step: its name and the arguments of the cargo call that it is. `xtask ...` is this program itself, `example
+/// ...` an example that the tests have built.
 struct Step {
     name: &'static str,
     cargo: &'static str,
@@ -37,17 +39,21 @@ const STEPS: &[Step] = &[
         env: &[("RUSTDOCFLAGS", "-D warnings")],
         ..step("docs", "doc --workspace --no-deps --all-features")
     },
-    step("gossip-alone", "build --package boato-gossip --no-default-features"),
-    step("cluster-alone", "build --package boato-cluster --no-default-features"),
+    step("gossip-alone", "check --package boato-gossip --no-default-features"),
+    step("cluster-alone", "check --package boato-cluster --no-default-features"),
     step("simulation", "xtask cluster-sim --nodes 50 --seed 7 --loss 0.05 --minutes 2"),
-    step("example", "run --package node --example edge_config -- --hosts 2000"),
+    step("seeds", "xtask campaign --from 1 --seeds 2000"),
+    step("fresh-seeds", "xtask campaign --minutes 0.5"),
+    step("canaries", "xtask campaign --canaries"),
+    step("build-tests", "test --workspace --no-run"),
+    step("example", "example edge_config --hosts 2000"),
     step("tests", "test --workspace"),
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.list {
         for step in STEPS {
-            println!("{:<14} cargo {}", step.name, step.cargo);
+            println!("{:<14} {}", step.name, step.shown());
         }
         return Ok(());
     }
@@ -58,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         if last && index > 0 {
             summary(&done);
         }
-        println!("\n==> [{}/{}] {}: cargo {}", index + 1, chosen.len(), step.name, step.cargo);
+        println!("\n==> [{}/{}] {}: {}", index + 1, chosen.len(), step.name, step.shown());
         done.push((step.name, step.run()?));
     }
     Ok(())
@@ -82,26 +88,40 @@ fn summary(done: &[(&str, Duration)]) {
 }
 
 impl Step {
+    /// The command as one would type it.
+    fn shown(&self) -> String {
+        match self.cargo.strip_prefix("example ") {
+            Some(example) => format!("target/debug/examples/{example}"),
+            None => format!("cargo {}", self.cargo),
+        }
+    }
+
     fn run(&self) -> Result<Duration> {
         let started = Instant::now();
         let status = self.command()?.status().with_context(|| format!("starting step `{}`", self.name))?;
         let took = started.elapsed();
         if !status.success() {
             bail!(
-                "step `{}` failed after {:.1} s ({status}): cargo {}",
+                "step `{}` failed after {:.1} s ({status}): {}",
                 self.name,
                 took.as_secs_f64(),
-                self.cargo
+                self.shown()
             );
         }
         Ok(took)
     }
 
-    /// The command; a call of this program itself skips cargo, which would print a line of its own.
+    /// The command; a call of this program itself skips cargo, which would print a line of its own, and an example is
+    /// not built again for it alone, with other features than the tests have.
     fn command(&self) -> Result<Command> {
         let mut command = if let Some(own) = self.cargo.strip_prefix("xtask ") {
             let mut command = Command::new(std::env::current_exe().context("finding this program")?);
             command.args(own.split(' ')).current_dir(crate::root());
+            command
+        } else if let Some(example) = self.cargo.strip_prefix("example ") {
+            let mut words = example.split(' ');
+            let mut command = Command::new(examples()?.join(words.next().unwrap_or_default()));
+            command.args(words).current_dir(crate::root());
             command
         } else {
             let mut command = crate::cargo();
@@ -111,4 +131,11 @@ impl Step {
         command.envs(self.env.iter().copied());
         Ok(command)
     }
+}
+
+/// Where the tests leave the examples: beside the folder that this program was built into.
+fn examples() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("finding this program")?;
+    let target = program.parent().and_then(Path::parent).context("finding the folder of what was built")?;
+    Ok(target.join("debug").join("examples"))
 }
