@@ -187,6 +187,7 @@ impl Machine {
                 self.on_operation(token, used, deadline, operation, now);
             }
             Input::Leave => self.on_leave(now),
+            Input::Abandon => self.on_abandon(now),
             Input::Timeout => {}
         }
         self.advance(now);

@@ -164,6 +164,11 @@ impl Cluster {
         departed.wait_for(Option::is_some).await.ok().and_then(|left| *left).unwrap_or_default()
     }
 
+    /// Stops serving, whatever has not been handed off: before the others hear that this process is gone.
+    pub fn abandon(&self) {
+        self.0.drive(Input::Abandon);
+    }
+
     /// Takes a message from the transport.
     pub fn message(&self, from: Peer, payload: &[u8]) {
         match Frame::decode(payload) {

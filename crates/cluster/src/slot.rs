@@ -188,6 +188,11 @@ impl Header {
         self.hint
     }
 
+    /// The last hand-over that was taken, and not void: from whom, and the epoch it brought.
+    pub fn taken(&self) -> Option<(Pid, Epoch)> {
+        self.taken
+    }
+
     /// The epoch under which operations are served here now; `None`: they are not.
     #[inline]
     pub fn serving(&self) -> Option<Epoch> {

@@ -275,6 +275,11 @@ impl View {
         })
     }
 
+    /// Whether no other process has ever been known.
+    pub(crate) fn is_lonely(&self) -> bool {
+        self.peers.is_empty() && self.dead.is_empty()
+    }
+
     /// Whether anybody is there to take slots over.
     pub(crate) fn has_heir(&self) -> bool {
         self.peers.values().any(|peer| peer.liveness == Liveness::Alive && peer.weight.is_some())

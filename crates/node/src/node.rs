@@ -238,6 +238,8 @@ impl Node {
                 "leaving with slots that nobody took over: their keys are lost"
             );
         }
+        // Whoever hears the goodbye begins these slots anew: two must not serve them.
+        backend.cluster.abandon();
         backend.membership.leave().await;
         self.close_door.cancel();
         // The door bounds its own end.

@@ -104,6 +104,9 @@ pub enum Input {
     },
     /// Hand everything off. Ends with [`Output::LeaveDone`].
     Leave,
+    /// Stop serving, whatever has not been handed off: the time for a leave is over. To be said before the others are
+    /// told that this process is gone, who then begin its slots anew.
+    Abandon,
     /// The time of [`Machine::poll_timeout`](crate::Machine::poll_timeout) has come.
     Timeout,
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Event, Machine, Output};
+use super::{Cell, Event, Machine, Output};
 use crate::canary::Canary;
 use crate::message::Standing;
+use crate::slot::State;
 use crate::time::Now;
 
 /// A cluster is begun after this many quiet times even if new processes keep turning up.
@@ -15,6 +16,9 @@ const UNCLAIMED_HELLO: Duration = Duration::from_secs(1);
 
 /// How long a node that has handed everything off still answers for it.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How long a leaver without anybody to hand its slots to waits for somebody.
+const DESERTED: Duration = Duration::from_secs(1);
 
 /// Since when, and how long, this node looks around before it begins a cluster.
 #[derive(Clone, Copy, Hash, Debug)]
@@ -28,7 +32,13 @@ pub(super) struct Eligible {
 pub(super) enum Departure {
     Staying,
     HandingOff,
-    Lingering { until: Duration },
+    /// Nobody is there to hand anything to, for the moment: a member that restarts is gone before it is back.
+    Deserted {
+        until: Duration,
+    },
+    Lingering {
+        until: Duration,
+    },
     Gone,
 }
 
@@ -68,7 +78,7 @@ impl Machine {
 
     pub(super) fn next_standing(&self) -> Option<Duration> {
         let departure = match self.departure {
-            Departure::Lingering { until } => Some(until),
+            Departure::Lingering { until } | Departure::Deserted { until } => Some(until),
             Departure::Staying | Departure::HandingOff | Departure::Gone => None,
         };
         self.begins_at().into_iter().chain(departure).min()
@@ -101,7 +111,13 @@ impl Machine {
     pub(super) fn advance_departure(&mut self, now: Now) {
         let idle = self.stats.custody == 0 && self.claims.is_empty();
         match self.departure {
-            Departure::HandingOff if !self.view.has_heir() => self.depart(),
+            Departure::HandingOff if !self.view.has_heir() => {
+                let until = if self.view.is_lonely() { now.at } else { now.at + DESERTED };
+                self.departure = Departure::Deserted { until };
+                self.advance_departure(now);
+            }
+            Departure::Deserted { .. } if self.view.has_heir() => self.departure = Departure::HandingOff,
+            Departure::Deserted { until } if until <= now.at => self.depart(),
             Departure::HandingOff if idle => {
                 self.departure = Departure::Lingering { until: now.at + LINGER };
             }
@@ -111,6 +127,29 @@ impl Machine {
             Departure::Lingering { until } if until <= now.at => self.depart(),
             _ => {}
         }
+    }
+
+    /// Lets go of everything that nobody has taken over, as a crash would: from now on nothing is served here. What
+    /// has been taken over stays so.
+    pub(super) fn on_abandon(&mut self, now: Now) {
+        self.on_leave(now);
+        self.departure = Departure::Gone;
+        for slot in 0..self.config.slots {
+            self.on_slot(slot, now, Self::abandon);
+        }
+    }
+
+    fn abandon(&mut self, cell: &mut Cell) {
+        if cell.header.custody().is_none() {
+            return;
+        }
+        if let Some(giving) = std::mem::take(&mut cell.header.state).giving() {
+            self.settle_budget(giving);
+        }
+        // Whoever asks whether its commit was taken is to serve on.
+        cell.header.taken = None;
+        cell.entries.clear();
+        self.enter(cell, State::Absent);
     }
 
     fn depart(&mut self) {
