@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use boato_cluster::{Epoch, Pid, Slots, State};
+use boato_cluster::{Epoch, Pid, Slots};
 
 use super::report::Safety;
-use crate::check::{Holders, Holding};
+use crate::check::{Holders, Holding, Violation};
 
 /// The copies of all slots during a run.
 pub(super) struct Custody {
@@ -41,8 +41,6 @@ struct Fate {
     crashed: Option<Duration>,
     /// The processes that ended with a copy, and when.
     ended: Vec<(Pid, Duration)>,
-    /// The epochs that hand-overs have announced: whoever holds the slot under one of them was given it.
-    announced: Vec<Epoch>,
 }
 
 impl Custody {
@@ -74,59 +72,49 @@ impl Custody {
     pub(super) fn look(&mut self, at: Duration, slots: &Slots) -> Result<Vec<Change>, Safety> {
         let mut changes = Vec::new();
         for slot in 0..u16::try_from(self.fates.len()).unwrap_or(u16::MAX) {
-            let (holding, announced, hint) = slots.inspect(slot, |header| {
-                let announced = match header.state() {
-                    State::Committing(giving) => Some(giving.next),
-                    _ => None,
-                };
-                (holding(header.serving(), header.custody()), announced, header.hint())
+            let (holding, taken, hint) = slots.inspect(slot, |header| {
+                (holding(header.serving(), header.custody()), header.taken(), header.hint())
             });
-            if let Some(epoch) = announced
-                && !self.fates[usize::from(slot)].announced.contains(&epoch)
-            {
-                self.fates[usize::from(slot)].announced.push(epoch);
-            }
             let copies = self.holders.copies(slot);
             let before =
                 copies.iter().find(|(pid, _)| *pid == slots.me()).map_or(Holding::Nothing, |copy| copy.1);
             if before != holding {
-                let heir = hint.map(|hint| hint.pid);
-                let lost = self.change(at, (slots.me(), slot), before, holding, heir)?;
+                self.holders.change(at, slots.me(), slot, holding).map_err(broken)?;
+                let lost = match holding {
+                    Holding::Serving(epoch)
+                        if before == Holding::Nothing && taken.is_none_or(|it| it.1 != epoch) =>
+                    {
+                        self.minted(at, slots.me(), slot)?
+                    }
+                    Holding::Serving(_) | Holding::Custody(_) => {
+                        self.fates[usize::from(slot)].crashed = None;
+                        false
+                    }
+                    Holding::Nothing => {
+                        self.let_go(at, slots.me(), slot, hint.map(|hint| hint.pid))?;
+                        false
+                    }
+                };
                 changes.push(Change { slot, holding, lost });
             }
         }
         Ok(changes)
     }
 
-    /// Whether a slot was begun anew because a crash had taken it. `heir`: to whom the process gave it, if it let go.
-    fn change(
-        &mut self,
-        at: Duration,
-        (pid, slot): (Pid, u16),
-        before: Holding,
-        now: Holding,
-        heir: Option<Pid>,
-    ) -> Result<bool, Safety> {
-        self.holders.change(at, pid, slot, now).map_err(|violation| Safety::Holders(Box::new(violation)))?;
-        let fate = &mut self.fates[usize::from(slot)];
-        match now {
-            Holding::Serving(epoch) if before == Holding::Nothing && !fate.announced.contains(&epoch) => {
-                self.mint(at, pid, slot)
-            }
-            Holding::Serving(_) | Holding::Custody(_) => {
-                fate.crashed = None;
-                Ok(false)
-            }
-            Holding::Nothing if self.holders.copies(slot).is_empty() => {
-                // Perhaps the heir has crashed since it said that it has everything.
-                fate.crashed = fate.ended.iter().find(|(ended, _)| Some(*ended) == heir).map(|(_, at)| *at);
-                if fate.crashed.is_some() { Ok(false) } else { Err(Safety::CopyDropped { at, slot, pid }) }
-            }
-            Holding::Nothing => Ok(false),
+    /// A process let go of its copy, and gave it to `heir`.
+    fn let_go(&mut self, at: Duration, pid: Pid, slot: u16, heir: Option<Pid>) -> Result<(), Safety> {
+        if !self.holders.copies(slot).is_empty() {
+            return Ok(());
         }
+        // Perhaps the heir has crashed since it said that it has everything.
+        let fate = &mut self.fates[usize::from(slot)];
+        let crashed = fate.ended.iter().find(|(ended, _)| Some(*ended) == heir);
+        fate.crashed = Some(crashed.ok_or(Safety::CopyDropped { at, slot, pid })?.1);
+        Ok(())
     }
 
-    fn mint(&mut self, at: Duration, pid: Pid, slot: u16) -> Result<bool, Safety> {
+    /// A process began the slot. True: anew, because a crash had taken it.
+    fn minted(&mut self, at: Duration, pid: Pid, slot: u16) -> Result<bool, Safety> {
         let fate = &mut self.fates[usize::from(slot)];
         let existed = std::mem::replace(&mut fate.existed, true);
         match fate.crashed.take() {
@@ -159,7 +147,7 @@ impl Custody {
 
     /// Whether every slot is served by one process that alone has it.
     pub(super) fn settled(&mut self, at: Duration) -> Result<(), Safety> {
-        self.holders.settled(at).map_err(|violation| Safety::Holders(Box::new(violation)))
+        self.holders.settled(at).map_err(broken)
     }
 }
 
@@ -169,4 +157,8 @@ fn holding(serving: Option<Epoch>, custody: Option<Epoch>) -> Holding {
         (None, Some(epoch)) => Holding::Custody(epoch),
         (None, None) => Holding::Nothing,
     }
+}
+
+fn broken(violation: Violation) -> Safety {
+    Safety::Holders(Box::new(violation))
 }

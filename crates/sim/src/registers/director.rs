@@ -12,8 +12,8 @@ use crate::{Effect, Host, Hosts, Latency, Rule, RuleId};
 
 /// Nodes that may run beyond those of the start.
 const NODES_MORE: usize = 4;
-/// How long a node may take to leave, unless it is given less on purpose.
-const LEAVE_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a node may take to leave, unless it is given less on purpose: longer than a run.
+const LEAVE_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// What is due when.
 #[derive(Default)]

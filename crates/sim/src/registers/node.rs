@@ -55,6 +55,10 @@ pub(super) enum Note {
     Dead(Pid),
     /// The machine has something to tell.
     Event(Event),
+    /// It lets go of whatever it still has, because its leave is over.
+    Abandons,
+    /// It ends its leave before time with so many slots, though others could take them.
+    LeavesSlots(usize),
     /// It has said goodbye: the process ends.
     Ended,
     /// A core refused the message of a peer, which no correct peer sends.
@@ -159,9 +163,9 @@ impl Node {
         self.departure != Departure::Staying
     }
 
-    /// Whether it has said that it leaves, and has nothing left.
+    /// Whether it is as good as gone.
     pub(super) fn has_left(&self) -> bool {
-        self.departure == Departure::Goodbye && self.machine.stats().custody == 0
+        self.departure == Departure::Goodbye
     }
 
     /// What its clocks read.
@@ -204,8 +208,15 @@ impl Node {
     fn goodbye(&mut self, outbox: &mut Outbox<Self>) {
         if self.departure == Departure::HandingOff {
             self.departure = Departure::Goodbye;
+            outbox.note(Note::Abandons);
+            self.drive(Input::Abandon, outbox);
             self.gossip(boato_gossip::Input::Leave, outbox);
         }
+    }
+
+    /// Whether anybody is there to take slots over.
+    fn has_heir(&self) -> bool {
+        self.gossip.live().skip(1).any(|member| member.tags.get("leaving").is_none())
     }
 
     fn gossip(&mut self, input: boato_gossip::Input<'_>, outbox: &mut Outbox<Self>) {
@@ -265,7 +276,12 @@ impl Node {
                 }
                 Output::Answer { token, answer } => answers.push((token, answer)),
                 Output::Event(event) => outbox.note(Note::Event(event)),
-                Output::LeaveDone { .. } => self.goodbye(outbox),
+                Output::LeaveDone { slots_left } => {
+                    if slots_left > 0 && self.has_heir() {
+                        outbox.note(Note::LeavesSlots(slots_left));
+                    }
+                    self.goodbye(outbox);
+                }
             }
         }
         let transitions = self.machine.stats().transitions;

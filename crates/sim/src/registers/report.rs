@@ -131,6 +131,15 @@ pub enum Safety {
         /// By whom.
         pid: Pid,
     },
+    /// A leaver went with slots, though it had time and others to take them.
+    LeftSlots {
+        /// When.
+        at: Duration,
+        /// Who.
+        host: u32,
+        /// How many.
+        slots: usize,
+    },
     /// Lost slots were not counted, or others were.
     Miscounted {
         /// Slots that crashes took.
@@ -200,6 +209,9 @@ impl fmt::Display for Safety {
             }
             Self::MintedAgain { at, slot, pid } => {
                 write!(f, "{at:?}: {pid} began slot {slot} anew, though no crash had taken it")
+            }
+            Self::LeftSlots { at, host, slots } => {
+                write!(f, "{at:?}: host {host} left with {slots} slots, though it had time and heirs")
             }
             Self::Miscounted { lost, counted } => {
                 write!(f, "{lost} slots were lost in crashes, {counted} were counted")

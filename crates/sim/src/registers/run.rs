@@ -211,6 +211,12 @@ impl<'a> Run<'a> {
             }
             Note::Dead(pid) => self.considered_dead(host, pid),
             Note::Event(event) => self.event(host, event),
+            Note::Abandons => {
+                if let Some(node) = self.engine.process(host) {
+                    self.custody.stopped(at, node.pid());
+                }
+            }
+            Note::LeavesSlots(slots) => return Err(Safety::LeftSlots { at, host: host.0, slots }),
             Note::Ended => {
                 self.say(format_args!("host {} has left", host.0));
                 self.end(host.index());
@@ -223,8 +229,8 @@ impl<'a> Run<'a> {
     /// Whether anybody alive knew that a slot had existed when `host` began it anew. If not, nobody can count it.
     fn is_known(&self, slot: u16, host: Host) -> bool {
         self.seats.iter().filter(|seat| seat.running).any(|seat| {
-            let floor =
-                self.engine.process(seat.host).map(|node| node.slots.inspect(slot, Header::floor).counter);
+            let alive = self.engine.process(seat.host).filter(|node| !node.has_left());
+            let floor = alive.map(|node| node.slots.inspect(slot, Header::floor).counter);
             floor > Some(u64::from(seat.host == host))
         })
     }
