@@ -8,6 +8,7 @@ mod cluster;
 mod cluster_sim;
 mod fault;
 mod licences;
+mod model_check;
 mod nodes;
 mod relay;
 mod tidy;
@@ -40,6 +41,8 @@ enum Command {
     ClusterSim(cluster_sim::Args),
     /// Simulate seed after seed, in search of a broken promise
     Campaign(campaign::Args),
+    /// Explore every order of events of small clusters
+    ModelCheck(model_check::Args),
     /// Run the benchmarks
     Bench(bench::Args),
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Churn(args) => churn::run(&args),
         Command::ClusterSim(args) => cluster_sim::run(&args),
         Command::Campaign(args) => campaign::run(&args),
+        Command::ModelCheck(args) => model_check::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match done {

@@ -11,6 +11,7 @@
 //! - [`check`] judges what clients and nodes have seen, here and in real clusters.
 //! - [`membership`] is the first scenario: a cluster of gossip cores that assembles, runs calm and loses members.
 //! - [`registers`] is the second: whole nodes with clients, and everything that can go wrong.
+//! - [`model`] explores every order of events of very small clusters, without time and network.
 //!
 //! # Contract
 //!
@@ -21,7 +22,7 @@
 //!
 //! `engine` and `queue` are virtual time; `process` is what can be hosted; `network` the way between hosts; `trace`
 //! the fingerprint; `check` the judges; `membership` and `registers` the scenarios of
-//! `cargo xtask cluster-sim`.
+//! `cargo xtask cluster-sim`; `model` is `cargo xtask model-check`.
 //!
 //! # Example
 //!
@@ -83,6 +84,7 @@
 pub mod check;
 mod engine;
 pub mod membership;
+pub mod model;
 mod network;
 mod process;
 mod queue;

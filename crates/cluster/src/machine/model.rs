@@ -251,6 +251,11 @@ impl Slots {
 }
 
 impl Machine {
+    /// Whether this node knows of a process and does not take it for dead.
+    pub fn knows(&self, pid: Pid) -> bool {
+        self.view.live().any(|known| known == pid)
+    }
+
     /// The process that this node's table names for a slot, if it is known.
     pub fn names(&self, slot: u16) -> Option<Pid> {
         self.target(slot)

@@ -1,0 +1,245 @@
+//! Breadth first through all states, on several threads, level by level.
+
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+
+use boato_cluster::Canary;
+use rapidhash::quality::RapidHasher;
+
+use super::action::Action;
+use super::fair;
+use super::script::Script;
+use super::trace;
+use super::world::{Options, World};
+
+/// How far a search goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// States that are told apart at most.
+    pub states: usize,
+    /// Steps from the beginning at most.
+    pub depth: usize,
+    /// From one state in so many a fair schedule is run to its end; 0: from none.
+    pub sample: u64,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// Why a search came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// Every state has been seen.
+    Exhausted,
+    /// Every state has been seen within the script's bounds of epochs and numbers; this many lay beyond.
+    Within(u64),
+    /// There are more states.
+    States,
+    /// There are longer ways.
+    Depth,
+    /// The caller wanted no more.
+    Stopped,
+    /// An invariant is broken.
+    Violated,
+}
+
+/// How far a search has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// States told apart.
+    pub states: usize,
+    /// Steps made, to new states and to known ones.
+    pub transitions: u64,
+    /// The states of the level under way have this many steps before them.
+    pub depth: usize,
+    /// States of that level.
+    pub frontier: usize,
+    /// Fair schedules run to their end.
+    pub fair_runs: u64,
+}
+
+/// What a search found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How far it came.
+    pub progress: Progress,
+    /// Why it ended.
+    pub end: End,
+    /// What is violated, and the shortest way there: a line per step.
+    pub violation: Option<(String, Vec<String>)>,
+}
+
+/// A state to be explored further, and its place among all.
+type Open = (u32, World);
+
+/// A step to a state that was not known when it was made.
+struct Found {
+    from: u32,
+    action: u16,
+    hash: u64,
+    world: World,
+}
+
+/// What a thread found in its part of a level.
+#[derive(Default)]
+struct Part {
+    found: Vec<Found>,
+    transitions: u64,
+    fair_runs: u64,
+    /// States not explored, as they lie beyond the script's bounds.
+    beyond: u64,
+    violation: Option<(u32, Option<u16>, String)>,
+}
+
+type Seen = HashSet<u64, BuildHasherDefault<RapidHasher<'static>>>;
+
+/// States that are explored between two looks at the clock.
+const BATCH: usize = 2048;
+
+struct Search {
+    begin: World,
+    bounds: Bounds,
+    limits: (u64, u64),
+    seen: Seen,
+    /// Where each state was reached from, and by which of the actions there.
+    links: Vec<(u32, u16)>,
+    progress: Progress,
+    beyond: u64,
+}
+
+/// Explores everything that can happen in a script, with a deliberate bug if one is given. `go_on` is asked now and
+/// then.
+pub fn check(
+    script: &Script,
+    canary: Option<Canary>,
+    bounds: Bounds,
+    go_on: &mut dyn FnMut(Progress) -> bool,
+) -> Report {
+    let begin = World::begin(&Arc::new(script.clone()), Options { canary });
+    let serials = begin.nodes.iter().map(|node| node.machine.last_serial()).max().unwrap_or(0);
+    let epochs = begin.begun.iter().map(|epoch| epoch.counter).max().unwrap_or(0);
+    let limits = (epochs + script.epoch_max, serials + script.serial_max);
+    let (seen, links) = (Seen::default(), vec![(0, 0)]);
+    let mut search = Search { begin, bounds, limits, seen, links, progress: Progress::default(), beyond: 0 };
+    search.run(go_on)
+}
+
+impl Search {
+    fn run(&mut self, go_on: &mut dyn FnMut(Progress) -> bool) -> Report {
+        self.seen.insert(self.begin.hash());
+        self.progress.states = 1;
+        let mut level: Vec<Open> = vec![(0, self.begin.clone())];
+        while !level.is_empty() {
+            self.progress.frontier = level.len();
+            if self.progress.depth == self.bounds.depth {
+                return self.report(End::Depth, None);
+            }
+            let mut next = Vec::new();
+            while !level.is_empty() {
+                let batch = level.split_off(level.len().saturating_sub(BATCH));
+                for part in self.explore(&batch) {
+                    if let Some((from, action, what)) = &part.violation {
+                        let told = self.tell(*from, *action);
+                        return self.report(End::Violated, Some((what.clone(), told)));
+                    }
+                    self.gather(part, &mut next);
+                }
+                if self.progress.states >= self.bounds.states {
+                    return self.report(End::States, None);
+                }
+                if !go_on(self.progress) {
+                    return self.report(End::Stopped, None);
+                }
+            }
+            self.progress.depth += 1;
+            level = next;
+        }
+        let end = if self.beyond > 0 { End::Within(self.beyond) } else { End::Exhausted };
+        self.report(end, None)
+    }
+
+    fn report(&self, end: End, violation: Option<(String, Vec<String>)>) -> Report {
+        Report { progress: self.progress, end, violation }
+    }
+
+    /// All steps from some states; the parts in order, so that every run finds the same.
+    fn explore(&self, batch: &[Open]) -> Vec<Part> {
+        let share = batch.len().div_ceil(self.bounds.threads.max(1)).max(1);
+        std::thread::scope(|scope| {
+            let parts: Vec<_> =
+                batch.chunks(share).map(|share| scope.spawn(move || self.explore_share(share))).collect();
+            let join = |part: std::thread::ScopedJoinHandle<'_, Part>| {
+                part.join().expect("invariant: no step panics")
+            };
+            parts.into_iter().map(join).collect()
+        })
+    }
+
+    fn explore_share(&self, share: &[Open]) -> Part {
+        let mut part = Part::default();
+        let mut mine = Seen::default();
+        for (from, world) in share {
+            if world.exceeds(self.limits.0, self.limits.1) {
+                part.beyond += 1;
+                continue;
+            }
+            if self.bounds.sample > 0 && world.hash().is_multiple_of(self.bounds.sample) {
+                part.fair_runs += 1;
+                if let Err(what) = fair::run(world.clone()) {
+                    part.violation = Some((*from, None, what));
+                    return part;
+                }
+            }
+            for (action, it) in (0..).zip(world.actions()) {
+                part.transitions += 1;
+                let mut next = world.clone();
+                next.act(it);
+                if next.violation.is_none() {
+                    next.judge(world);
+                }
+                if let Some(what) = next.violation.take() {
+                    part.violation = Some((*from, Some(action), what));
+                    return part;
+                }
+                let hash = next.hash();
+                if !self.seen.contains(&hash) && mine.insert(hash) {
+                    part.found.push(Found { from: *from, action, hash, world: next });
+                }
+            }
+        }
+        part
+    }
+
+    fn gather(&mut self, part: Part, next: &mut Vec<Open>) {
+        self.progress.transitions += part.transitions;
+        self.progress.fair_runs += part.fair_runs;
+        self.beyond += part.beyond;
+        for Found { from, action, hash, world } in part.found {
+            if self.seen.insert(hash) {
+                let place =
+                    u32::try_from(self.links.len()).expect("invariant: fewer than 2^32 states fit in memory");
+                self.links.push((from, action));
+                next.push((place, world));
+            }
+        }
+        self.progress.states = self.links.len();
+    }
+
+    /// The way to a state, and one action more.
+    fn tell(&self, mut place: u32, last: Option<u16>) -> Vec<String> {
+        let mut numbers: Vec<u16> = last.into_iter().collect();
+        while place != 0 {
+            let (from, action) = self.links[place as usize];
+            numbers.push(action);
+            place = from;
+        }
+        let mut world = self.begin.clone();
+        let mut actions: Vec<Action> = Vec::new();
+        for number in numbers.into_iter().rev() {
+            let action = world.actions()[usize::from(number)];
+            world.act(action);
+            actions.push(action);
+        }
+        trace::tell(&self.begin, &actions)
+    }
+}

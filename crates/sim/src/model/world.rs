@@ -1,0 +1,295 @@
+//! A state: a whole cluster, what is on its way, and what its clients were told.
+
+use std::sync::Arc;
+
+use boato_cluster::{Config, Epoch, Event, Input, Liveness, Machine, Now, Output, Pid, Standing, State};
+use boato_placement::{Candidate, RANGES, Strategy};
+
+use super::client::Client;
+use super::packet::{Body, Packet, fingerprint};
+use super::register::Register;
+use super::script::{Script, keys};
+
+/// The heaviest node owns everything; among equals the one with the highest id.
+struct Heaviest;
+
+impl Strategy for Heaviest {
+    fn assign(&self, nodes: &[Candidate]) -> Vec<u128> {
+        let owner = nodes.iter().max_by_key(|node| (node.weight, node.id)).expect("invariant: there is one");
+        vec![owner.id; RANGES]
+    }
+}
+
+pub(super) struct Node {
+    pub(super) pid: Pid,
+    pub(super) machine: Machine,
+    pub(super) weight: u16,
+    pub(super) leaving: bool,
+    /// Whom it knew when it began to look for slots; nobody while it has to do with none.
+    pub(super) knew: Vec<Pid>,
+    pub(super) hash: u64,
+}
+
+/// What membership is about to tell a process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct News {
+    pub(super) to: Pid,
+    pub(super) about: Pid,
+    pub(super) liveness: Liveness,
+    pub(super) weight: u16,
+}
+
+/// What the search varies, beside the script.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Options {
+    pub(super) canary: Option<boato_cluster::Canary>,
+}
+
+/// What was acknowledged last of a key, by version; the value, unless it was deleted.
+pub(super) type Acknowledged = Option<((u64, u128), Option<u64>)>;
+
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) script: Arc<Script>,
+    pub(super) options: Options,
+    /// Ascending by pid.
+    pub(super) nodes: Vec<Arc<Node>>,
+    /// All that ever ran.
+    pub(super) boots: Vec<Pid>,
+    /// Ascending by fingerprint, each once: what is sent again while it is still on its way is the same message.
+    pub(super) packets: Vec<Arc<Packet>>,
+    pub(super) news: Vec<News>,
+    pub(super) clients: Vec<Client>,
+    pub(super) registers: Vec<Register>,
+    pub(super) acknowledged: Vec<Acknowledged>,
+    /// Steps of the script done.
+    pub(super) steps: usize,
+    pub(super) duplicates: u8,
+    pub(super) lost_answers: u8,
+    pub(super) later: bool,
+    /// There may be two holders: somebody was taken for dead falsely, or two clusters met.
+    pub(super) forked: bool,
+    /// Somebody went who was responsible for these slots.
+    pub(super) vanished: Vec<bool>,
+    /// The highest epoch that began, per slot.
+    pub(super) begun: Vec<Epoch>,
+    /// What went wrong in the last step.
+    pub(super) violation: Option<String>,
+}
+
+const UNIX_MS: u64 = 1_000_000;
+
+/// How much time passes in [`super::Step::Later`]: more than any time to live, and than tombstones are kept.
+const LATER_MS: u64 = 600_000;
+
+impl World {
+    /// Nobody runs.
+    pub(super) fn new(script: &Arc<Script>, options: Options) -> Self {
+        Self {
+            script: Arc::clone(script),
+            options,
+            nodes: Vec::new(),
+            boots: Vec::new(),
+            packets: Vec::new(),
+            news: Vec::new(),
+            clients: script.clients.iter().map(|_| Client::default()).collect(),
+            registers: vec![Register::new(None); keys().len()],
+            acknowledged: vec![None; keys().len()],
+            steps: 0,
+            duplicates: script.duplicates,
+            lost_answers: script.lost_answers,
+            later: false,
+            forked: script.stranger,
+            vanished: vec![false; usize::from(script.slots)],
+            begun: vec![Epoch::ZERO; usize::from(script.slots)],
+            violation: None,
+        }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now { at: Machine::MODEL_NOW, unix_ms: UNIX_MS + if self.later { LATER_MS } else { 0 } }
+    }
+
+    pub(super) fn hash(&self) -> u64 {
+        let nodes: Vec<_> = self.nodes.iter().map(|node| (node.hash, node.leaving, node.weight)).collect();
+        let packets: Vec<_> = self.packets.iter().map(|packet| packet.hash).collect();
+        let ghosts = (&self.registers, &self.acknowledged, self.forked, &self.vanished, &self.begun);
+        let budgets = (self.steps, self.duplicates, self.lost_answers, self.later);
+        fingerprint((nodes, packets, &self.news, &self.clients, ghosts, budgets))
+    }
+
+    pub(super) fn place(&self, pid: Pid) -> Option<usize> {
+        self.nodes.binary_search_by_key(&pid, |node| node.pid).ok()
+    }
+
+    /// The process of a node that runs.
+    pub(super) fn pid(&self, node: u8) -> Option<Pid> {
+        self.nodes.iter().map(|it| it.pid).find(|pid| pid.node == u128::from(node))
+    }
+
+    /// Starts a process that knows nobody.
+    pub(super) fn start(&mut self, node: u8) -> Pid {
+        let boot = 1 + self.boots.iter().filter(|pid| pid.node == u128::from(node)).count() as u64;
+        let pid = Pid { node: u128::from(node), boot };
+        let mut config = Config::new(pid, 1);
+        config.strategy = Box::new(Heaviest);
+        config.slots = self.script.slots;
+        config.chunk_bytes = self.script.chunk_bytes;
+        config.canary = self.options.canary;
+        if !self.script.late_table {
+            config.settle = std::time::Duration::ZERO;
+        }
+        let machine = Machine::new(config, self.now());
+        let node = Node { pid, machine, weight: 1, leaving: false, knew: Vec::new(), hash: 0 };
+        let place = self.nodes.partition_point(|other| other.pid < pid);
+        self.nodes.insert(place, Arc::new(node));
+        self.boots.push(pid);
+        self.with(pid, |machine| {
+            machine.blur();
+        });
+        pid
+    }
+
+    /// Works on a copy of a process, which takes its place.
+    pub(super) fn with<R>(&mut self, pid: Pid, work: impl FnOnce(&mut Machine) -> R) -> Option<R> {
+        let place = self.place(pid)?;
+        let Node { machine, weight, leaving, knew, .. } = &*self.nodes[place];
+        let mut machine = machine.fork();
+        let minted = machine.stats().slots_minted;
+        let result = work(&mut machine);
+        let minted = machine.stats().slots_minted > minted;
+        let outputs: Vec<Output> = std::iter::from_fn(|| machine.poll_output()).collect();
+        machine.blur();
+        let knew = if self.is_at_rest(&machine) {
+            Vec::new()
+        } else if knew.is_empty() {
+            self.boots.iter().copied().filter(|pid| machine.knows(*pid)).collect()
+        } else {
+            knew.clone()
+        };
+        let hash = fingerprint((&machine, &knew));
+        self.nodes[place] = Arc::new(Node { pid, machine, weight: *weight, leaving: *leaving, knew, hash });
+        self.forked |= minted && self.is_split(pid);
+        for output in outputs {
+            self.obey(pid, output);
+        }
+        Some(result)
+    }
+
+    /// Whether a process that mints cannot know of somebody who knows others or will: then there are two clusters, as
+    /// far as either can tell. It can know whom it knows and whom they know, and whoever knew one of those when it
+    /// began to look for slots: it has met them first.
+    fn is_split(&self, pid: Pid) -> bool {
+        let mut connected = vec![pid];
+        let mut next = 0;
+        while let Some(&one) = connected.get(next) {
+            next += 1;
+            let joined = |other: &&Arc<Node>| {
+                !connected.contains(&other.pid) && (self.knows(one, other.pid) || other.knew.contains(&one))
+            };
+            let new: Vec<Pid> = self.nodes.iter().filter(joined).map(|node| node.pid).collect();
+            connected.extend(new);
+        }
+        let knows_any = |pid| self.boots.iter().any(|other| self.knows(pid, *other));
+        let is_spoken_to = |pid| self.packets.iter().any(|packet| packet.to == pid);
+        self.nodes.iter().filter(|node| !connected.contains(&node.pid)).any(|node| {
+            node.machine.standing() == Standing::Claimed || knows_any(node.pid) || is_spoken_to(node.pid)
+        })
+    }
+
+    fn is_at_rest(&self, machine: &Machine) -> bool {
+        let slots = machine.slots();
+        (0..self.script.slots).all(|slot| slots.inspect(slot, |it| matches!(it.state(), State::Absent)))
+    }
+
+    fn knows(&self, one: Pid, other: Pid) -> bool {
+        self.place(one).is_some_and(|place| self.nodes[place].machine.knows(other))
+    }
+
+    fn is_begun(&self, but_by: Pid) -> bool {
+        let claimed = |node: &Arc<Node>| node.machine.standing() == Standing::Claimed;
+        self.nodes.iter().any(|node| node.pid != but_by && claimed(node))
+    }
+
+    pub(super) fn feed(&mut self, pid: Pid, input: Input) {
+        let now = self.now();
+        self.with(pid, |machine| machine.handle(input, now));
+    }
+
+    fn obey(&mut self, from: Pid, output: Output) {
+        match output {
+            Output::Send { to, frame, .. } => self.send(Packet::new(from, to, Body::Frame(frame))),
+            Output::Answer { token, answer } => self.answered(from, token, answer),
+            Output::Event(Event::Claimed { began: true }) => self.forked |= self.is_begun(from),
+            Output::Event(_) => {}
+            Output::LeaveDone { slots_left } => {
+                let heirs = self.nodes.iter().any(|node| node.pid != from && !node.leaving);
+                if slots_left > 0 && heirs && !self.forked {
+                    self.violation =
+                        Some(format!("{} left with {slots_left} slots", super::trace::name(from)));
+                }
+                self.end(from);
+            }
+        }
+    }
+
+    /// Puts a message on its way, unless nobody is there to get it.
+    pub(super) fn send(&mut self, packet: Packet) {
+        if self.place(packet.to).is_none() {
+            return;
+        }
+        if let Err(place) = self.packets.binary_search_by_key(&packet.hash, |other| other.hash) {
+            self.packets.insert(place, Arc::new(packet));
+        }
+    }
+
+    /// A process is no more; everybody will be told.
+    pub(super) fn end(&mut self, pid: Pid) {
+        let Some(place) = self.place(pid) else { return };
+        let node = self.nodes.remove(place);
+        for slot in 0..self.script.slots {
+            if node.machine.slots().inspect(slot, |header| header.custody().is_some()) {
+                self.vanish(slot);
+            }
+        }
+        self.packets.retain(|packet| packet.to != pid);
+        self.news.retain(|news| news.to != pid);
+        self.abandon_clients(pid);
+        self.announce(pid, Liveness::Dead, node.weight);
+    }
+
+    /// Everybody but the process itself will be told this of it.
+    pub(super) fn announce(&mut self, about: Pid, liveness: Liveness, weight: u16) {
+        for place in 0..self.nodes.len() {
+            let to = self.nodes[place].pid;
+            if to != about {
+                self.news.push(News { to, about, liveness, weight });
+            }
+        }
+    }
+
+    /// Two processes will be told of each other.
+    pub(super) fn introduce(&mut self, one: Pid, other: Pid) {
+        for (to, about) in [(one, other), (other, one)] {
+            if let Some(place) = self.place(about) {
+                let node = &self.nodes[place];
+                let liveness = if node.leaving { Liveness::Leaving } else { Liveness::Alive };
+                let weight = node.weight;
+                self.news.push(News { to, about, liveness, weight });
+            }
+        }
+    }
+
+    /// The keys of a slot may be gone from now on.
+    fn vanish(&mut self, slot: u16) {
+        self.vanished[usize::from(slot)] = true;
+        for (key, (_, of)) in keys().iter().enumerate() {
+            if *of == slot {
+                let id = 1_000_000
+                    + u32::try_from(self.boots.len()).expect("invariant: few boots") * 100
+                    + u32::try_from(self.nodes.len()).expect("invariant: few nodes");
+                self.registers[key].invoke(id, super::register::Effect::Vanish);
+            }
+        }
+    }
+}
