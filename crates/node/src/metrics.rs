@@ -56,7 +56,11 @@ impl Collector for NodeMetrics {
             ("slots_minted", "Slots minted empty", stats.slots_minted),
             ("slots_lost", "Slots minted empty after their holder had crashed", stats.slots_lost),
             ("slots_merged", "Slots merged into another holder's", stats.slots_merged),
-            ("keys_superseded", "Keys that met a later version in a merge", stats.keys_superseded),
+            (
+                "keys_superseded",
+                "Keys of which two versions met in a merge; the later one stayed",
+                stats.keys_superseded,
+            ),
             ("handoff_bytes", "Bytes of entries sent to other nodes", stats.bytes_given),
             ("peers_refused", "Peers refused in the handshake", mesh.refused),
         ];
