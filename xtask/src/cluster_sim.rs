@@ -1,5 +1,6 @@
-//! `cargo xtask cluster-sim`: a cluster of gossip cores in virtual time.
+//! `cargo xtask cluster-sim`: a cluster in virtual time, of gossip cores or of whole nodes with clients.
 
+mod registers;
 mod table;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -9,34 +10,68 @@ use boato_sim::membership::{self, Progress, Report, Scenario};
 use indicatif::{ProgressBar, ProgressStyle};
 use table::Table;
 
+/// What is simulated.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Workload {
+    /// Gossip cores that assemble, run calm and lose members
+    Membership,
+    /// Whole nodes with clients that read and write, and everything that can go wrong
+    Registers,
+}
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How many nodes
-    #[arg(long, default_value_t = 100)]
-    nodes: u32,
+    /// What is simulated
+    #[arg(long, default_value = "membership")]
+    workload: Workload,
+    /// How many nodes [default: 100; registers: drawn from the seed]
+    #[arg(long)]
+    nodes: Option<u32>,
     /// Everything random follows from it [default: random]
     #[arg(long)]
     seed: Option<u64>,
-    /// Probability that a packet gets lost
-    #[arg(long, default_value_t = 0.0)]
-    loss: f64,
-    /// Mean one-way delay of a packet
-    #[arg(long, default_value = "1ms", value_parser = duration)]
-    latency: Duration,
-    /// Virtual time of the whole run
-    #[arg(long, default_value_t = 5.0)]
-    minutes: f64,
-    /// How many nodes crash
-    #[arg(long, default_value_t = 1)]
-    crashes: u32,
+    /// Membership: probability that a packet gets lost [default: 0]
+    #[arg(long)]
+    loss: Option<f64>,
+    /// Membership: mean one-way delay of a packet [default: 1ms]
+    #[arg(long, value_parser = duration)]
+    latency: Option<Duration>,
+    /// Membership: virtual time of the whole run [default: 5]. Registers: of its part with faults [default: drawn]
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Membership: how many nodes crash [default: 1]
+    #[arg(long)]
+    crashes: Option<u32>,
+    /// Registers: "all": a few kinds, drawn from the seed; "none"; or the kinds, separated by commas [default: all]
+    #[arg(long)]
+    faults: Option<String>,
+    /// Registers: the deliberate bug in force
+    #[arg(long)]
+    canary: Option<String>,
+    /// Registers: print what happens
+    #[arg(long)]
+    trace: bool,
     /// Print the figures as one JSON object, and no table
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let scenario = args.scenario()?;
-    let options = options(&scenario, args.minutes);
+    match args.workload {
+        Workload::Membership => run_membership(args),
+        Workload::Registers => registers::run(args),
+    }
+}
+
+fn run_membership(args: &Args) -> Result<()> {
+    Args::refuse(&[
+        ("--faults", args.faults.is_some()),
+        ("--canary", args.canary.is_some()),
+        ("--trace", args.trace),
+    ])?;
+    let minutes = args.minutes.unwrap_or(5.0);
+    let scenario = args.scenario(minutes)?;
+    let options = options(&scenario, minutes);
     if args.json {
         eprintln!("{options}");
     } else {
@@ -55,18 +90,34 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 impl Args {
-    fn scenario(&self) -> Result<Scenario> {
-        let length = Duration::try_from_secs_f64(60.0 * self.minutes);
-        let length = length.ok().filter(|length| !length.is_zero() && self.minutes <= 1e6);
-        let length = length.with_context(|| format!("--minutes {}: give a time above 0", self.minutes))?;
-        let made_up = || u64::from(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos());
-        let mut scenario = Scenario::new(self.nodes, self.seed.unwrap_or_else(made_up));
-        scenario.length = length;
-        scenario.loss = self.loss;
-        scenario.latency = self.latency;
-        scenario.crashes = self.crashes;
-        Ok(scenario)
+    fn scenario(&self, minutes: f64) -> Result<Scenario> {
+        let default = Scenario::new(self.nodes.unwrap_or(100), self.seed.unwrap_or_else(made_up));
+        Ok(Scenario {
+            length: length(minutes)?,
+            loss: self.loss.unwrap_or(default.loss),
+            latency: self.latency.unwrap_or(default.latency),
+            crashes: self.crashes.unwrap_or(default.crashes),
+            ..default
+        })
     }
+
+    /// Refuses options that were given and mean nothing to this workload.
+    fn refuse(given: &[(&str, bool)]) -> Result<()> {
+        match given.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => bail!("{flag} means nothing to this --workload"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn length(minutes: f64) -> Result<Duration> {
+    let length = Duration::try_from_secs_f64(60.0 * minutes);
+    let length = length.ok().filter(|length| !length.is_zero() && minutes <= 1e6);
+    length.with_context(|| format!("--minutes {minutes}: give a time above 0"))
+}
+
+fn made_up() -> u64 {
+    u64::from(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos())
 }
 
 /// All options by the names of their flags, so that anybody can do the same run again.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use boato_sim::membership::Report;
+use boato_sim::registers::{self, Outcomes, Scenario};
 
 /// Shows a report; `took` is real time.
 pub(super) struct Table<'a> {
@@ -45,4 +46,72 @@ fn seconds(ms: Option<f64>) -> String {
 
 fn number(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(|| format!("{:>9}", "-"), |value| format!("{value:>9.decimals$}"))
+}
+
+/// Shows the report of a run of registers; `took` is real time.
+pub(super) struct Registers<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) report: &'a registers::Report,
+    pub(super) took: Duration,
+}
+
+impl fmt::Display for Registers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scenario, report, took } = self;
+        let &Scenario { nodes, slots, keys, clients_per_key, .. } = *scenario;
+        row(f, "seed", &format!("{:>20}", report.seed))?;
+        row(f, "trace hash", &format!("{:>20}", report.trace_hash))?;
+        row(
+            f,
+            "nodes, slots, keys, clients",
+            &format!("{nodes}, {slots}, {keys}, {}", keys * clients_per_key),
+        )?;
+        writeln!(f)?;
+        writeln!(
+            f,
+            "{:<28} {:>9} {:>9} {:>11} {:>9}",
+            "operations", "done", "refused", "unavailable", "unknown"
+        )?;
+        let operations = &report.operations;
+        let kinds = [
+            ("  get", operations.get),
+            ("  put", operations.put),
+            ("  delete", operations.delete),
+            ("  conditional put", operations.swap),
+        ];
+        for (name, Outcomes { done, refused, unavailable, unknown }) in kinds {
+            writeln!(f, "{name:<28} {done:>9} {refused:>9} {unavailable:>11} {unknown:>9}")?;
+        }
+        writeln!(f, "{:<28} {:>9} {:>9} {:>11}", "", "p50", "p99", "max")?;
+        let wait = |time: Option<Duration>| {
+            time.map_or_else(|| "-".to_owned(), |time| format!("{:.1} ms", time.as_secs_f64() * 1e3))
+        };
+        let [p50, p99, max] = [report.waits.p50, report.waits.p99, report.waits.max].map(wait);
+        writeln!(f, "{:<28} {p50:>9} {p99:>9} {max:>11}", "answered after")?;
+        writeln!(f)?;
+        let mut faults: Vec<String> =
+            report.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        if faults.is_empty() {
+            faults.push("none".to_owned());
+        }
+        for (index, line) in faults.chunks(4).enumerate() {
+            row(f, if index == 0 { "faults" } else { "" }, &line.join(", "))?;
+        }
+        row(f, "slots handed over", &format!("{:>9}", report.hand_offs))?;
+        row(f, "slots merged", &format!("{:>9}", report.merges))?;
+        row(f, "slots lost in crashes", &format!("{:>9}", report.slots_lost))?;
+        row(f, "two holders were possible", if report.forked { "      yes" } else { "       no" })?;
+        let settled = report.settled_after.map(|time| time.as_secs_f64() * 1e3);
+        row(f, "settled after the faults", &format!("{:>9}", seconds(settled)))?;
+        if report.undecided > 0 {
+            row(f, "histories not decided", &format!("{:>9}", report.undecided))?;
+        }
+        row(f, "verdict", if report.verdict.is_ok() { "       ok" } else { " VIOLATED" })?;
+        let (virtual_s, real_s) = (report.simulated.as_secs_f64(), took.as_secs_f64());
+        write!(
+            f,
+            "\n{:.0} s of {:.0} node-seconds simulated in {real_s:.2} s",
+            virtual_s, report.node_seconds
+        )
+    }
 }
