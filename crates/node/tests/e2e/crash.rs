@@ -108,3 +108,42 @@ fn a_node_that_stalls_for_a_moment_is_not_given_up() {
     Cluster::settle(&[&a, &b, &c]);
     BULK.read(&b);
 }
+
+#[test]
+fn a_node_that_was_given_up_and_lives_merges_and_each_key_keeps_its_later_version() {
+    let cluster = Cluster::new("merge");
+    let [a, b, c] = cluster.start(["a", "b", "c"]);
+    BULK.write(&a);
+    let on_c: Vec<bool> = BULK.read(&a).iter().map(|(holder, _)| holder == "c").collect();
+    c.freeze();
+    wait("the keys of c are missing", || missing(&a, &on_c));
+    let (mut http, mut keys) = (a.client(), (0..BULK.count).filter(|&i| on_c[i]));
+    let written: Vec<usize> = keys.by_ref().take(20).collect();
+    for &i in &written {
+        assert_eq!(http.put(&BULK.path(i), "new").status, 201);
+    }
+    c.thaw();
+    Cluster::settle(&[&a, &b, &c]);
+    // The map shows one of two holders: it may look at rest while some slots still merge.
+    for i in keys {
+        wait(&format!("{i} is back"), || {
+            let status = http.get(&BULK.path(i)).status;
+            ensure(status == 200, || format!("{status}"))
+        });
+    }
+    for &i in &written {
+        wait(&format!("{i} is new everywhere"), || {
+            let found = [&a, &b, &c].map(|node| node.client().get(&BULK.path(i)).text());
+            ensure(found.iter().all(|text| text == "new"), || format!("{found:?}"))
+        });
+    }
+    let superseded: u64 = [&a, &b].iter().map(|node| node.view().metric("boato_keys_superseded_total")).sum();
+    assert!(superseded >= written.len() as u64, "{superseded}");
+    wait("both sides tell of the merge", || {
+        let told = |node: &Node, what: &str| node.log().lines().filter(|line| line.contains(what)).count();
+        let (loser, winners) = (told(&c, "merging into it"), ["a", "b"].len());
+        assert!(loser <= 20 * winners, "{loser} lines");
+        let kept: usize = [&a, &b].iter().map(|node| told(node, "keep their later version")).sum();
+        ensure(loser > 0 && kept > 0, || format!("{loser} and {kept} lines"))
+    });
+}
