@@ -47,7 +47,7 @@ pub(crate) fn watch(cluster: Cluster) -> (impl Future<Output = ()> + Send, Lates
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Line {
     Going(Moving),
-    Over { given: u64, taken: u64, merged: u64, bytes_given: u64, took: Duration },
+    Over { given: u64, taken: u64, minted: u64, merged: u64, bytes_given: u64, took: Duration },
 }
 
 impl Line {
@@ -69,9 +69,9 @@ impl Line {
                     "slots are moving"
                 );
             }
-            Self::Over { given, taken, merged, bytes_given, took } => {
+            Self::Over { given, taken, minted, merged, bytes_given, took } => {
                 let took_s = took.as_secs();
-                tracing::info!(given, taken, merged, bytes_given, took_s, "the slots have moved");
+                tracing::info!(given, taken, minted, merged, bytes_given, took_s, "the slots have moved");
             }
         }
     }
@@ -84,7 +84,10 @@ struct Moves {
     window: VecDeque<(Duration, u64)>,
     /// The last look at which nothing moved, with what had been counted by then.
     rest: (Duration, Stats),
+    /// When the log was last told that slots are moving.
     told_at: Option<Duration>,
+    /// Whether it was told so of this move.
+    told: bool,
 }
 
 impl Moves {
@@ -97,7 +100,7 @@ impl Moves {
         let moving = self.moving(left);
         let due = self.told_at.is_none_or(|told| told + LINES <= at);
         if due {
-            self.told_at = Some(at);
+            (self.told_at, self.told) = (Some(at), true);
         }
         (Some(moving), due.then_some(Line::Going(moving)))
     }
@@ -106,14 +109,13 @@ impl Moves {
         self.window.clear();
         self.remember(at, counted.bytes_given);
         let (since, before) = std::mem::replace(&mut self.rest, (at, counted));
-        let (given, taken, merged) = (
-            counted.slots_given - before.slots_given,
-            counted.slots_taken - before.slots_taken,
-            counted.slots_merged - before.slots_merged,
-        );
-        let told = self.told_at.take().is_some();
+        let given = counted.slots_given - before.slots_given;
+        let taken = counted.slots_taken - before.slots_taken;
+        let minted = counted.slots_minted - before.slots_minted;
+        let merged = counted.slots_merged - before.slots_merged;
+        let told = std::mem::take(&mut self.told);
         let bytes_given = counted.bytes_given - before.bytes_given;
-        let line = Line::Over { given, taken, merged, bytes_given, took: at.saturating_sub(since) };
+        let line = Line::Over { given, taken, minted, merged, bytes_given, took: at.saturating_sub(since) };
         (told || given + taken + merged > 0).then_some(line)
     }
 
@@ -198,9 +200,18 @@ mod tests {
             .collect();
         assert_eq!(lines, [1, 6, 11]);
         let (moving, line) = moves.look(s(14), Progress::default(), counted(14, 2));
-        let over = Line::Over { given: 14, taken: 0, merged: 0, bytes_given: 2 * MIB as u64, took: s(14) };
+        let over = Line::Over {
+            given: 14,
+            taken: 0,
+            minted: 0,
+            merged: 0,
+            bytes_given: 2 * MIB as u64,
+            took: s(14),
+        };
         assert_eq!((moving, line), (None, Some(over)));
         assert_eq!(moves.look(s(15), Progress::default(), counted(14, 2)), (None, None));
+        let again = |second| moves.look(s(second), left(8, 8), counted(14, 2)).1.is_some();
+        assert_eq!([15, 16].map(again), [false, true], "the next move keeps the distance, too");
     }
 
     #[test]
