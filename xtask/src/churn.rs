@@ -7,12 +7,13 @@ mod fate;
 mod fleet;
 mod key;
 mod load;
+pub(crate) mod reshard;
+mod stage;
 mod tally;
 mod trouble;
 mod verdict;
 mod view;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -126,7 +127,8 @@ fn churn(args: &Args, length: Duration, launch: Launch, signals: &Signals) -> Re
     let doors = fleet.assemble(args.nodes.into(), signals)?;
     let patient = args.scenario == Scenario::Rolling;
     let load = Load::new(usize::try_from(args.keys)?, doors, patient, &fleet.http)?;
-    let mut conductor = Conductor::new(fleet, &load, signals, seed, length)?;
+    let mut conductor = Conductor::new(fleet, &load.stage, signals, seed, length)?;
+    conductor.load = Some(&load);
     let mut tally = with_clients(&load, args.clients, seed, || match args.scenario {
         Scenario::Chance => conductor.trouble(&args.faults, length),
         Scenario::Rolling => conductor.roll(),
@@ -169,9 +171,9 @@ fn with_clients(load: &Load, clients: u8, seed: u64, what: impl FnOnce() -> Resu
             scope.spawn(|| client.run())
         });
         let clients: Vec<_> = clients.collect();
-        let stop = Stop(&load.stop);
+        let curtain = load.stage.curtain();
         let done = what();
-        drop(stop);
+        drop(curtain);
         let mut tally = Tally::new();
         for client in clients {
             let Ok(counted) = client.join() else { bail!("a client panicked") };
@@ -181,20 +183,11 @@ fn with_clients(load: &Load, clients: u8, seed: u64, what: impl FnOnce() -> Resu
     })
 }
 
-/// Stops the clients however the run ends.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
-}
-
 /// Reads every key that there ever was through every node.
 fn read_all(load: &Load) -> Result<Tally> {
     let (keys, mut tally) = (load.all(), Tally::new());
     let tallies = thread::scope(|scope| {
-        let readers = load.doors.all().into_iter().map(|node| {
+        let readers = load.stage.doors.all().into_iter().map(|node| {
             let keys = &keys;
             scope.spawn(move || {
                 let mut client = Client::new(load, 0);

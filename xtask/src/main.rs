@@ -37,6 +37,8 @@ enum Command {
     Cluster(cluster::Args),
     /// Judge real nodes that come, go, stall and die under load
     Churn(churn::Args),
+    /// Measure what clients see of nodes that join and leave at full load
+    Reshard(churn::reshard::Args),
     /// Simulate a cluster in virtual time
     ClusterSim(cluster_sim::Args),
     /// Simulate seed after seed, in search of a broken promise
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Licences => licences::run(),
         Command::Cluster(args) => cluster::run(&args),
         Command::Churn(args) => churn::run(&args),
+        Command::Reshard(args) => churn::reshard::run(&args),
         Command::ClusterSim(args) => cluster_sim::run(&args),
         Command::Campaign(args) => campaign::run(&args),
         Command::ModelCheck(args) => model_check::run(&args),

@@ -1,7 +1,6 @@
 //! A client: calls to keys and nodes by chance, each written down with its answer.
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,7 +43,7 @@ impl<'a> Client<'a> {
 
     /// Calls until told to stop.
     pub(super) fn run(mut self) -> Tally {
-        while !self.load.stop.load(Relaxed) {
+        while self.load.stage.goes_on() {
             let key = self.load.key(self.rng.usize(..self.load.len()));
             self.use_once(&key);
             thread::sleep(REST);
@@ -83,7 +82,7 @@ impl<'a> Client<'a> {
     pub(super) fn read_at_last(&mut self, key: &Key, node: SocketAddr) -> bool {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            let invoked = self.load.now();
+            let invoked = self.load.stage.now();
             match self.http.get(node, &key.path) {
                 Ok(answer) if matches!(answer.status, 200 | 404) => {
                     let found = found(&answer).map_err(|()| self.tally.strange("GET", &key.path, &answer));
@@ -157,28 +156,28 @@ impl<'a> Client<'a> {
     }
 
     fn record(&self, key: &Key, invoked: Duration, action: Action, version: Option<Version>) {
-        key.record(Call { invoked, returned: Some(self.load.now()), action }, version);
+        key.record(Call { invoked, returned: Some(self.load.stage.now()), action }, version);
     }
 
     /// Calls a node by chance; a patient client tries again when it is refused.
     fn call(&mut self, send: impl Fn(&Http, SocketAddr) -> Result<Answer, CallError>) -> (Duration, Told) {
-        let invoked = self.load.now();
+        let invoked = self.load.stage.now();
         loop {
             let told = self.try_once(&send);
-            let now = self.load.now();
+            let now = self.load.stage.now();
             let took = now.saturating_sub(invoked);
             if matches!(told, Told::Refused) && self.load.patient && took < PATIENCE {
                 thread::sleep(RETRY);
                 continue;
             }
             self.tally.over(took, now, matches!(told, Told::Refused));
-            self.load.done.fetch_add(1, Relaxed);
+            self.load.stage.count_call();
             return (invoked, told);
         }
     }
 
     fn try_once(&mut self, send: impl Fn(&Http, SocketAddr) -> Result<Answer, CallError>) -> Told {
-        let Some(node) = self.load.doors.pick(&mut self.rng) else {
+        let Some(node) = self.load.stage.doors.pick(&mut self.rng) else {
             return Told::Refused;
         };
         match send(&self.http, node) {

@@ -1,6 +1,5 @@
 //! What happens to the nodes while clients use them.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::fate::Fates;
 use super::fleet::{Fleet, News};
 use super::load::Load;
+use super::stage::Stage;
 use super::trouble::Trouble;
 use crate::fault::Fault;
 use crate::nodes::Signals;
@@ -20,23 +20,28 @@ pub(super) const LOOK: Duration = Duration::from_millis(50);
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// The cluster is at rest when it has looked so for this long.
 const CALM: Duration = Duration::from_millis(300);
+
 /// Directs one run.
 pub(super) struct Conductor<'a> {
     pub(super) fleet: Fleet,
     pub(super) fates: Fates,
-    pub(super) load: &'a Load,
+    pub(super) stage: &'a Stage,
+    /// Keys that may get two pasts.
+    pub(super) load: Option<&'a Load>,
     signals: &'a Signals,
     pub(super) rng: Rng,
     bar: ProgressBar,
     pub(super) events: u64,
     /// How many nodes there should be.
     pub(super) size: usize,
+    /// Time between two looks at the nodes, which take some of theirs.
+    pub(super) pace: Duration,
 }
 
 impl<'a> Conductor<'a> {
     pub(super) fn new(
         fleet: Fleet,
-        load: &'a Load,
+        stage: &'a Stage,
         signals: &'a Signals,
         seed: u64,
         length: Duration,
@@ -47,12 +52,14 @@ impl<'a> Conductor<'a> {
         Ok(Self {
             fleet,
             fates: Fates::default(),
-            load,
+            stage,
+            load: None,
             signals,
             rng: Rng::with_seed(seed),
             bar: ProgressBar::new(length.as_secs()).with_style(style),
             events: 0,
             size,
+            pace: LOOK,
         })
     }
 
@@ -72,7 +79,7 @@ impl<'a> Conductor<'a> {
     /// Restarts every node, one after the other.
     pub(super) fn roll(&mut self) -> Result<()> {
         for name in self.fleet.names() {
-            self.restart(&name, true)?;
+            self.restart_gently(&name)?;
             self.settle()?;
             self.pass(Duration::from_millis(500))?;
         }
@@ -109,7 +116,7 @@ impl<'a> Conductor<'a> {
             if Instant::now() > deadline {
                 return Err(Fault::stuck(format!("not within {} s: {what}: {missing}", PATIENCE.as_secs())));
             }
-            self.look(LOOK)?;
+            self.look(self.pace)?;
         }
         Ok(())
     }
@@ -118,7 +125,7 @@ impl<'a> Conductor<'a> {
     pub(super) fn pass(&mut self, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            self.look(left.min(LOOK))?;
+            self.look(left.min(self.pace))?;
         }
         Ok(())
     }
@@ -132,7 +139,7 @@ impl<'a> Conductor<'a> {
         for news in &news {
             match news {
                 News::Left { name, http } => {
-                    self.load.doors.close(*http);
+                    self.stage.doors.close(*http);
                     self.say(&format!("{name} has left"));
                 }
                 News::FalseDeath { name, by } => {
@@ -143,8 +150,8 @@ impl<'a> Conductor<'a> {
                 News::GivenUp { name, by } => self.say(&format!("{by} takes {name} for dead")),
             }
         }
-        self.bar.set_position(self.load.now().as_secs());
-        let done = self.load.done.load(Relaxed);
+        self.bar.set_position(self.stage.now().as_secs());
+        let done = self.stage.calls();
         self.bar.set_message(format!(
             "{} events, {done} operations, {} nodes",
             self.events,
@@ -155,7 +162,7 @@ impl<'a> Conductor<'a> {
 
     /// A line about an event.
     pub(super) fn say(&self, text: &str) {
-        let now = self.load.now().as_secs_f64();
+        let now = self.stage.now().as_secs_f64();
         self.bar.suspend(|| println!("{now:7.1} s  {text}"));
     }
 

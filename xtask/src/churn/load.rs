@@ -1,13 +1,13 @@
 //! The keys, and what the clients of a run share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use super::doors::Doors;
 use super::key::{Key, Kind};
+use super::stage::Stage;
 use super::view::{self, SlotSet};
 use crate::nodes::Http;
 
@@ -17,9 +17,7 @@ const UNKNOWN_MAX: usize = 3;
 
 /// Keys under load.
 pub(super) struct Load {
-    /// When the run began: times of calls count from here.
-    pub(super) origin: Instant,
-    pub(super) doors: Doors,
+    pub(super) stage: Stage,
     /// Whether clients try again after 503.
     pub(super) patient: bool,
     keys: Vec<RwLock<Arc<Key>>>,
@@ -27,9 +25,6 @@ pub(super) struct Load {
     retired: Mutex<Vec<Arc<Key>>>,
     /// The next value to write: each is written once.
     value: AtomicU64,
-    pub(super) stop: AtomicBool,
-    /// Calls that are over.
-    pub(super) done: AtomicU64,
 }
 
 impl Load {
@@ -43,19 +38,12 @@ impl Load {
             Ok(RwLock::new(Arc::new(Key::new(path, slot, Kind::nth(index)))))
         };
         Ok(Self {
-            origin: Instant::now(),
-            doors,
+            stage: Stage::new(doors),
             patient,
             keys: (0..count).map(key).collect::<Result<_>>()?,
             retired: Mutex::default(),
             value: AtomicU64::new(1),
-            stop: AtomicBool::new(false),
-            done: AtomicU64::new(0),
         })
-    }
-
-    pub(super) fn now(&self) -> Duration {
-        self.origin.elapsed()
     }
 
     /// How many keys are in use at a time.

@@ -71,6 +71,20 @@ impl Tally {
         self.strange.extend(other.strange.iter().cloned());
     }
 
+    /// How many calls there were.
+    pub(super) fn calls(&self) -> u64 {
+        self.times_us.len()
+    }
+
+    /// A time that so many of all calls did not exceed, in milliseconds; 1.0: none.
+    pub(super) fn quantile_ms(&self, quantile: f64) -> f64 {
+        let time = match quantile {
+            1.0.. => self.slowest.0,
+            _ => Duration::from_micros(self.times_us.value_at_quantile(quantile)),
+        };
+        1000.0 * time.as_secs_f64()
+    }
+
     /// Answers that no node may give.
     pub(super) fn strangers(&self) -> &[String] {
         &self.strange
@@ -92,15 +106,13 @@ impl fmt::Display for Tally {
         ]);
         let errors: Vec<_> = errors.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         writeln!(f, "operations       {} ({})", self.times_us.len(), errors.join(", "))?;
-        let ms = |us| 1000.0 * Duration::from_micros(us).as_secs_f64();
-        let at = |quantile| ms(self.times_us.value_at_quantile(quantile));
         write!(
             f,
             "took             p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, max {:.0} ms (at {:.1} s)",
-            at(0.5),
-            at(0.99),
-            at(0.999),
-            1000.0 * self.slowest.0.as_secs_f64(),
+            self.quantile_ms(0.5),
+            self.quantile_ms(0.99),
+            self.quantile_ms(0.999),
+            self.quantile_ms(1.0),
             self.slowest.1.as_secs_f64()
         )
     }

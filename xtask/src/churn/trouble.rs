@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::conductor::{Conductor, LOOK, PATIENCE};
 use super::fate::Fate;
-use super::fleet::News;
+use super::fleet::{Fleet, News};
 use super::view::SlotSet;
 use crate::fault::Fault;
 use crate::nodes::Node;
@@ -64,7 +64,10 @@ impl Conductor<'_> {
                 self.join(&fresh)?;
             }
             Trouble::Leave => self.leave(&name)?,
-            Trouble::Restart => self.restart(&name, false)?,
+            Trouble::Restart => {
+                self.leave(&name)?;
+                self.start_again(&name)?;
+            }
             Trouble::Stop => self.stop(&name)?,
             Trouble::Stall => self.stall(&name)?,
             Trouble::Kill => self.kill(&name)?,
@@ -92,7 +95,50 @@ impl Conductor<'_> {
             }
             Ok(door.is_none().then(|| "it is not ready".to_owned()))
         })?;
-        self.load.doors.open(door.context("an admitted node has a door")?);
+        self.stage.doors.open(door.context("an admitted node has a door")?);
+        Ok(())
+    }
+
+    /// A node joins, and then the oldest one leaves.
+    pub(super) fn exchange(&mut self) -> Result<()> {
+        let fresh = self.fleet.fresh_name();
+        self.join(&fresh)?;
+        self.settle()?;
+        let oldest = self.fleet.names().into_iter().next().context("no node is left")?;
+        self.leave_gently(&oldest)?;
+        self.settle()
+    }
+
+    /// The same in another cluster, which nobody uses.
+    pub(super) fn exchange_elsewhere(&mut self, fleet: &mut Fleet) -> Result<()> {
+        std::mem::swap(&mut self.fleet, fleet);
+        let fresh = self.fleet.fresh_name();
+        self.say(&format!("{fresh} starts elsewhere"));
+        let mut started = Some(self.fleet.start(&fresh)?);
+        let served = self.wait("a node elsewhere serves", |conductor| {
+            let Some(node) = started.take() else { return Ok(None) };
+            started = conductor.fleet.admit(node)?.err();
+            Ok(started.is_some().then(|| "it is not ready".to_owned()))
+        });
+        let ended = served.and_then(|()| {
+            self.fleet.dismiss(&fresh)?;
+            self.wait("a node elsewhere ends", |conductor| {
+                Ok(conductor.fleet.is_parting().then(|| "it runs".to_owned()))
+            })
+        });
+        std::mem::swap(&mut self.fleet, fleet);
+        ended
+    }
+
+    /// Clients ask the node no more once it says that it is leaving.
+    fn leave_gently(&mut self, name: &str) -> Result<()> {
+        self.say(&format!("{name} leaves"));
+        let http = self.fleet.http_of(name)?;
+        self.fleet.dismiss(name)?;
+        self.wait(&format!("{name} says that it leaves"), |conductor| {
+            Ok(conductor.fleet.serves(http).then(|| "it is ready".to_owned()))
+        })?;
+        self.stage.doors.close(http);
         Ok(())
     }
 
@@ -101,17 +147,14 @@ impl Conductor<'_> {
         self.fleet.dismiss(name)
     }
 
-    /// `gently`: clients ask the node no more once it says that it is leaving.
-    pub(super) fn restart(&mut self, name: &str, gently: bool) -> Result<()> {
-        self.say(&format!("{name} restarts"));
-        let http = self.fleet.http_of(name)?;
-        self.fleet.dismiss(name)?;
-        if gently {
-            self.wait(&format!("{name} says that it leaves"), |conductor| {
-                Ok(conductor.fleet.serves(http).then(|| "it is ready".to_owned()))
-            })?;
-            self.load.doors.close(http);
-        }
+    /// Clients ask the node no more once it says that it is leaving.
+    pub(super) fn restart_gently(&mut self, name: &str) -> Result<()> {
+        self.leave_gently(name)?;
+        self.start_again(name)
+    }
+
+    /// Waits until a node that was told to leave has left, and starts it again.
+    fn start_again(&mut self, name: &str) -> Result<()> {
         self.wait(&format!("{name} has left"), |conductor| {
             Ok(conductor.fleet.is_parting().then(|| "it still runs".to_owned()))
         })?;
@@ -125,10 +168,10 @@ impl Conductor<'_> {
         let http = self.fleet.http_of(name)?;
         // Clients that have asked it already wait.
         self.fleet.freeze(name)?;
-        self.load.doors.close(http);
+        self.stage.doors.close(http);
         let passed = self.pass(time);
         self.fleet.thaw(name)?;
-        self.load.doors.open(http);
+        self.stage.doors.open(http);
         passed
     }
 
@@ -136,24 +179,24 @@ impl Conductor<'_> {
         self.settle()?;
         let slots = self.fleet.slots_of(name)?;
         let http = self.fleet.http_of(name)?;
-        let from = self.load.now();
+        let from = self.stage.now();
         self.say(&format!("{name} is stopped with {} slots until it is taken for dead", slots.len()));
         self.fleet.doomed = vec![name.to_owned()];
         self.fleet.freeze(name)?;
-        self.load.doors.close(http);
+        self.stage.doors.close(http);
         self.wait_for_death(name)?;
         let afterlife_ms = self.rng.u64(AFTERLIFE_MS);
         self.pass(Duration::from_millis(afterlife_ms))?;
         self.say(&format!("{name} goes on"));
         self.fleet.thaw(name)?;
-        self.load.doors.open(http);
+        self.stage.doors.open(http);
         self.healed(name, from, slots)
     }
 
     fn partition(&mut self, name: &str) -> Result<()> {
         self.settle()?;
         let others = self.others(name);
-        let from = self.load.now();
+        let from = self.stage.now();
         self.say(&format!("{name} is cut off until it is taken for dead"));
         // It takes the others for dead in its turn.
         self.fleet.doomed = self.fleet.names();
@@ -171,8 +214,10 @@ impl Conductor<'_> {
     fn healed(&mut self, name: &str, from: Duration, slots: SlotSet) -> Result<()> {
         self.settle()?;
         self.fleet.doomed.clear();
-        let fate = Fate { node: name.to_owned(), from, to: self.load.now(), slots };
-        self.load.retire(&fate.slots);
+        let fate = Fate { node: name.to_owned(), from, to: self.stage.now(), slots };
+        if let Some(load) = self.load {
+            load.retire(&fate.slots);
+        }
         self.fates.forks.push(fate);
         Ok(())
     }
@@ -214,9 +259,9 @@ impl Conductor<'_> {
         let slots = self.fleet.slots_of(name)?;
         let http = self.fleet.http_of(name)?;
         let lost_before = self.fleet.count_lost();
-        let from = self.load.now();
+        let from = self.stage.now();
         self.fleet.kill(name)?;
-        self.load.doors.close(http);
+        self.stage.doors.close(http);
         self.say(&format!("{name} is killed with {} slots", slots.len()));
         let unheld = self.fleet.slots(name)?.unheld();
         if unheld != slots {
@@ -235,7 +280,7 @@ impl Conductor<'_> {
                 format!("{name} was killed with {} slots, and {lost} are counted as lost", slots.len());
             self.fates.miscounts.push(miscount);
         }
-        self.fates.crashes.push(Fate { node: name.to_owned(), from, to: self.load.now(), slots });
+        self.fates.crashes.push(Fate { node: name.to_owned(), from, to: self.stage.now(), slots });
         Ok(())
     }
 }
