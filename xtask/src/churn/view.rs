@@ -24,6 +24,16 @@ impl SlotSet {
         self.0[usize::from(slot)]
     }
 
+    /// The slots in both.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(one, other)| *one && *other).collect())
+    }
+
+    /// The slots in either.
+    pub(super) fn or(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(one, other)| *one || *other).collect())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.iter().filter(|held| **held).count()
     }
@@ -145,6 +155,8 @@ mod tests {
             map(&[(0, 9, "a", "held"), (10, 10, "b", "held"), (11, 12, "a", "held"), (13, 99, "", "unheld")]);
         assert_eq!((map.of("a").len(), map.of("b").len(), map.unheld().len()), (12, 1, 87));
         assert!(map.of("a").contains(12) && !map.of("a").contains(10));
+        let (a, first) = (map.of("a"), SlotSet::of_slots(&[0, 10]));
+        assert_eq!((a.and(&first).len(), a.or(&first).len()), (1, 13));
     }
 
     #[test]
