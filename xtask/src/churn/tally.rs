@@ -85,6 +85,17 @@ impl Tally {
         1000.0 * time.as_secs_f64()
     }
 
+    /// When the longest call was over.
+    pub(super) fn slowest_at(&self) -> Duration {
+        self.slowest.1
+    }
+
+    /// How many calls took longer than this.
+    pub(super) fn slower_than(&self, time: Duration) -> u64 {
+        let time_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.times_us.len() - self.times_us.count_between(0, time_us)
+    }
+
     /// Answers that no node may give.
     pub(super) fn strangers(&self) -> &[String] {
         &self.strange
