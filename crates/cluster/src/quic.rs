@@ -132,7 +132,7 @@ impl Cluster {
         self.0.machine.lock().stats()
     }
 
-    /// What is left to move. Looks at every slot, which takes a millisecond or so, and holds up the hand-off meanwhile.
+    /// What is left to move. Looks at every slot, which takes a third of a millisecond, and holds up the hand-off meanwhile.
     pub fn progress(&self) -> Progress {
         self.0.machine.lock().progress()
     }
