@@ -87,6 +87,16 @@ impl Holders {
         }
     }
 
+    /// The last copy of a slot was let go in favour of a process that had ended by then: perhaps nobody alive knows of
+    /// its epoch.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such slot.
+    pub fn lost(&mut self, slot: u16) {
+        self.slots[usize::from(slot)].highest = None;
+    }
+
     /// Somebody considers a living process dead, or two clusters have met.
     pub fn false_death(&mut self) {
         self.excused = true;
@@ -183,6 +193,22 @@ mod tests {
             Err(Violation::Slot { fault, .. }) => Some(fault),
             Err(other) => panic!("{other}"),
         }
+    }
+
+    #[test]
+    fn a_slot_that_was_given_to_a_process_that_has_ended_may_begin_at_any_epoch() {
+        let mut holders = Holders::new(1);
+        let given = [(A, Serving(epoch(5, A))), (A, Custody(epoch(5, A))), (B, Custody(epoch(6, B)))];
+        assert_eq!(last(&mut holders, &given), None);
+        holders.stopped(B);
+        assert_eq!(last(&mut holders, &[(A, Nothing)]), None);
+        let mut told = holders.clone();
+        told.lost(0);
+        assert_eq!(last(&mut told, &[(A, Serving(epoch(2, A)))]), None);
+        assert_eq!(
+            last(&mut holders, &[(A, Serving(epoch(2, A)))]),
+            Some(Fault::EpochBack { highest: epoch(5, A) })
+        );
     }
 
     #[test]

@@ -110,6 +110,7 @@ impl Custody {
         let fate = &mut self.fates[usize::from(slot)];
         let crashed = fate.ended.iter().find(|(ended, _)| Some(*ended) == heir);
         fate.crashed = Some(crashed.ok_or(Safety::CopyDropped { at, slot, pid })?.1);
+        self.holders.lost(slot);
         Ok(())
     }
 

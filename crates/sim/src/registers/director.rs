@@ -28,6 +28,8 @@ pub(super) enum Action {
     Start { join: Host },
     /// Let something go wrong.
     Strike,
+    /// Let something go wrong at this host, where a slot is changing hands.
+    Aim(Host),
     /// Take rules away from the network.
     Heal(Vec<RuleId>),
     /// Start the next boot of the node on this seat.
@@ -86,6 +88,7 @@ impl Run<'_> {
                 self.start(None, joins);
             }
             Action::Strike => self.strike(),
+            Action::Aim(host) => self.strike_at(Some(host)),
             Action::Heal(rules) => {
                 self.say(format_args!("the network heals"));
                 for rule in rules {
@@ -106,7 +109,7 @@ impl Run<'_> {
         for (_, action) in std::mem::take(&mut self.agenda.actions) {
             match action {
                 Action::Heal(_) | Action::Start { .. } | Action::Restart(_) => self.obey(action),
-                Action::Meet | Action::Strike | Action::Ballast => {}
+                Action::Meet | Action::Strike | Action::Aim(_) | Action::Ballast => {}
             }
         }
         for index in 0..self.seats.len() {
@@ -127,9 +130,29 @@ impl Run<'_> {
         let now = self.engine.now();
         let next = now + 2 * self.scenario.pace.mul_f64(self.rng.f64()) + Duration::from_millis(1);
         self.agenda.add(next, Action::Strike);
+        self.strike_at(None);
+    }
+
+    /// A slot is changing hands at `host`: perhaps something goes wrong there before it is over, perhaps clients want
+    /// that very slot.
+    pub(super) fn hand_over_seen(&mut self, host: Host, slot: u16) {
+        if self.calm || self.rng.f64() >= self.scenario.aim {
+            return;
+        }
+        let now = self.engine.now();
+        let span = self.scenario.latency.mul_f64(6.0 * self.rng.f64());
+        self.agenda.add(now + span, Action::Aim(host));
+        if self.rng.bool() {
+            self.clients.burst(slot, now, now + 20 * self.scenario.latency);
+        }
+    }
+
+    fn strike_at(&mut self, aim: Option<Host>) {
+        let now = self.engine.now();
         if self.scenario.faults.is_empty() {
             return;
         }
+        self.aim = aim;
         let fault = self.scenario.faults[self.rng.usize(..self.scenario.faults.len())];
         if self.inflict(fault, now) {
             self.say(format_args!("fault: {fault}"));
@@ -175,7 +198,7 @@ impl Run<'_> {
     }
 
     fn slow_link(&mut self) -> bool {
-        let Some(host) = self.any_running() else { return false };
+        let Some(host) = self.victim() else { return false };
         let one: Hosts = std::iter::once(host).collect();
         let delay = Effect::Delay(Latency::around(Duration::from_millis(self.rng.u64(10..200))));
         let out = Rule { from: one.clone(), to: Hosts::All, effect: delay.clone() };
@@ -184,7 +207,12 @@ impl Run<'_> {
     }
 
     fn cut(&mut self, one_way: bool) -> bool {
-        let (one, other): (Vec<Host>, Vec<Host>) = self.engine.hosts().partition(|_| self.rng.bool());
+        let aim = self.aim;
+        let one_side = |host: &Host| aim.map_or_else(|| self.rng.bool(), |aim| aim == *host);
+        let (mut one, mut other): (Vec<Host>, Vec<Host>) = self.engine.hosts().partition(one_side);
+        if self.rng.bool() {
+            std::mem::swap(&mut one, &mut other);
+        }
         if one.is_empty() || other.is_empty() {
             return false;
         }
@@ -212,7 +240,14 @@ impl Run<'_> {
     /// One of those of which at least one more must stay.
     fn expendable(&mut self) -> Option<usize> {
         let staying = self.staying();
-        (staying.len() > 1).then(|| staying[self.rng.usize(..staying.len())])
+        let aimed = self.aim.map(Host::index).filter(|index| staying.contains(index));
+        (staying.len() > 1).then(|| aimed.unwrap_or_else(|| staying[self.rng.usize(..staying.len())]))
+    }
+
+    /// Whom a fault strikes that does not end anything.
+    fn victim(&mut self) -> Option<Host> {
+        let running = |host: &Host| self.seats.get(host.index()).is_some_and(|seat| seat.running);
+        self.aim.filter(running).or_else(|| self.any_running())
     }
 
     fn crash(&mut self, restart: bool, now: Duration) -> bool {
@@ -233,7 +268,7 @@ impl Run<'_> {
     }
 
     fn pause(&mut self, now: Duration) -> bool {
-        let Some(host) = self.any_running() else { return false };
+        let Some(host) = self.victim() else { return false };
         let longest = if self.rng.bool() { 3_000 } else { 20_000 };
         let span = Duration::from_millis(longest).mul_f64(self.rng.f64());
         self.engine.pause(host, (now + span).min(self.scenario.length.max(now)));
@@ -285,7 +320,7 @@ impl Run<'_> {
     }
 
     fn reweigh(&mut self, now: Duration) -> bool {
-        let Some(host) = self.any_running() else { return false };
+        let Some(host) = self.victim() else { return false };
         let weight = self.rng.u16(..6);
         self.seats[host.index()].weight = weight;
         self.engine.post(host, Command::Weight(weight).into());

@@ -20,6 +20,7 @@ use super::node::{Node, Note, Setup};
 use super::placement::Remembered;
 use super::report::{Liveness, Report, Safety, Violation};
 use super::scenario::Scenario;
+use crate::check::Holding;
 use crate::{Effect, Engine, Host, Latency, Network, Rule};
 
 /// Within this time after the last fault everything must have settled. Gossip knocks at the dead at random times, on
@@ -56,6 +57,8 @@ pub(super) struct Run<'a> {
     pub(super) custody: Custody,
     pub(super) agenda: Agenda,
     pub(super) faults: BTreeMap<Fault, u64>,
+    /// Whom the fault at hand is to strike.
+    pub(super) aim: Option<Host>,
     strategy: Remembered,
     /// Whether the faults are over.
     pub(super) calm: bool,
@@ -84,6 +87,7 @@ impl<'a> Run<'a> {
             custody: Custody::new(scenario.slots),
             agenda: Agenda::default(),
             faults: BTreeMap::new(),
+            aim: None,
             strategy: Remembered::default(),
             calm: false,
             node_time: Duration::ZERO,
@@ -203,9 +207,15 @@ impl<'a> Run<'a> {
             }
             Note::Stirred => {
                 if let Some(node) = self.engine.process(host) {
-                    for Change { slot, holding, lost } in self.custody.look(at, &node.slots)? {
+                    let changes = self.custody.look(at, &node.slots)?;
+                    let moving = changes.iter().find(|change| matches!(change.holding, Holding::Custody(_)));
+                    let moving = moving.map(|change| change.slot);
+                    for Change { slot, holding, lost } in changes {
                         self.say(format_args!("host {} slot {slot}: {holding}", host.0));
                         self.lost += u64::from(lost && self.is_known(slot, host));
+                    }
+                    if let Some(slot) = moving {
+                        self.hand_over_seen(host, slot);
                     }
                 }
             }

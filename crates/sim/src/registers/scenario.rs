@@ -32,6 +32,8 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// Mean time from one fault to the next.
     pub pace: Duration,
+    /// How likely it is that a hand-over, when it is seen, draws a fault to it.
+    pub aim: f64,
     /// How many slots there are.
     pub slots: u16,
     /// How many keys, and how many clients for each.
@@ -88,12 +90,13 @@ impl Scenario {
             nodes,
             length: Duration::from_millis(rng.u64(8_000..60_000)),
             pace: Duration::from_millis(rng.u64(1_000..6_000)),
+            aim: [0.0, 0.02, 0.1, 0.5][rng.usize(..4)],
             slots,
             keys,
             clients_per_key,
             rate: 2.0 * f64::from(nodes),
             ballast: if rng.u8(..3) == 0 { rng.usize(50_000..1_500_000) } else { 0 },
-            latency: Duration::from_micros(rng.u64(100..4_000)),
+            latency: Duration::from_micros([rng.u64(100..4_000), rng.u64(4_000..60_000)][rng.usize(..2)]),
             skew_ms,
             drift_ppm,
             healing: Duration::from_secs(healing_s),
