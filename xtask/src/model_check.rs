@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for (done, script) in scripts.iter().enumerate() {
         let left = scripts.len() - done;
         let share = length.saturating_sub(started.elapsed()) / u32::try_from(left).unwrap_or(u32::MAX);
-        let (report, took) = explore(args, script, canary, share)?;
+        let (report, took) = explore(args, script, canary, (args.states, share))?;
         println!("{}", row(script, &report, took));
         if let Some((what, lines)) = &report.violation {
             violated += 1;
@@ -89,13 +89,13 @@ fn explore(
     args: &Args,
     script: &Script,
     canary: Option<Canary>,
-    share: Duration,
+    (states, share): (usize, Duration),
 ) -> Result<(Report, Duration)> {
     let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = args.threads.unwrap_or_else(cores);
     ensure!((1..=1024).contains(&threads), "--threads {threads}: give 1 to 1024");
     ensure!(u32::try_from(args.states).is_ok(), "--states {}: give fewer than 2^32", args.states);
-    let bounds = Bounds { states: args.states, depth: args.depth, sample: args.sample, threads };
+    let bounds = Bounds { states, depth: args.depth, sample: args.sample, threads };
     let style = ProgressStyle::with_template("{spinner} {prefix}  {msg}").context("the style of the line")?;
     let line = ProgressBar::new_spinner().with_style(style).with_prefix(script.name);
     let started = Instant::now();
@@ -135,11 +135,14 @@ fn row(script: &Script, report: &Report, took: Duration) -> String {
     )
 }
 
+/// States per script in the first passes over all scripts: most bugs are found with few.
+const PASSES: [usize; 2] = [2000, 20_000];
+
 /// Every deliberate bug in every script, until one finds it.
 fn hunt_all(args: &Args, scripts: &[Script], length: Duration) -> Result<()> {
     let started = Instant::now();
     let mut missed = 0;
-    println!("{:<28}{:<18}{:>7}{:>10}  violation", "canary", "script", "depth", "states");
+    println!("{:<28}{:<18}{:>7}{:>10}  violation", "canary", "script", "steps", "states");
     for (done, &canary) in Canary::ALL.iter().enumerate() {
         let left = Canary::ALL.len() - done;
         let share = length.saturating_sub(started.elapsed()) / u32::try_from(left).unwrap_or(u32::MAX);
@@ -156,14 +159,18 @@ fn hunt_all(args: &Args, scripts: &[Script], length: Duration) -> Result<()> {
 
 fn hunt(args: &Args, scripts: &[Script], canary: Canary, share: Duration) -> Result<bool> {
     let started = Instant::now();
-    for (done, script) in scripts.iter().enumerate() {
-        let left = u32::try_from(scripts.len() - done).unwrap_or(u32::MAX);
-        let (report, _) =
-            explore(args, script, Some(canary), share.saturating_sub(started.elapsed()) / left)?;
+    let passes = PASSES.into_iter().filter(|states| *states < args.states).chain([args.states]);
+    for (states, script) in passes.flat_map(|states| scripts.iter().map(move |script| (states, script))) {
+        let left = share.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            break;
+        }
+        let (report, _) = explore(args, script, Some(canary), (states, left))?;
         if let Some((what, _)) = report.violation {
             let Progress { depth, states, .. } = report.progress;
+            let steps = depth + 1;
             let what: String = what.chars().take(90).collect();
-            println!("{:<28}{:<18}{depth:>7}{states:>10}  {what}", canary.name(), script.name);
+            println!("{:<28}{:<18}{steps:>7}{states:>10}  {what}", canary.name(), script.name);
             return Ok(true);
         }
     }

@@ -2,7 +2,7 @@
 
 use boato_sim::model::{Bounds, Canary, End, Report, Script, check, scripts};
 
-const SMALL: Bounds = Bounds { states: 20_000, depth: 100, sample: 512, threads: 2 };
+const SMALL: Bounds = Bounds { states: 20_000, depth: 100, sample: 64, threads: 2 };
 
 fn script(name: &str) -> Script {
     scripts().into_iter().find(|script| script.name == name).expect("there is such a script")

@@ -167,6 +167,16 @@ pub fn scripts() -> Vec<Script> {
             ..script("rounds", 2, &[Weight(1, 2)], vec![vec![Put(0, 2), Put(1, 3)]])
         },
         Script {
+            stored: vec![0, 1],
+            chunk_bytes: 1,
+            ..script("rounds-delete", 2, &[Weight(1, 2)], remove())
+        },
+        Script {
+            stored: vec![0, 1],
+            chunk_bytes: 1,
+            ..script("rounds-delete", 2, &[Weight(1, 2)], remove())
+        },
+        Script {
             slots: 2,
             stored: vec![0, 2],
             ..script("two-slots", 2, &[Weight(1, 2)], vec![vec![Put(0, 2)], vec![Put(2, 3)]])
@@ -209,6 +219,18 @@ pub fn scripts() -> Vec<Script> {
         ),
         Script { stranger: true, stored: vec![0], ..script("meet", 1, &[Meet], vec![]) },
         Script { stranger: true, stored: vec![0], ..script("meet-write", 1, &[Meet], write()) },
+        Script {
+            stranger: true,
+            stored: vec![0, 1],
+            chunk_bytes: 1,
+            ..script("meet-rounds", 1, &[Meet], vec![vec![Put(0, 2), Delete(1)]])
+        },
+        script("partition-crash", 2, &[FalseDeath { at: 1, of: 2 }, Heal, Crash(2)], vec![]),
+        Script {
+            chunk_bytes: 1,
+            stored: vec![0, 1],
+            ..script("flip-rounds", 2, &[Weight(1, 2), Weight(1, 1)], write())
+        },
         Script { stored: vec![], ..script("bootstrap", 0, &[Begin(1), Begin(2)], vec![]) },
         Script { stored: vec![], hasty: true, ..script("bootstrap-hasty", 0, &[Begin(1), Begin(2)], vec![]) },
         Script {

@@ -1,6 +1,6 @@
 //! Breadth first through all states, on several threads, level by level.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use rapidhash::quality::RapidHasher;
 
 use super::action::Action;
 use super::fair;
+use super::packet::Packet;
 use super::script::Script;
 use super::trace;
-use super::world::{Options, World};
+use super::world::{Node, Options, World};
 
 /// How far a search goes.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +94,24 @@ struct Part {
 
 type Seen = HashSet<u64, BuildHasherDefault<RapidHasher<'static>>>;
 
+/// What the states of a level have in common is kept once.
+#[derive(Default)]
+struct Known {
+    nodes: HashMap<u64, Arc<Node>, BuildHasherDefault<RapidHasher<'static>>>,
+    packets: HashMap<u64, Arc<Packet>, BuildHasherDefault<RapidHasher<'static>>>,
+}
+
+impl Known {
+    fn share(&mut self, world: &mut World) {
+        for node in &mut world.nodes {
+            *node = Arc::clone(self.nodes.entry(node.hash).or_insert_with(|| Arc::clone(node)));
+        }
+        for packet in &mut world.packets {
+            *packet = Arc::clone(self.packets.entry(packet.hash).or_insert_with(|| Arc::clone(packet)));
+        }
+    }
+}
+
 /// States that are explored between two looks at the clock.
 const BATCH: usize = 2048;
 
@@ -101,6 +120,7 @@ struct Search {
     bounds: Bounds,
     limits: (u64, u64),
     seen: Seen,
+    known: Known,
     /// Where each state was reached from, and by which of the actions there.
     links: Vec<(u32, u16)>,
     progress: Progress,
@@ -120,7 +140,9 @@ pub fn check(
     let epochs = begin.begun.iter().map(|epoch| epoch.counter).max().unwrap_or(0);
     let limits = (epochs + script.epoch_max, serials + script.serial_max);
     let (seen, links) = (Seen::default(), vec![(0, 0)]);
-    let mut search = Search { begin, bounds, limits, seen, links, progress: Progress::default(), beyond: 0 };
+    let progress = Progress::default();
+    let known = Known::default();
+    let mut search = Search { begin, bounds, limits, seen, known, links, progress, beyond: 0 };
     search.run(go_on)
 }
 
@@ -152,6 +174,7 @@ impl Search {
                 }
             }
             self.progress.depth += 1;
+            self.known = Known::default();
             level = next;
         }
         let end = if self.beyond > 0 { End::Within(self.beyond) } else { End::Exhausted };
@@ -214,11 +237,12 @@ impl Search {
         self.progress.transitions += part.transitions;
         self.progress.fair_runs += part.fair_runs;
         self.beyond += part.beyond;
-        for Found { from, action, hash, world } in part.found {
+        for Found { from, action, hash, mut world } in part.found {
             if self.seen.insert(hash) {
                 let place =
                     u32::try_from(self.links.len()).expect("invariant: fewer than 2^32 states fit in memory");
                 self.links.push((from, action));
+                self.known.share(&mut world);
                 next.push((place, world));
             }
         }
@@ -241,5 +265,52 @@ impl Search {
             actions.push(action);
         }
         trace::tell(&self.begin, &actions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::scripts;
+    use super::*;
+
+    /// The fingerprints of what follows a state.
+    fn successors(world: &World) -> Vec<u64> {
+        let after = |action| {
+            let mut next = world.clone();
+            next.act(action);
+            next.hash()
+        };
+        world.actions().into_iter().map(after).collect()
+    }
+
+    /// Whatever decides what happens next is part of the fingerprint: states that share one have the same future,
+    /// however they came about.
+    #[test]
+    fn states_with_the_same_fingerprint_go_on_in_the_same_way() {
+        for name in ["two-slots", "join-crash", "leave", "partition", "expiry", "four"] {
+            let script = scripts().into_iter().find(|script| script.name == name).unwrap();
+            let begin = World::begin(&Arc::new(script), Options::default());
+            let (mut known, mut level, mut met_again) = (BTreeMap::new(), vec![begin], 0);
+            while known.len() < 250 {
+                let mut next = Vec::new();
+                for world in level {
+                    let after = successors(&world);
+                    if let Some(before) = known.insert(world.hash(), after.clone()) {
+                        assert_eq!(before, after, "{name}: {}", world.describe());
+                        met_again += 1;
+                        continue;
+                    }
+                    for action in world.actions() {
+                        let mut world = world.clone();
+                        world.act(action);
+                        next.push(world);
+                    }
+                }
+                level = next;
+            }
+            assert!(met_again > 50, "{name}: {met_again}");
+        }
     }
 }

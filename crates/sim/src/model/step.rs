@@ -105,7 +105,8 @@ impl World {
 
     fn leave(&mut self, node: u8) {
         let Some(pid) = self.pid(node) else { return };
-        let weight = self.change(pid, |node| node.leaving = true);
+        let weight = self.place(pid).map_or(0, |place| self.nodes[place].weight);
+        self.note(pid, None, true);
         self.announce(pid, Liveness::Leaving, weight);
         self.feed(pid, Input::Leave);
     }
@@ -117,21 +118,17 @@ impl World {
         } else {
             Liveness::Alive
         };
-        self.change(pid, |node| node.weight = weight);
+        self.note(pid, Some(weight), false);
         self.announce(pid, liveness, weight);
         self.feed(pid, Input::Member { pid, liveness, weight });
     }
 
-    /// Changes what the world knows of a process; returns its weight.
-    fn change(&mut self, pid: Pid, change: impl FnOnce(&mut Node)) -> u16 {
-        let Some(place) = self.place(pid) else { return 0 };
-        let Node { machine, weight, leaving, knew, hash, .. } = &*self.nodes[place];
-        let (machine, knew) = (machine.fork(), knew.clone());
-        let mut node = Node { pid, machine, weight: *weight, leaving: *leaving, knew, hash: *hash };
-        change(&mut node);
-        let weight = node.weight;
-        self.nodes[place] = Arc::new(node);
-        weight
+    /// Changes what the world knows of a process.
+    fn note(&mut self, pid: Pid, weight: Option<u16>, leaving: bool) {
+        let Some(place) = self.place(pid) else { return };
+        let node = &self.nodes[place];
+        let (weight, leaving) = (weight.unwrap_or(node.weight), leaving || node.leaving);
+        self.nodes[place] = Arc::new(Node::new(node.machine.fork(), weight, leaving, node.knew.clone()));
     }
 
     fn let_time_pass(&mut self) {

@@ -30,6 +30,13 @@ pub(super) struct Node {
     pub(super) hash: u64,
 }
 
+impl Node {
+    pub(super) fn new(machine: Machine, weight: u16, leaving: bool, knew: Vec<Pid>) -> Self {
+        let hash = fingerprint((&machine, weight, leaving, &knew));
+        Self { pid: machine.slots().me(), machine, weight, leaving, knew, hash }
+    }
+}
+
 /// What membership is about to tell a process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct News {
@@ -111,7 +118,7 @@ impl World {
     }
 
     pub(super) fn hash(&self) -> u64 {
-        let nodes: Vec<_> = self.nodes.iter().map(|node| (node.hash, node.leaving, node.weight)).collect();
+        let nodes: Vec<_> = self.nodes.iter().map(|node| node.hash).collect();
         let packets: Vec<_> = self.packets.iter().map(|packet| packet.hash).collect();
         let ghosts = (&self.registers, &self.acknowledged, self.forked, &self.vanished, &self.begun);
         let budgets = (self.steps, self.duplicates, self.lost_answers, self.later);
@@ -140,7 +147,7 @@ impl World {
             config.settle = std::time::Duration::ZERO;
         }
         let machine = Machine::new(config, self.now());
-        let node = Node { pid, machine, weight: 1, leaving: false, knew: Vec::new(), hash: 0 };
+        let node = Node::new(machine, 1, false, Vec::new());
         let place = self.nodes.partition_point(|other| other.pid < pid);
         self.nodes.insert(place, Arc::new(node));
         self.boots.push(pid);
@@ -167,8 +174,7 @@ impl World {
         } else {
             knew.clone()
         };
-        let hash = fingerprint((&machine, &knew));
-        self.nodes[place] = Arc::new(Node { pid, machine, weight: *weight, leaving: *leaving, knew, hash });
+        self.nodes[place] = Arc::new(Node::new(machine, *weight, *leaving, knew));
         self.forked |= minted && self.is_split(pid);
         for output in outputs {
             self.obey(pid, output);
