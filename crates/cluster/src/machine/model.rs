@@ -103,10 +103,7 @@ impl Machine {
             (self.view.next_hello(unclaimed), Timer::Greet),
             (self.view.next_hearsay(), Timer::Hearsay),
             (self.begins_at(), Timer::Begin),
-            (
-                matches!(self.departure, Departure::Lingering { .. }).then_some(Self::MODEL_LATER),
-                Timer::Depart,
-            ),
+            (departs_at(self.departure), Timer::Depart),
         ];
         timers.extend(others.into_iter().filter_map(|(at, timer)| at.map(|_| timer)));
         timers
@@ -134,7 +131,7 @@ impl Machine {
                     eligible.since = Duration::ZERO;
                 }
             }
-            Timer::Depart => self.departure = Departure::Lingering { until: Self::MODEL_NOW },
+            Timer::Depart => set_departure(&mut self.departure, Self::MODEL_NOW),
             Timer::Deadline(token) => self.call_in(token),
         }
     }
@@ -168,9 +165,7 @@ impl Machine {
         if let Some(eligible) = &mut self.eligible {
             eligible.since = Self::MODEL_NOW;
         }
-        if let Departure::Lingering { until } = &mut self.departure {
-            *until = Self::MODEL_LATER;
-        }
+        set_departure(&mut self.departure, Self::MODEL_LATER);
         (self.timers, self.deadlines) = Default::default();
         self.batch = 0;
         for slot in 0..self.config.slots {
@@ -193,6 +188,20 @@ impl Machine {
     /// The highest number of a transfer or claim used here: a bound for models.
     pub fn last_serial(&self) -> u64 {
         self.batch
+    }
+}
+
+fn departs_at(departure: Departure) -> Option<Duration> {
+    match departure {
+        Departure::Lingering { until } | Departure::Deserted { until } => Some(until),
+        Departure::Staying | Departure::HandingOff | Departure::Gone => None,
+    }
+}
+
+fn set_departure(departure: &mut Departure, at: Duration) {
+    match departure {
+        Departure::Lingering { until } | Departure::Deserted { until } => *until = at,
+        Departure::Staying | Departure::HandingOff | Departure::Gone => {}
     }
 }
 

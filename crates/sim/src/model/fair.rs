@@ -19,6 +19,9 @@ const DELIVERIES_MAX: usize = 300;
 /// Lets the faults stop and checks what becomes of it.
 pub(super) fn run(mut world: World) -> Result<(), String> {
     world.violation = None;
+    if let Some(pid) = world.abandoned {
+        world.end(pid);
+    }
     world.tell_everything();
     if !settle(&mut world) {
         return Err(match world.violation.take() {

@@ -15,8 +15,9 @@ pub enum Step {
     Meet,
     /// A node is asked to leave.
     Leave(u8),
-    /// A node ends with whatever it has: the deadline of a leave.
-    Exit(u8),
+    /// The deadline of a leave: a node stops serving, and the others are told that it is gone. It runs on until it
+    /// crashes.
+    Abandon(u8),
     /// A node gets another weight.
     Weight(u8, u16),
     /// A node ends without a word; the others are told so.
@@ -147,7 +148,7 @@ pub(super) fn keys() -> &'static [(Bytes, u16); 3] {
 /// All scripts.
 pub fn scripts() -> Vec<Script> {
     use Call::{Create, Delete, Get, Put, PutFor};
-    use Step::{Begin, Crash, Exit, FalseDeath, Heal, Join, Later, Leave, Meet, Restart, Weight};
+    use Step::{Abandon, Begin, Crash, FalseDeath, Heal, Join, Later, Leave, Meet, Restart, Weight};
     let write = || vec![vec![Put(0, 2)]];
     let remove = || vec![vec![Delete(0), Get(0)]];
     let script = |name, members, steps: &[Step], clients| Script {
@@ -172,11 +173,6 @@ pub fn scripts() -> Vec<Script> {
             ..script("rounds-delete", 2, &[Weight(1, 2)], remove())
         },
         Script {
-            stored: vec![0, 1],
-            chunk_bytes: 1,
-            ..script("rounds-delete", 2, &[Weight(1, 2)], remove())
-        },
-        Script {
             slots: 2,
             stored: vec![0, 2],
             ..script("two-slots", 2, &[Weight(1, 2)], vec![vec![Put(0, 2)], vec![Put(2, 3)]])
@@ -192,6 +188,8 @@ pub fn scripts() -> Vec<Script> {
         script("hand-off-crash", 2, &[Weight(1, 2), Crash(2)], vec![]),
         script("target-crash", 2, &[Weight(1, 2), Crash(1)], write()),
         script("crash-restart", 2, &[Crash(2), Restart(2)], vec![vec![Put(0, 2), Get(0)]]),
+        script("claim", 3, &[Crash(3)], vec![]),
+        script("claims", 3, &[Crash(3), Weight(1, 2)], vec![]),
         script("join", 1, &[Join(2)], write()),
         script("join-second", 2, &[Join(3)], write()),
         Script { stored: vec![], ..script("join-empty", 1, &[Join(2)], vec![]) },
@@ -203,7 +201,8 @@ pub fn scripts() -> Vec<Script> {
         script("leavers", 3, &[Leave(3), Leave(2)], vec![]),
         script("leave-all", 2, &[Leave(2), Leave(1)], vec![]),
         script("leave-join", 2, &[Leave(2), Join(3)], vec![]),
-        script("deadline", 2, &[Leave(2), Exit(2)], write()),
+        script("deadline", 2, &[Leave(2), Abandon(2), Crash(2)], write()),
+        script("deadline-three", 3, &[Leave(3), Abandon(3)], vec![]),
         script("false-death", 2, &[FalseDeath { at: 1, of: 2 }, Heal], write()),
         script(
             "partition",

@@ -66,7 +66,8 @@ impl World {
             Step::Begin(node) => self.join(node, true),
             Step::Meet | Step::Heal => self.tell_the_truth(),
             Step::Leave(node) => self.leave(node),
-            Step::Exit(node) | Step::Crash(node) => {
+            Step::Abandon(node) => self.abandon(node),
+            Step::Crash(node) => {
                 if let Some(pid) = self.pid(node) {
                     self.end(pid);
                 }
@@ -109,6 +110,15 @@ impl World {
         self.note(pid, None, true);
         self.announce(pid, Liveness::Leaving, weight);
         self.feed(pid, Input::Leave);
+    }
+
+    fn abandon(&mut self, node: u8) {
+        let Some(pid) = self.pid(node) else { return };
+        self.note(pid, None, true);
+        self.abandoned = Some(pid);
+        self.vanish_with(pid);
+        self.feed(pid, Input::Abandon);
+        self.announce(pid, Liveness::Dead, 0);
     }
 
     fn set_weight(&mut self, node: u8, weight: u16) {

@@ -7,7 +7,7 @@ use boato_placement::{Candidate, RANGES, Strategy};
 
 use super::client::Client;
 use super::packet::{Body, Packet, fingerprint};
-use super::register::Register;
+use super::register::{Effect, Register};
 use super::script::{Script, keys};
 
 /// The heaviest node owns everything; among equals the one with the highest id.
@@ -74,6 +74,8 @@ pub(super) struct World {
     pub(super) duplicates: u8,
     pub(super) lost_answers: u8,
     pub(super) later: bool,
+    /// Who let go of everything, and is dead for the others although it runs.
+    pub(super) abandoned: Option<Pid>,
     /// There may be two holders: somebody was taken for dead falsely, or two clusters met.
     pub(super) forked: bool,
     /// Somebody went who was responsible for these slots.
@@ -106,6 +108,7 @@ impl World {
             duplicates: script.duplicates,
             lost_answers: script.lost_answers,
             later: false,
+            abandoned: None,
             forked: script.stranger,
             vanished: vec![false; usize::from(script.slots)],
             begun: vec![Epoch::ZERO; usize::from(script.slots)],
@@ -121,7 +124,7 @@ impl World {
         let nodes: Vec<_> = self.nodes.iter().map(|node| node.hash).collect();
         let packets: Vec<_> = self.packets.iter().map(|packet| packet.hash).collect();
         let ghosts = (&self.registers, &self.acknowledged, self.forked, &self.vanished, &self.begun);
-        let budgets = (self.steps, self.duplicates, self.lost_answers, self.later);
+        let budgets = (self.steps, self.duplicates, self.lost_answers, self.later, self.abandoned);
         fingerprint((nodes, packets, &self.news, &self.clients, ghosts, budgets))
     }
 
@@ -198,7 +201,8 @@ impl World {
         }
         let knows_any = |pid| self.boots.iter().any(|other| self.knows(pid, *other));
         let is_spoken_to = |pid| self.packets.iter().any(|packet| packet.to == pid);
-        self.nodes.iter().filter(|node| !connected.contains(&node.pid)).any(|node| {
+        let others = self.nodes.iter().filter(|node| Some(node.pid) != self.abandoned);
+        others.filter(|node| !connected.contains(&node.pid)).any(|node| {
             node.machine.standing() == Standing::Claimed || knows_any(node.pid) || is_spoken_to(node.pid)
         })
     }
@@ -252,12 +256,8 @@ impl World {
     /// A process is no more; everybody will be told.
     pub(super) fn end(&mut self, pid: Pid) {
         let Some(place) = self.place(pid) else { return };
+        self.vanish_with(pid);
         let node = self.nodes.remove(place);
-        for slot in 0..self.script.slots {
-            if node.machine.slots().inspect(slot, |header| header.custody().is_some()) {
-                self.vanish(slot);
-            }
-        }
         self.packets.retain(|packet| packet.to != pid);
         self.news.retain(|news| news.to != pid);
         self.abandon_clients(pid);
@@ -286,15 +286,25 @@ impl World {
         }
     }
 
+    /// What a process is responsible for is gone with it.
+    pub(super) fn vanish_with(&mut self, pid: Pid) {
+        let Some(place) = self.place(pid) else { return };
+        let slots = self.nodes[place].machine.slots();
+        for slot in 0..self.script.slots {
+            if slots.inspect(slot, |header| header.custody().is_some()) {
+                self.vanish(pid, slot);
+            }
+        }
+    }
+
     /// The keys of a slot may be gone from now on.
-    fn vanish(&mut self, slot: u16) {
+    fn vanish(&mut self, pid: Pid, slot: u16) {
         self.vanished[usize::from(slot)] = true;
-        for (key, (_, of)) in keys().iter().enumerate() {
+        let id = u64::try_from(pid.node).map_or(0, |node| 1_000_000 + 1000 * node + pid.boot);
+        let id = u32::try_from(id).expect("invariant: few nodes, few boots");
+        for (register, (_, of)) in self.registers.iter_mut().zip(keys()) {
             if *of == slot {
-                let id = 1_000_000
-                    + u32::try_from(self.boots.len()).expect("invariant: few boots") * 100
-                    + u32::try_from(self.nodes.len()).expect("invariant: few nodes");
-                self.registers[key].invoke(id, super::register::Effect::Vanish);
+                register.invoke(id, Effect::Vanish);
             }
         }
     }
