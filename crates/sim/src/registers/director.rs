@@ -120,6 +120,19 @@ impl Run<'_> {
         if self.scenario.faults.contains(&Fault::TwoClusters) {
             self.meet();
         }
+        self.find_again();
+    }
+
+    /// Lets nodes that know nobody any more, as all whom they were to join have ended, find somebody else: what
+    /// discovery does.
+    fn find_again(&mut self) {
+        let Some(&known) = self.staying().first() else { return };
+        for index in (0..self.seats.len()).filter(|&index| index != known && self.seats[index].running) {
+            let host = self.seats[index].host;
+            if self.engine.process(host).is_some_and(|node| node.gossip.live().count() == 1) {
+                self.engine.post(host, Command::Join(self.seats[known].host).into());
+            }
+        }
     }
 
     fn count(&mut self, fault: Fault) {
