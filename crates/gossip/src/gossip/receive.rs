@@ -42,7 +42,11 @@ impl Gossip {
             return;
         }
         self.on_body(from, sender, &packet.body, way);
-        self.notice(sender, from);
+        // Whoever is still unknown after the answer to that very question has said goodbye: asked again, it would
+        // only say so again.
+        if !matches!(packet.body, ArchivedBody::Me) {
+            self.notice(sender, from);
+        }
     }
 
     fn on_body(&mut self, from: SocketAddr, sender: Pid, body: &ArchivedBody, way: Way) {

@@ -145,9 +145,14 @@ fn the_last_of_two_has_nothing_to_tell() {
 /// Pings the node at `at` from an unknown node 9. What it sends in return is left in its outputs.
 fn ping_by_stranger(world: &mut World, at: SocketAddr) -> Vec<Output> {
     let target = world.node(at).me().pid().into();
+    packet_by_stranger(world, at, Body::Ping { number: 1, target })
+}
+
+/// Sends the node at `at` a packet from an unknown node 9, without any news.
+fn packet_by_stranger(world: &mut World, at: SocketAddr, body: Body) -> Vec<Output> {
     let from = WirePid { id: id(9).0, boot: 1 };
-    let ping = Packet { from, body: Body::Ping { number: 1, target }, announces: vec![], claims: vec![] };
-    let bytes = encode(&Message::Packet(ping), 0);
+    let packet = Packet { from, body, announces: vec![], claims: vec![] };
+    let bytes = encode(&Message::Packet(packet), 0);
     let node = world.nodes.get_mut(&at).unwrap();
     node.handle(Input::Datagram { from: addr(9), bytes: &bytes }, world.now).unwrap();
     assert_eq!(node.member(id(9)), None, "a probe makes nobody a member");
@@ -166,6 +171,14 @@ fn a_stranger_is_asked_who_it_is() {
     world.start(9);
     world.input(addr(9), Input::Datagram { from: addr(2), bytes });
     world.until("all know all", 3 * SECOND, World::converged);
+}
+
+#[test]
+fn a_stranger_whose_answer_says_nothing_new_is_not_asked_again() {
+    // As one that has said goodbye answers, of which a newcomer has never heard: they would go on for ever.
+    let mut world = World::cluster(3, 1);
+    assert_eq!(packet_by_stranger(&mut world, addr(2), Body::Me), []);
+    assert_eq!(packet_by_stranger(&mut World::cluster(1, 1), addr(1), Body::Me), []);
 }
 
 #[test]
