@@ -2,7 +2,7 @@
 
 use boato_sim::model::{Bounds, Canary, End, Report, Script, check, scripts};
 
-const SMALL: Bounds = Bounds { states: 20_000, depth: 100, sample: 64, threads: 2 };
+const SMALL: Bounds = Bounds { states: 20_000, depth: 100, sample: 16, threads: 2 };
 
 fn script(name: &str) -> Script {
     scripts().into_iter().find(|script| script.name == name).expect("there is such a script")
@@ -32,6 +32,7 @@ fn known_bugs_are_found_by_the_shortest_way() {
         ("target-crash", Canary::ServeOnTaken),
         ("hand-off", Canary::ResumeOnSilence),
         ("hand-off-write", Canary::WritesWhileFrozen),
+        ("hand-off", Canary::TakenOnce),
     ] {
         let report = explore(name, Some(canary), SMALL);
         let (what, trace) = report.violation.unwrap_or_else(|| panic!("{canary:?} was not found"));

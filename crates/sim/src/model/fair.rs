@@ -16,8 +16,15 @@ const PATIENCE: usize = 8;
 /// Messages that arrive in one round.
 const DELIVERIES_MAX: usize = 300;
 
-/// Lets the faults stop and checks what becomes of it.
-pub(super) fn run(mut world: World) -> Result<(), String> {
+/// Lets the faults stop and checks what becomes of it: whether the frames in flight arrive or are lost.
+pub(super) fn run(world: &World) -> Result<(), String> {
+    let mut bare = world.clone();
+    bare.packets.retain(|packet| !packet.is_frame());
+    run_one(world.clone())?;
+    run_one(bare)
+}
+
+fn run_one(mut world: World) -> Result<(), String> {
     world.violation = None;
     if let Some(pid) = world.abandoned {
         world.end(pid);

@@ -207,8 +207,8 @@ impl Search {
                 continue;
             }
             if self.bounds.sample > 0 && world.hash().is_multiple_of(self.bounds.sample) {
-                part.fair_runs += 1;
-                if let Err(what) = fair::run(world.clone()) {
+                part.fair_runs += 2;
+                if let Err(what) = fair::run(world) {
                     part.violation = Some((*from, None, what));
                     return part;
                 }
