@@ -129,9 +129,13 @@ fn churn(args: &Args, length: Duration, launch: Launch, signals: &Signals) -> Re
     let load = Load::new(usize::try_from(args.keys)?, doors, patient, &fleet.http)?;
     let mut conductor = Conductor::new(fleet, &load.stage, signals, seed, length)?;
     conductor.load = Some(&load);
-    let mut tally = with_clients(&load, args.clients, seed, || match args.scenario {
-        Scenario::Chance => conductor.trouble(&args.faults, length),
-        Scenario::Rolling => conductor.roll(),
+    let mut tally = with_clients(&load, args.clients, seed, || {
+        let done = match args.scenario {
+            Scenario::Chance => conductor.trouble(&args.faults, length),
+            Scenario::Rolling => conductor.roll(),
+        };
+        // Clients wait for stopped nodes, not for dead ones.
+        done.inspect_err(|_| conductor.fleet.end())
     })?;
     tally.add(&read_all(&load)?);
     let events = conductor.finish();

@@ -204,6 +204,12 @@ impl Fleet {
         member.node.kill()
     }
 
+    /// Kills everything that runs.
+    pub(super) fn end(&mut self) {
+        self.members.clear();
+        self.leaving.clear();
+    }
+
     /// Stops a node's threads.
     pub(super) fn freeze(&mut self, name: &str) -> Result<()> {
         self.member(name)?.node.freeze();
