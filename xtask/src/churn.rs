@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// How many keys are in use at a time
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     keys: u32,
+    /// MiB of large values, written once, in 32 slots that every other key shares, so that moving these takes time
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(0..=4096))]
+    ballast_mib: u16,
     /// How many clients
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=64))]
     clients: u8,
@@ -126,7 +129,9 @@ fn churn(args: &Args, length: Duration, launch: Launch, signals: &Signals) -> Re
     let mut fleet = Fleet::new(launch, relay(args, seed)?);
     let doors = fleet.assemble(args.nodes.into(), signals)?;
     let patient = args.scenario == Scenario::Rolling;
-    let load = Load::new(usize::try_from(args.keys)?, doors, patient, &fleet.http)?;
+    let (keys, ballast_bytes) = (usize::try_from(args.keys)?, usize::from(args.ballast_mib) << 20);
+    let load = Load::new(keys, ballast_bytes, doors, patient, &fleet.http)?;
+    let filled = Client::new(&load, seed).fill();
     let mut conductor = Conductor::new(fleet, &load.stage, signals, seed, length)?;
     conductor.load = Some(&load);
     let mut tally = with_clients(&load, args.clients, seed, || {
@@ -137,6 +142,7 @@ fn churn(args: &Args, length: Duration, launch: Launch, signals: &Signals) -> Re
         // Clients wait for stopped nodes, not for dead ones.
         done.inspect_err(|_| conductor.fleet.end())
     })?;
+    tally.add(&filled);
     tally.add(&read_all(&load)?);
     let events = conductor.finish();
     judge(&load, &mut conductor, &tally, events, patient)
@@ -153,7 +159,7 @@ fn relay(args: &Args, seed: u64) -> Result<Option<Relay>> {
 fn options(args: &Args, seed: u64) -> String {
     let faults: Vec<_> = args.faults.iter().map(|fault| format!("{fault:?}").to_lowercase()).collect();
     format!(
-        "seed {seed}  nodes {}  minutes {}  scenario {}  faults {}  loss {}  delay-ms {}  reorder {}  duplicate {}  keys {}  clients {}",
+        "seed {seed}  nodes {}  minutes {}  scenario {}  faults {}  loss {}  delay-ms {}  reorder {}  duplicate {}  keys {}  ballast-mib {}  clients {}",
         args.nodes,
         args.minutes,
         format!("{:?}", args.scenario).to_lowercase(),
@@ -163,6 +169,7 @@ fn options(args: &Args, seed: u64) -> String {
         args.network.reorder,
         args.network.duplicate,
         args.keys,
+        args.ballast_mib,
         args.clients
     )
 }

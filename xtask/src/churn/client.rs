@@ -97,9 +97,15 @@ impl<'a> Client<'a> {
         false
     }
 
+    /// Writes every large key once.
+    pub(super) fn fill(mut self) -> Tally {
+        self.load.ballast().iter().for_each(|key| self.write(key));
+        self.tally
+    }
+
     fn write(&mut self, key: &Key) {
         let value = self.load.fresh_value();
-        let body = value.to_string();
+        let body = format!("{value:<0$}", key.length_min);
         let (invoked, told) =
             self.call(|http, node| http.put(node, &key.path, &Condition::Always, body.as_bytes()));
         let replaced = match told {
@@ -216,7 +222,7 @@ fn found(answer: &Answer) -> Result<Option<(u64, String)>, ()> {
     match answer.status {
         404 => Ok(None),
         200 => {
-            let value = std::str::from_utf8(&answer.body).ok().and_then(|text| text.parse().ok());
+            let value = std::str::from_utf8(&answer.body).ok().and_then(|text| text.trim_end().parse().ok());
             Ok(Some((value.ok_or(())?, answer.etag.clone().ok_or(())?)))
         }
         _ => Err(()),

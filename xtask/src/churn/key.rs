@@ -32,6 +32,8 @@ pub(super) struct Key {
     pub(super) path: String,
     pub(super) slot: u16,
     pub(super) kind: Kind,
+    /// Least length of a value in bytes: spaces follow what is shorter.
+    pub(super) length_min: usize,
     calls: Mutex<Vec<Stamped>>,
     /// A write has, or may have, been applied.
     begun: AtomicBool,
@@ -39,7 +41,12 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) fn new(path: String, slot: u16, kind: Kind) -> Self {
-        Self { path, slot, kind, calls: Mutex::default(), begun: AtomicBool::new(false) }
+        Self { path, slot, kind, length_min: 0, calls: Mutex::default(), begun: AtomicBool::new(false) }
+    }
+
+    /// A register of large values.
+    pub(super) fn large(path: String, slot: u16, length_min: usize) -> Self {
+        Self { length_min, ..Self::new(path, slot, Kind::Register) }
     }
 
     /// Writes a call down when it is over.

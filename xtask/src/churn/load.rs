@@ -15,12 +15,19 @@ use crate::nodes::Http;
 const CALLS_MAX: usize = 1_000;
 const UNKNOWN_MAX: usize = 3;
 
+/// Large keys share slots with every other key in use, so that copying these slots takes long enough for writes meanwhile.
+const CROWDED_SLOTS: usize = 32;
+// A width of the formatter fits 16 bits.
+const LARGE_BYTES: usize = 60 << 10;
+
 /// Keys under load.
 pub(super) struct Load {
     pub(super) stage: Stage,
     /// Whether clients try again after 503.
     pub(super) patient: bool,
     keys: Vec<RwLock<Arc<Key>>>,
+    /// Large keys, written once.
+    ballast: Vec<Arc<Key>>,
     /// Keys that are only read again, at the end.
     retired: Mutex<Vec<Arc<Key>>>,
     /// The next value to write: each is written once.
@@ -28,8 +35,14 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// `count` keys; `http` asks the first door for their slots.
-    pub(super) fn new(count: usize, doors: Doors, patient: bool, http: &Http) -> Result<Self> {
+    /// `count` keys, and large ones of so many bytes altogether; `http` asks the first door for their slots.
+    pub(super) fn new(
+        count: usize,
+        ballast_bytes: usize,
+        doors: Doors,
+        patient: bool,
+        http: &Http,
+    ) -> Result<Self> {
         let first = doors.all();
         let first = *first.first().context("no node to ask")?;
         let key = |index| {
@@ -37,10 +50,16 @@ impl Load {
             let slot = view::slot(http, first, &path)?;
             Ok(RwLock::new(Arc::new(Key::new(path, slot, Kind::nth(index)))))
         };
+        let large = |index| {
+            let path = format!("/churn/%7B{}%7D/large/{index}", index % CROWDED_SLOTS);
+            let slot = view::slot(http, first, &path)?;
+            Ok(Arc::new(Key::large(path, slot, LARGE_BYTES)))
+        };
         Ok(Self {
             stage: Stage::new(doors),
             patient,
             keys: (0..count).map(key).collect::<Result<_>>()?,
+            ballast: (0..ballast_bytes / LARGE_BYTES).map(large).collect::<Result<_>>()?,
             retired: Mutex::default(),
             value: AtomicU64::new(1),
         })
@@ -83,9 +102,14 @@ impl Load {
     pub(super) fn all(&self) -> Vec<Arc<Key>> {
         let current =
             self.keys.iter().map(|key| Arc::clone(&key.read().unwrap_or_else(PoisonError::into_inner)));
-        let mut all: Vec<_> = current.collect();
+        let mut all: Vec<_> = current.chain(self.ballast.iter().cloned()).collect();
         all.extend(self.retired.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
         all
+    }
+
+    /// Large keys.
+    pub(super) fn ballast(&self) -> &[Arc<Key>] {
+        &self.ballast
     }
 
     pub(super) fn fresh_value(&self) -> u64 {
@@ -93,9 +117,10 @@ impl Load {
     }
 }
 
-/// The path of a key. The hash tag decides on the slot: generations share it.
+/// The path of a key. The hash tag decides on the slot: generations share it. Every other key has one of its own.
 fn path(index: usize, generation: usize) -> String {
-    format!("/churn/%7B{index}%7D/{generation}")
+    let tag = if index.is_multiple_of(2) { index / 2 % CROWDED_SLOTS } else { index + CROWDED_SLOTS };
+    format!("/churn/%7B{tag}%7D/{index}/{generation}")
 }
 
 /// Whether the history is long enough for a checker that has to search.
