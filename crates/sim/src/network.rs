@@ -17,6 +17,8 @@ const PACKET_BYTES: usize = 1162;
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
 /// A stream gives a message up after this many rounds of sending again, each waiting twice as long as the last.
 const RETRIES_MAX: u32 = 8;
+/// A message that would take longer is lost with its connection.
+const STREAM_PATIENCE: Duration = Duration::from_secs(10);
 /// Pairs of hosts whose stream order is remembered before the past ones are swept.
 const STREAMS_SWEEP: usize = 1024;
 
@@ -198,8 +200,8 @@ impl Path {
         let mut pause = 2 * self.delay + RETRY_PAUSE;
         for _ in 0..RETRIES_MAX {
             waiting = (0..waiting).filter(|_| self.loses(rng)).count();
-            if waiting == 0 {
-                return Some(delay);
+            if waiting == 0 || delay > STREAM_PATIENCE {
+                return (delay <= STREAM_PATIENCE).then_some(delay);
             }
             delay += pause;
             pause *= 2;

@@ -138,7 +138,7 @@ impl Clients {
     pub(super) fn act(&mut self, entry: Host, now: Duration) -> Option<(u64, Operation)> {
         let (_, index) = self.turns.pop_first()?;
         self.each[index].turn = None;
-        let (intent, operation) = self.choose(index);
+        let (intent, operation) = self.choose(index, now);
         Some((self.begin(Some(index), self.each[index].key, entry, now, intent), operation))
     }
 
@@ -161,7 +161,7 @@ impl Clients {
         self.calls
     }
 
-    fn choose(&mut self, index: usize) -> (Intent, Operation) {
+    fn choose(&mut self, index: usize, now: Duration) -> (Intent, Operation) {
         let Client { key, seen, .. } = self.each[index];
         let dice = self.rng.u8(..20);
         let key = &mut self.keys[key];
@@ -177,6 +177,7 @@ impl Clients {
             (seen.map(|(value, _)| value), seen.map_or(Guard::Absent, |it| Guard::Is(vec![it.1])))
         };
         match (key.role, seen) {
+            _ if now >= key.written_until => (Intent::Get, Operation::Get { key: name }),
             (Role::Counter, Some(seen)) => {
                 let (expected, guard) = swap(seen);
                 let value = expected.unwrap_or(0) + 1;

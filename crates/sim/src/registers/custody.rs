@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use boato_cluster::{Epoch, Pid, Slots};
+use boato_cluster::{Epoch, Pid, Slots, State};
 
 use super::report::Safety;
 use crate::check::{Holders, Holding, Violation};
@@ -39,6 +39,8 @@ struct Fate {
     existed: bool,
     /// When a crash took the last copy, unless a hand-over that was under way saved it.
     crashed: Option<Duration>,
+    /// The last hand-over that began: whose, and the epoch announced.
+    announced: Option<(Pid, Epoch)>,
     /// The processes that ended with a copy, and when.
     ended: Vec<(Pid, Duration)>,
 }
@@ -72,9 +74,22 @@ impl Custody {
     pub(super) fn look(&mut self, at: Duration, slots: &Slots) -> Result<Vec<Change>, Safety> {
         let mut changes = Vec::new();
         for slot in 0..u16::try_from(self.fates.len()).unwrap_or(u16::MAX) {
-            let (holding, taken, hint) = slots.inspect(slot, |header| {
-                (holding(header.serving(), header.custody()), header.taken(), header.hint())
+            let (holding, taken, hint, announced) = slots.inspect(slot, |header| {
+                let announced = match header.state() {
+                    State::Committing(giving) => Some((slots.me(), giving.next)),
+                    _ => None,
+                };
+                (holding(header.serving(), header.custody()), header.taken(), header.hint(), announced)
             });
+            let fate = &mut self.fates[usize::from(slot)];
+            fate.announced = announced.or(fate.announced);
+            if let (Holding::Serving(epoch), Some((pid, announced))) = (holding, fate.announced)
+                && pid == slots.me()
+                && epoch <= announced
+            {
+                let (under, announced) = (epoch.counter, announced.counter);
+                return Err(Safety::EpochReused { at, slot, pid, under, announced });
+            }
             let copies = self.holders.copies(slot);
             let before =
                 copies.iter().find(|(pid, _)| *pid == slots.me()).map_or(Holding::Nothing, |copy| copy.1);

@@ -341,9 +341,9 @@ impl Run<'_> {
         true
     }
 
-    /// Lets clients write to one slot as fast as they can, now and then.
+    /// Lets clients write to some slots as fast as they can.
     fn burst(&mut self, now: Duration) {
-        if self.rng.bool() {
+        for _ in 0..self.rng.usize(..4) {
             let slot = self.clients.keys[self.rng.usize(..self.clients.keys.len())].slot;
             let until = now + Duration::from_millis(self.rng.u64(100..1_500));
             self.clients.burst(slot, now, until);

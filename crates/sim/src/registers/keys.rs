@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fastrand::Rng;
 
+use super::scenario::Scenario;
 use crate::check::Stamped;
 
 /// Keys lie in the first slots, however many there are.
@@ -52,6 +53,8 @@ pub(super) struct Key {
     pub(super) role: Role,
     /// Bytes of each value, at least those of its number.
     pub(super) value_bytes: usize,
+    /// From then on it is only read, so that what a merge left stays.
+    pub(super) written_until: Duration,
     /// The last value made up for it.
     pub(super) writes: u64,
     /// The calls that count, in the order they ended.
@@ -59,9 +62,9 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Draws a key in one of the first `slots` slots.
-    pub(super) fn draw(number: usize, slots: u16, rng: &mut Rng) -> Self {
-        let slot = rng.u16(..slots.min(KEY_SLOTS));
+    /// Draws a key in one of the first slots.
+    pub(super) fn draw(number: usize, scenario: &Scenario, rng: &mut Rng) -> Self {
+        let slot = rng.u16(..scenario.slots.min(KEY_SLOTS));
         let role = match rng.u8(..10) {
             0..4 => Role::Plain,
             4..7 => Role::Mixed,
@@ -69,7 +72,16 @@ impl Key {
             _ => Role::Expiring(Duration::from_millis(rng.u64(500..8_000))),
         };
         let value_bytes = if rng.u8(..6) == 0 { rng.usize(1_000..60_000) } else { 8 };
-        Self { name: name(number, slot), slot, role, value_bytes, writes: 0, calls: Vec::new() }
+        let written_until = if rng.bool() { Duration::MAX } else { scenario.length.mul_f64(rng.f64()) };
+        Self {
+            name: name(number, slot),
+            slot,
+            role,
+            value_bytes,
+            written_until,
+            writes: 0,
+            calls: Vec::new(),
+        }
     }
 
     /// A value as it is stored.
@@ -103,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_value_survives_its_padding() {
-        let mut key = Key::draw(1, 8, &mut Rng::with_seed(1));
+        let mut key = Key::draw(1, &Scenario::from_seed(1), &mut Rng::with_seed(1));
         for value_bytes in [0, 8, 1_000] {
             key.value_bytes = value_bytes;
             assert_eq!(decode(&key.encode(u64::MAX - 5)), u64::MAX - 5);

@@ -36,6 +36,7 @@ pub(super) struct Setup {
     pub(super) gossip: boato_gossip::Config,
     pub(super) slots: u16,
     pub(super) healing: Duration,
+    pub(super) handoff_rate: Option<u64>,
     pub(super) canary: Option<Canary>,
     pub(super) strategy: Remembered,
     /// Whether the network may lose, overtake and duplicate frames.
@@ -125,6 +126,7 @@ impl Node {
             weight: setup.weight,
             slots: setup.slots,
             healing: setup.healing,
+            handoff_rate: setup.handoff_rate,
             canary: setup.canary,
             strategy: Box::new(setup.strategy.clone()),
             ..boato_cluster::Config::new(setup.pid, rng.u64(..))

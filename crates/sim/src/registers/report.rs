@@ -131,6 +131,19 @@ pub enum Safety {
         /// By whom.
         pid: Pid,
     },
+    /// A process serves on under an epoch that does not exceed the one it announced for another.
+    EpochReused {
+        /// When.
+        at: Duration,
+        /// The slot.
+        slot: u16,
+        /// Who.
+        pid: Pid,
+        /// The counter of the epoch under which it serves.
+        under: u64,
+        /// The counter of what it had announced.
+        announced: u64,
+    },
     /// A leaver went with slots, though it had time and others to take them.
     LeftSlots {
         /// When.
@@ -209,6 +222,9 @@ impl fmt::Display for Safety {
             }
             Self::MintedAgain { at, slot, pid } => {
                 write!(f, "{at:?}: {pid} began slot {slot} anew, though no crash had taken it")
+            }
+            Self::EpochReused { at, slot, pid, under, announced } => {
+                write!(f, "{at:?}: {pid} serves slot {slot} as {under}, but had announced {announced}")
             }
             Self::LeftSlots { at, host, slots } => {
                 write!(f, "{at:?}: host {host} left with {slots} slots, though it had time and heirs")

@@ -75,7 +75,7 @@ impl<'a> Run<'a> {
     pub(super) fn new(scenario: &'a Scenario, tell: Tell<'a>) -> Self {
         let mut rng = Rng::with_seed(scenario.seed ^ 0x5eed_7e57);
         let network = Network::new([Rule::everywhere(Effect::Delay(Latency::around(scenario.latency)))]);
-        let keys = (0..scenario.keys).map(|number| Key::draw(number, scenario.slots, &mut rng)).collect();
+        let keys = (0..scenario.keys).map(|number| Key::draw(number, scenario, &mut rng)).collect();
         let clients =
             Clients::new(keys, scenario.clients_per_key, scenario.rate, Rng::with_seed(rng.u64(..)));
         Self {
@@ -299,9 +299,10 @@ impl<'a> Run<'a> {
             gossip,
             slots: self.scenario.slots,
             healing: self.scenario.healing,
+            handoff_rate: self.scenario.handoff_rate,
             canary: self.scenario.canary,
             strategy: self.strategy.clone(),
-            unruly: self.scenario.is_unruly() && !self.calm,
+            unruly: self.scenario.unruly && !self.calm,
             breaks: if self.scenario.faults.contains(&Fault::Break) && !self.calm { 0.02 } else { 0.0 },
         };
         let (host, pid) = (seat.host, seat.pid);

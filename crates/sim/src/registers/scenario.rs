@@ -44,6 +44,10 @@ pub struct Scenario {
     pub rate: f64,
     /// Bytes of further values in some of the slots, so that moving them takes time.
     pub ballast: usize,
+    /// Bytes of entries per second that a node sends to others, if there is a limit.
+    pub handoff_rate: Option<u64>,
+    /// Whether frames may get lost, overtaken and duplicated, beyond what a stream does.
+    pub unruly: bool,
     /// Mean one-way delay without faults.
     pub latency: Duration,
     /// How wrong a time of day may be, in milliseconds, either way.
@@ -89,13 +93,15 @@ impl Scenario {
             seed,
             nodes,
             length: Duration::from_millis(rng.u64(8_000..60_000)),
-            pace: Duration::from_millis(rng.u64(1_000..6_000)),
+            pace: Duration::from_millis(if rng.bool() { rng.u64(100..1_000) } else { rng.u64(1_000..6_000) }),
             aim: [0.0, 0.02, 0.1, 0.5][rng.usize(..4)],
             slots,
             keys,
             clients_per_key,
             rate: 2.0 * f64::from(nodes),
-            ballast: if rng.u8(..3) == 0 { rng.usize(50_000..1_500_000) } else { 0 },
+            ballast: if rng.u8(..5) < 2 { rng.usize(50_000..1_500_000) } else { 0 },
+            handoff_rate: rng.bool().then(|| rng.u64(50_000..2_000_000)),
+            unruly: !faults.is_empty() && (faults.contains(&Fault::Duplication) || rng.bool()),
             latency: Duration::from_micros([rng.u64(100..4_000), rng.u64(4_000..60_000)][rng.usize(..2)]),
             skew_ms,
             drift_ppm,
@@ -104,11 +110,6 @@ impl Scenario {
             canary: None,
             faults,
         }
-    }
-
-    /// Whether frames may get lost, overtaken and duplicated, beyond what a stream does.
-    pub(super) fn is_unruly(&self) -> bool {
-        self.faults.contains(&Fault::Duplication)
     }
 }
 
