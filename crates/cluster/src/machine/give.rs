@@ -55,6 +55,10 @@ impl Machine {
                 let hint = hint.filter(|hint| hint.pid != from && hint.epoch > Epoch::ZERO);
                 self.send(cell, from, Message::NotHolder { hint, floor });
             }
+            State::Held { .. } if self.target(cell.slot) == Some(from) && cell.entries.is_empty() => {
+                // Needs no room: an empty slot does not wait behind those that do.
+                self.grant(cell, from, now);
+            }
             State::Held { .. } if self.target(cell.slot) == Some(from) => {
                 self.wanted.entry(from).or_default().insert(cell.slot, Wanted::Grant);
             }
