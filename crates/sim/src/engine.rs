@@ -56,7 +56,7 @@ struct Next<M> {
 
 #[derive(Debug)]
 enum What<M> {
-    Receive { from: Host, message: M },
+    Receive { from: Host, from_boot: u32, message: M },
     Wake,
 }
 
@@ -66,6 +66,8 @@ struct Seat<P> {
     process: Option<P>,
     /// How many processes have run here.
     boot: u32,
+    /// What the processes up to this one had sent and is still under way gets lost.
+    silenced: u32,
     /// The earliest wake in the queue.
     alarm: Option<Duration>,
     /// How often it was woken in this instant.
@@ -132,6 +134,7 @@ impl<P: Process> Engine<P> {
         self.seats.push(Seat {
             process: None,
             boot: 0,
+            silenced: 0,
             alarm: None,
             wakes: 0,
             paused_until: Duration::ZERO,
@@ -160,6 +163,14 @@ impl<P: Process> Engine<P> {
         Some(process)
     }
 
+    /// [`stop`](Engine::stop), and what the process had sent and is still under way gets lost as well: it had not left
+    /// the machine yet.
+    pub fn cut_short(&mut self, host: Host) -> Option<P> {
+        let seat = self.seat(host);
+        seat.silenced = seat.boot;
+        self.stop(host)
+    }
+
     /// Lets the process of a host stand still until `until`, as one that gets no processor: what arrives and what it
     /// wanted to do waits, and comes all at once afterwards, messages first.
     pub fn pause(&mut self, host: Host, until: Duration) {
@@ -174,7 +185,10 @@ impl<P: Process> Engine<P> {
     /// Hands a message to the process of a host now, as from its own machine.
     pub fn post(&mut self, host: Host, message: P::Message) {
         let boot = self.seat(host).boot;
-        self.queue.push(self.now, Next { host, boot, what: What::Receive { from: host, message } });
+        self.queue.push(
+            self.now,
+            Next { host, boot, what: What::Receive { from: host, from_boot: boot, message } },
+        );
     }
 
     /// Acts on the process of a host from outside, as its user would. `None` if nothing runs there.
@@ -208,7 +222,8 @@ impl<P: Process> Engine<P> {
             let paused_until = seat.paused_until;
             match next.what {
                 What::Receive { .. } if paused_until > at => self.queue.push(paused_until, next),
-                What::Receive { from, message } => self.receive(from, next.host, message),
+                What::Receive { from, from_boot, .. } if from_boot <= self.seats[from.index()].silenced => {}
+                What::Receive { from, message, .. } => self.receive(from, next.host, message),
                 What::Wake if paused_until > at => self.delay_wake(next, at, paused_until),
                 What::Wake => self.wake(next.host, at),
             }
@@ -273,9 +288,10 @@ impl<P: Process> Engine<P> {
 
     fn send(&mut self, from: Host, to: Host, message: P::Message) {
         let bytes = message.bytes().len();
-        let traffic = &mut self.seat(from).traffic;
-        traffic.messages += 1;
-        traffic.bytes += bytes as u64;
+        let sender = self.seat(from);
+        let from_boot = sender.boot;
+        sender.traffic.messages += 1;
+        sender.traffic.bytes += bytes as u64;
         // An address where nobody has ever lived.
         let Some(seat) = self.seats.get(to.index()) else { return };
         let boot = seat.boot;
@@ -284,12 +300,13 @@ impl<P: Process> Engine<P> {
             let arrival = self.network.arrival((from, to), way, stream, bytes, self.now, &mut self.rng);
             if let Some(at) = arrival {
                 let message = message.clone();
-                self.queue.push(at, Next { host: to, boot, what: What::Receive { from, message } });
+                self.queue
+                    .push(at, Next { host: to, boot, what: What::Receive { from, from_boot, message } });
             }
         }
         let arrival = self.network.arrival((from, to), way, stream, bytes, self.now, &mut self.rng);
         if let Some(at) = arrival {
-            self.queue.push(at, Next { host: to, boot, what: What::Receive { from, message } });
+            self.queue.push(at, Next { host: to, boot, what: What::Receive { from, from_boot, message } });
         }
     }
 

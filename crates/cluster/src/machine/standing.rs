@@ -109,7 +109,8 @@ impl Machine {
 
     /// Ends the leave when nothing is left, or nobody to leave it to.
     pub(super) fn advance_departure(&mut self, now: Now) {
-        let idle = self.stats.custody == 0 && self.claims.is_empty();
+        let idle =
+            (self.stats.custody == 0 && self.claims.is_empty()) || self.bug(Canary::LeaveWithSlots);
         match self.departure {
             Departure::HandingOff if !self.view.has_heir() => {
                 let until = if self.view.is_lonely() { now.at } else { now.at + DESERTED };
@@ -121,7 +122,7 @@ impl Machine {
             Departure::HandingOff if idle => {
                 self.departure = Departure::Lingering { until: now.at + LINGER };
             }
-            Departure::Lingering { .. } if !idle && !self.bug(Canary::LeaveWithSlots) => {
+            Departure::Lingering { .. } if !idle => {
                 self.departure = Departure::HandingOff;
             }
             Departure::Lingering { until } if until <= now.at => self.depart(),

@@ -7,7 +7,7 @@ use boato_cluster::Standing;
 
 use super::fault::Fault;
 use super::message::Command;
-use super::run::Run;
+use super::run::{Run, Seat};
 use crate::{Effect, Host, Hosts, Latency, Rule, RuleId};
 
 /// Nodes that may run beyond those of the start.
@@ -32,6 +32,8 @@ pub(super) enum Action {
     Aim(Host),
     /// Take rules away from the network.
     Heal(Vec<RuleId>),
+    /// End this boot of the node on this seat, which nobody has reached for a while.
+    Die { seat: usize, boot: u64, restart: bool },
     /// Start the next boot of the node on this seat.
     Restart(usize),
     /// Let the second cluster look for the first one.
@@ -95,6 +97,7 @@ impl Run<'_> {
                     self.engine.network().remove(rule);
                 }
             }
+            Action::Die { seat, boot, restart } => self.die(seat, boot, restart),
             Action::Restart(index) => self.restart(index),
             Action::Meet => self.meet(),
             Action::Ballast => self.load_ballast(),
@@ -109,7 +112,7 @@ impl Run<'_> {
         for (_, action) in std::mem::take(&mut self.agenda.actions) {
             match action {
                 Action::Heal(_) | Action::Start { .. } | Action::Restart(_) => self.obey(action),
-                Action::Meet | Action::Strike | Action::Aim(_) | Action::Ballast => {}
+                Action::Meet | Action::Die { .. } | Action::Strike | Action::Aim(_) | Action::Ballast => {}
             }
         }
         for index in 0..self.seats.len() {
@@ -263,15 +266,39 @@ impl Run<'_> {
         self.aim.filter(running).or_else(|| self.any_running())
     }
 
+    /// A process ends: at once, or after nobody could reach it for a while, as with a machine that fails bit by bit.
     fn crash(&mut self, restart: bool, now: Duration) -> bool {
-        let Some(index) = self.expendable() else { return false };
-        self.say(format_args!("host {index} crashes"));
-        self.end(index);
+        let Some(seat) = self.expendable() else { return false };
+        let boot = self.seats[seat].pid.boot;
+        if self.rng.bool() {
+            self.die(seat, boot, restart);
+            return true;
+        }
+        let host: Hosts = std::iter::once(self.seats[seat].host).collect();
+        let [out, back] = self.engine.network().partition(&host, &Hosts::All);
+        let span = Duration::from_millis(2_000).mul_f64(self.rng.f64() * self.rng.f64());
+        self.say(format_args!("host {seat} is not reached for {span:?}, then crashes"));
+        self.agenda.add(now + span, Action::Die { seat, boot, restart });
+        self.agenda.add(now + span, Action::Heal(vec![out, back]));
+        true
+    }
+
+    fn die(&mut self, seat: usize, boot: u64, restart: bool) {
+        let now = self.engine.now();
+        let Seat { running, pid, .. } = self.seats[seat];
+        if !running || pid.boot != boot || self.staying().iter().all(|&other| other == seat) {
+            return;
+        }
+        self.say(format_args!("host {seat} crashes"));
+        if self.rng.bool() {
+            self.cut_short(seat);
+        } else {
+            self.end(seat);
+        }
         if restart {
             let down = Duration::from_secs(20).mul_f64(self.rng.f64() * self.rng.f64());
-            self.agenda.add(now + down, Action::Restart(index));
+            self.agenda.add(now + down, Action::Restart(seat));
         }
-        true
     }
 
     fn restart(&mut self, index: usize) {

@@ -324,6 +324,15 @@ impl<'a> Run<'a> {
 
     /// The node on a seat ends, whatever it had.
     pub(super) fn end(&mut self, index: usize) {
+        self.end_by(index, Engine::stop);
+    }
+
+    /// The same, and what it had sent and is still under way gets lost.
+    pub(super) fn cut_short(&mut self, index: usize) {
+        self.end_by(index, Engine::cut_short);
+    }
+
+    fn end_by(&mut self, index: usize, stop: impl FnOnce(&mut Engine<Node>, Host) -> Option<Node>) {
         let now = self.engine.now();
         let Seat { host, pid, running, started, .. } = self.seats[index];
         if !running {
@@ -331,7 +340,7 @@ impl<'a> Run<'a> {
         }
         self.seats[index].running = false;
         self.node_time += now.saturating_sub(started);
-        if let Some(node) = self.engine.stop(host) {
+        if let Some(node) = stop(&mut self.engine, host) {
             let stats = node.machine.stats();
             self.hand_offs += stats.slots_given;
             self.merges += stats.slots_merged;
