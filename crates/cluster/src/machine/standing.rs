@@ -109,8 +109,7 @@ impl Machine {
 
     /// Ends the leave when nothing is left, or nobody to leave it to.
     pub(super) fn advance_departure(&mut self, now: Now) {
-        let idle =
-            (self.stats.custody == 0 && self.claims.is_empty()) || self.bug(Canary::LeaveWithSlots);
+        let idle = (self.stats.custody == 0 && self.claims.is_empty()) || self.bug(Canary::LeaveWithSlots);
         match self.departure {
             Departure::HandingOff if !self.view.has_heir() => {
                 let until = if self.view.is_lonely() { now.at } else { now.at + DESERTED };

@@ -183,15 +183,15 @@ impl Clients {
                 let value = expected.unwrap_or(0) + 1;
                 (Intent::Swap(expected, value), put(key, value, guard, None))
             }
-            (Role::Mixed, Some(seen)) if dice < 5 => {
+            (Role::Mixed, Some(seen)) if dice < 4 => {
                 let (expected, guard) = swap(seen);
                 key.writes += 1;
                 (Intent::Swap(expected, key.writes), put(key, key.writes, guard, None))
             }
-            (Role::Mixed, _) if dice < 8 => {
+            (Role::Mixed, _) if dice < 9 => {
                 (Intent::Delete, Operation::Delete { key: name, guard: Guard::Always })
             }
-            (Role::Plain | Role::Mixed | Role::Expiring(_), _) if dice < 13 => {
+            (Role::Plain | Role::Mixed | Role::Expiring(_), _) if dice < 14 => {
                 key.writes += 1;
                 let ttl_ms = match key.role {
                     Role::Expiring(ttl) => u64::try_from(ttl.as_millis()).ok(),

@@ -95,6 +95,7 @@ impl Custody {
                 copies.iter().find(|(pid, _)| *pid == slots.me()).map_or(Holding::Nothing, |copy| copy.1);
             if before != holding {
                 self.holders.change(at, slots.me(), slot, holding).map_err(broken)?;
+                self.check_truth(at, slot)?;
                 let lost = match holding {
                     Holding::Serving(epoch)
                         if before == Holding::Nothing && taken.is_none_or(|it| it.1 != epoch) =>
@@ -114,6 +115,18 @@ impl Custody {
             }
         }
         Ok(changes)
+    }
+
+    /// Whoever serves a slot has its only copy: until the source has let go, its frozen copy is the truth.
+    fn check_truth(&self, at: Duration, slot: u16) -> Result<(), Safety> {
+        let copies = self.holders.copies(slot);
+        let serving = |copy: &&(Pid, Holding)| matches!(copy.1, Holding::Serving(_));
+        match copies.iter().find(serving) {
+            Some(&(pid, _)) if copies.len() > 1 && !self.forked => {
+                Err(Safety::NotAlone { at, slot, pid, copies: copies.len() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A process let go of its copy, and gave it to `heir`.

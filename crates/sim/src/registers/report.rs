@@ -131,6 +131,17 @@ pub enum Safety {
         /// By whom.
         pid: Pid,
     },
+    /// A process serves a slot of which there is another copy.
+    NotAlone {
+        /// When.
+        at: Duration,
+        /// The slot.
+        slot: u16,
+        /// Who serves it.
+        pid: Pid,
+        /// How many copies there are.
+        copies: usize,
+    },
     /// A process serves on under an epoch that does not exceed the one it announced for another.
     EpochReused {
         /// When.
@@ -222,6 +233,9 @@ impl fmt::Display for Safety {
             }
             Self::MintedAgain { at, slot, pid } => {
                 write!(f, "{at:?}: {pid} began slot {slot} anew, though no crash had taken it")
+            }
+            Self::NotAlone { at, slot, pid, copies } => {
+                write!(f, "{at:?}: {pid} serves slot {slot}, of which there are {copies} copies")
             }
             Self::EpochReused { at, slot, pid, under, announced } => {
                 write!(f, "{at:?}: {pid} serves slot {slot} as {under}, but had announced {announced}")
