@@ -18,6 +18,8 @@ use crate::nodes::Signals;
 pub(super) const LOOK: Duration = Duration::from_millis(50);
 /// Longest wait for anything that nodes do by themselves.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
+/// A cluster that takes longer than this to come to rest says why.
+const SLOW: Duration = Duration::from_secs(10);
 /// The cluster is at rest when it has looked so for this long.
 const CALM: Duration = Duration::from_millis(300);
 
@@ -88,21 +90,20 @@ impl<'a> Conductor<'a> {
 
     /// Waits until the nodes are one cluster at rest.
     pub(super) fn settle(&mut self) -> Result<()> {
-        let mut calm_since = None;
-        self.wait("one cluster at rest", |conductor| match conductor.fleet.unrest() {
-            Ok(None) => {
-                let since: &mut Instant = calm_since.get_or_insert_with(Instant::now);
-                Ok((since.elapsed() < CALM).then(|| "it has only just come to rest".to_owned()))
+        let (begin, mut calm_since, mut last) = (Instant::now(), None, String::new());
+        self.wait("one cluster at rest", |conductor| {
+            let unrest = conductor.fleet.unrest().unwrap_or_else(|error| Some(format!("{error:#}")));
+            if let Some(unrest) = unrest {
+                (calm_since, last) = (None, unrest.clone());
+                return Ok(Some(unrest));
             }
-            Ok(Some(unrest)) => {
-                calm_since = None;
-                Ok(Some(unrest))
-            }
-            Err(error) => {
-                calm_since = None;
-                Ok(Some(format!("{error:#}")))
-            }
-        })
+            let since: &mut Instant = calm_since.get_or_insert_with(Instant::now);
+            Ok((since.elapsed() < CALM).then(|| "it has only just come to rest".to_owned()))
+        })?;
+        if begin.elapsed() > SLOW {
+            self.say(&format!("at rest after {:.1} s; until then, {last}", begin.elapsed().as_secs_f64()));
+        }
+        Ok(())
     }
 
     /// Waits until `missing` has nothing to say any more.
