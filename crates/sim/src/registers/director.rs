@@ -128,7 +128,7 @@ impl Run<'_> {
 
     /// Lets nodes that know nobody any more, as all whom they were to join have ended, find somebody else: what
     /// discovery does.
-    fn find_again(&mut self) {
+    pub(super) fn find_again(&mut self) {
         let Some(&known) = self.staying().first() else { return };
         for index in (0..self.seats.len()).filter(|&index| index != known && self.seats[index].running) {
             let host = self.seats[index].host;
@@ -276,7 +276,7 @@ impl Run<'_> {
         }
         let host: Hosts = std::iter::once(self.seats[seat].host).collect();
         let [out, back] = self.engine.network().partition(&host, &Hosts::All);
-        let span = Duration::from_millis(2_000).mul_f64(self.rng.f64() * self.rng.f64());
+        let span = Duration::from_secs(2).mul_f64(self.rng.f64() * self.rng.f64());
         self.say(format_args!("host {seat} is not reached for {span:?}, then crashes"));
         self.agenda.add(now + span, Action::Die { seat, boot, restart });
         self.agenda.add(now + span, Action::Heal(vec![out, back]));

@@ -376,6 +376,7 @@ impl<'a> Run<'a> {
         let from = self.engine.now();
         let mut amiss_until = from;
         while self.engine.now() < amiss_until + SETTLED_FOR {
+            self.find_again();
             self.advance(self.engine.now() + SETTLE_LOOK)?;
             if !self.obstacles(1).is_empty() {
                 amiss_until = self.engine.now();
