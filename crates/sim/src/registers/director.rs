@@ -129,11 +129,12 @@ impl Run<'_> {
     /// Lets nodes that know nobody any more, as all whom they were to join have ended, find somebody else: what
     /// discovery does.
     pub(super) fn find_again(&mut self) {
-        let Some(&known) = self.staying().first() else { return };
-        for index in (0..self.seats.len()).filter(|&index| index != known && self.seats[index].running) {
+        let staying = self.staying();
+        for index in (0..self.seats.len()).filter(|&index| self.seats[index].running) {
             let host = self.seats[index].host;
-            if self.engine.process(host).is_some_and(|node| node.gossip.live().count() == 1) {
-                self.engine.post(host, Command::Join(self.seats[known].host).into());
+            let alone = self.engine.process(host).is_some_and(|node| node.gossip.live().count() == 1);
+            if let Some(&other) = staying.iter().find(|&&other| other != index).filter(|_| alone) {
+                self.engine.post(host, Command::Join(self.seats[other].host).into());
             }
         }
     }
