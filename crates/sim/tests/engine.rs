@@ -143,6 +143,34 @@ fn an_alarm_follows_the_process_when_it_is_moved_forth_and_back() {
 }
 
 #[test]
+fn a_process_that_stands_still_catches_up_afterwards() {
+    let mut engine = Engine::new(Network::new([delay(10)]), 1);
+    let (listener, sender) = (engine.add_host(), engine.add_host());
+    engine.start(listener, gossiper(1, 0, Way::Datagram));
+    engine.start(sender, gossiper(2, 1, Way::Datagram));
+    run(&mut engine, ms(50));
+    engine.pause(listener, ms(400));
+    assert!(engine.is_paused(listener));
+    assert!(run(&mut engine, ms(399)).is_empty());
+    let sent = engine.traffic(sender).messages;
+    let heard = run(&mut engine, ms(400));
+    assert!(heard.len() > 5 && heard.len() as u64 <= sent, "{heard:?}");
+    assert!(!engine.is_paused(listener));
+}
+
+#[test]
+fn datagrams_are_duplicated_and_streams_are_not() {
+    for (way, times) in [(Way::Datagram, 2), (Way::Stream, 1)] {
+        let mut engine = Engine::new(Network::new([Rule::everywhere(Effect::Duplicate(1.0))]), 1);
+        let (listener, sender) = (engine.add_host(), engine.add_host());
+        engine.start(listener, gossiper(1, 0, way));
+        engine.start(sender, gossiper(2, 1, way));
+        let heard = run(&mut engine, ms(500)).len() as u64;
+        assert_eq!(heard, times * engine.traffic(sender).messages);
+    }
+}
+
+#[test]
 fn a_stream_keeps_its_order_whatever_the_network_does() {
     let rules = [Effect::Delay(Latency::around(ms(30))), Effect::Lose(0.3)].map(Rule::everywhere);
     let mut engine = Engine::new(Network::new(rules), 3);
