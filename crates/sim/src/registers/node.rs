@@ -11,7 +11,7 @@ use fastrand::Rng;
 use super::clock::Clock;
 use super::errand::Errand;
 use super::message::{Body, Command, Message};
-use super::placement::Remembered;
+use super::placement::Placement;
 use crate::membership::{addr_of, host_of};
 use crate::{Host, Outbox, Process, Way};
 
@@ -38,7 +38,7 @@ pub(super) struct Setup {
     pub(super) healing: Duration,
     pub(super) handoff_rate: Option<u64>,
     pub(super) canary: Option<Canary>,
-    pub(super) strategy: Remembered,
+    pub(super) strategy: Placement,
     /// Whether the network may lose, overtake and duplicate frames.
     pub(super) unruly: bool,
     /// Probability that a connection breaks before a request on it is answered.
@@ -128,7 +128,7 @@ impl Node {
             healing: setup.healing,
             handoff_rate: setup.handoff_rate,
             canary: setup.canary,
-            strategy: Box::new(setup.strategy.clone()),
+            strategy: Box::new(setup.strategy),
             ..boato_cluster::Config::new(setup.pid, rng.u64(..))
         };
         let machine = Machine::new(config, now);

@@ -17,7 +17,7 @@ use super::judge;
 use super::keys::{self, Key};
 use super::message::Command;
 use super::node::{Node, Note, Setup};
-use super::placement::Remembered;
+use super::placement::Placement;
 use super::report::{Liveness, Report, Safety, Violation};
 use super::scenario::Scenario;
 use crate::check::Holding;
@@ -59,7 +59,6 @@ pub(super) struct Run<'a> {
     pub(super) faults: BTreeMap<Fault, u64>,
     /// Whom the fault at hand is to strike.
     pub(super) aim: Option<Host>,
-    strategy: Remembered,
     /// Whether the faults are over.
     pub(super) calm: bool,
     node_time: Duration,
@@ -88,7 +87,6 @@ impl<'a> Run<'a> {
             agenda: Agenda::default(),
             faults: BTreeMap::new(),
             aim: None,
-            strategy: Remembered::default(),
             calm: false,
             node_time: Duration::ZERO,
             hand_offs: 0,
@@ -301,7 +299,7 @@ impl<'a> Run<'a> {
             healing: self.scenario.healing,
             handoff_rate: self.scenario.handoff_rate,
             canary: self.scenario.canary,
-            strategy: self.strategy.clone(),
+            strategy: Placement::of(self.scenario.slots),
             unruly: self.scenario.unruly && !self.calm,
             breaks: if self.scenario.faults.contains(&Fault::Break) && !self.calm { 0.02 } else { 0.0 },
         };
