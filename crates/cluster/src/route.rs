@@ -93,6 +93,11 @@ impl Attempt {
         Self { slot, is_write, follow: None, dropped: None, sends: 0, pauses: 0 }
     }
 
+    /// Whether it has been sent more often than an operation ever is: four times.
+    pub fn wanders(&self) -> bool {
+        self.sends > SENDS_MAX
+    }
+
     /// Where to try next.
     pub fn next(&self, slots: &Slots) -> Next {
         let routes = slots.routes();
@@ -150,7 +155,8 @@ impl Attempt {
             slots.learn(self.slot, hint);
             self.follow = Some(hint);
             if any {
-                return Verdict::Again(Duration::ZERO);
+                self.sends += 1;
+                return Verdict::Again(Duration::from_millis(1));
             }
             return if by_peer { self.count_send() } else { Verdict::Again(Duration::ZERO) };
         }

@@ -81,7 +81,11 @@ impl Node {
         let now = self.now(outbox).at;
         let Some(errand) = self.errands.get_mut(&call) else { return };
         let Some(next) = errand.next.take() else { return };
-        let result = match errand.attempt.judge(&self.slots, next, sent) {
+        let verdict = errand.attempt.judge(&self.slots, next, sent);
+        if errand.attempt.wanders() {
+            outbox.note(Note::Wanders);
+        }
+        let result = match verdict {
             Verdict::Done(result) => result,
             Verdict::Again(pause) if now + pause >= errand.deadline => Err(Failure::Unavailable),
             Verdict::Again(pause) if pause.is_zero() => return self.try_errand(call, outbox),

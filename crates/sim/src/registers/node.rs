@@ -60,6 +60,8 @@ pub(super) enum Note {
     Abandons,
     /// It ends its leave before time with so many slots, though others could take them.
     LeavesSlots(usize),
+    /// An operation of its client was sent more often than it may.
+    Wanders,
     /// It has said goodbye: the process ends.
     Ended,
     /// A core refused the message of a peer, which no correct peer sends.

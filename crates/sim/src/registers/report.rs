@@ -164,6 +164,13 @@ pub enum Safety {
         /// How many.
         slots: usize,
     },
+    /// An operation was sent from node to node more often than it may.
+    Wanders {
+        /// When.
+        at: Duration,
+        /// From whom.
+        host: u32,
+    },
     /// Lost slots were not counted, or others were.
     Miscounted {
         /// Slots that crashes took.
@@ -243,6 +250,7 @@ impl fmt::Display for Safety {
             Self::LeftSlots { at, host, slots } => {
                 write!(f, "{at:?}: host {host} left with {slots} slots, though it had time and heirs")
             }
+            Self::Wanders { at, host } => write!(f, "{at:?}: host {host} sends an operation on and on"),
             Self::Miscounted { lost, counted } => {
                 write!(f, "{lost} slots were lost in crashes, {counted} were counted")
             }

@@ -224,6 +224,7 @@ impl<'a> Run<'a> {
                     self.custody.stopped(at, node.pid());
                 }
             }
+            Note::Wanders => return Err(Safety::Wanders { at, host: host.0 }),
             Note::LeavesSlots(slots) => return Err(Safety::LeftSlots { at, host: host.0, slots }),
             Note::Ended => {
                 self.say(format_args!("host {} has left", host.0));
