@@ -13,6 +13,7 @@
 //! only excuses are those of the product: a crash takes the slots that the crashed process alone had, each counted;
 //! and once a living process has been considered dead, or two clusters have met, the highest version wins.
 
+mod acquaintance;
 mod clients;
 mod clock;
 mod custody;

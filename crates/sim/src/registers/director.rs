@@ -126,16 +126,14 @@ impl Run<'_> {
         self.find_again();
     }
 
-    /// Lets nodes that know nobody any more, as all whom they were to join have ended, find somebody else: what
-    /// discovery does.
+    /// Lets nodes find each other between which every acquaintance has ended: what discovery does.
     pub(super) fn find_again(&mut self) {
-        let staying = self.staying();
-        for index in (0..self.seats.len()).filter(|&index| self.seats[index].running) {
-            let host = self.seats[index].host;
-            let alone = self.engine.process(host).is_some_and(|node| node.gossip.live().count() == 1);
-            if let Some(&other) = staying.iter().find(|&&other| other != index).filter(|_| alone) {
-                self.engine.post(host, Command::Join(self.seats[other].host).into());
-            }
+        let circles = self.circles();
+        let Some((first, others)) = circles.split_first() else { return };
+        let known = self.seats[first[0]].host;
+        for circle in others {
+            let host = self.seats[circle[0]].host;
+            self.engine.post(host, Command::Join(known).into());
         }
     }
 

@@ -205,7 +205,16 @@ impl<'a> Run<'a> {
             }
             Note::Stirred => {
                 if let Some(node) = self.engine.process(host) {
-                    let changes = self.custody.look(at, &node.slots)?;
+                    let mut looked = self.custody.look(at, &node.slots);
+                    if looked.is_err() && !self.custody.is_forked() && self.circles().len() > 1 {
+                        self.say(format_args!("there are two clusters that know nothing of each other"));
+                        self.custody.fork();
+                        looked = self
+                            .engine
+                            .process(host)
+                            .map_or(Ok(Vec::new()), |node| self.custody.look(at, &node.slots));
+                    }
+                    let changes = looked?;
                     let moving = changes.iter().find(|change| matches!(change.holding, Holding::Custody(_)));
                     let moving = moving.map(|change| change.slot);
                     for Change { slot, holding, lost } in changes {
