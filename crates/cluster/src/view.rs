@@ -280,6 +280,11 @@ impl View {
         self.peers.is_empty() && self.dead.is_empty()
     }
 
+    /// Whether messages speak of a live process that membership has not confirmed yet.
+    pub(crate) fn has_hearsay(&self) -> bool {
+        self.peers.values().any(|peer| peer.weight.is_none())
+    }
+
     /// Whether anybody is there to take slots over.
     pub(crate) fn has_heir(&self) -> bool {
         self.peers.values().any(|peer| peer.liveness == Liveness::Alive && peer.weight.is_some())

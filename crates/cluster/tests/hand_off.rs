@@ -103,6 +103,26 @@ fn a_leaver_waits_for_an_heir_that_restarts() {
 }
 
 #[test]
+fn a_leaver_waits_for_an_heir_of_whom_only_frames_speak_yet() {
+    let mut world = World::new(1, 4, Weather::CALM);
+    let [leaver, heir] = [1, 2].map(|node| world.start(node << 100, 1, 1));
+    world.run(seconds(2));
+    world.settle(seconds(20));
+    world.lenient = true;
+    world.crash(heir);
+    world.believe(leaver, heir, Liveness::Dead);
+    world.run(Duration::from_millis(400));
+    let heir = world.start_unannounced(heir.node, 2, 1);
+    world.run(Duration::from_millis(400));
+    world.leave(leaver);
+    world.run(seconds(5));
+    world.believe(leaver, heir, Liveness::Alive);
+    world.run(seconds(5));
+    world.settle(seconds(10));
+    assert_eq!(world.bury_left(), 1, "everything was handed off");
+}
+
+#[test]
 fn weights_move_slots_and_lose_nothing() {
     for seed in SEEDS {
         let (mut world, pids) = three_nodes(seed, Weather::STORM);

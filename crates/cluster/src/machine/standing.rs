@@ -117,6 +117,10 @@ impl Machine {
                 self.advance_departure(now);
             }
             Departure::Deserted { .. } if self.view.has_heir() => self.departure = Departure::HandingOff,
+            // Perhaps membership is about to confirm somebody that so far only messages speak of.
+            Departure::Deserted { until } if until <= now.at && self.view.has_hearsay() => {
+                self.departure = Departure::Deserted { until: now.at + DESERTED };
+            }
             Departure::Deserted { until } if until <= now.at => self.depart(),
             Departure::HandingOff if idle => {
                 self.departure = Departure::Lingering { until: now.at + LINGER };

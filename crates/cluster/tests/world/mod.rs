@@ -101,6 +101,16 @@ impl World {
 
     /// Starts a node; everybody learns of it, each at its own moment, and it of everybody.
     pub(crate) fn start(&mut self, node: u128, boot: u64, weight: u16) -> Pid {
+        let others: Vec<Pid> = self.nodes.keys().copied().collect();
+        let pid = self.start_unannounced(node, boot, weight);
+        for other in others {
+            self.tell(other, pid, Liveness::Alive, weight);
+        }
+        pid
+    }
+
+    /// Starts a node that knows everybody, and of which nobody knows but by its frames.
+    pub(crate) fn start_unannounced(&mut self, node: u128, boot: u64, weight: u16) -> Pid {
         let pid = Pid { node, boot };
         let seed = self.rng.u64(..);
         let now = self.time();
@@ -114,7 +124,6 @@ impl World {
             let leaving = self.nodes[&other].left.is_some();
             let liveness = if leaving { Liveness::Leaving } else { Liveness::Alive };
             self.tell(pid, other, liveness, weight_of_other);
-            self.tell(other, pid, Liveness::Alive, weight);
         }
         self.feed(pid, Input::Eligible { quiet: Duration::from_secs(1) });
         pid

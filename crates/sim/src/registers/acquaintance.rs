@@ -1,10 +1,11 @@
-//! Who knows whom. Nodes that neither know of each other nor have a living acquaintance in common are two clusters, for
-//! all that any protocol between them could tell.
+//! Who knows whom, which is what gossip makes of it. What a node cannot learn from whom it knows, and from whom these
+//! know, is another cluster to it: no protocol could tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::Node;
 use super::run::Run;
+use crate::Host;
 
 impl Run<'_> {
     /// The seats of running nodes by circle: whoever lists somebody, be it as dead, is in one circle with it.
@@ -23,6 +24,19 @@ impl Run<'_> {
             }
         }
         circles
+    }
+
+    /// Whether `host` can learn of every other node that runs: from those that it lists as alive, and so on.
+    pub(super) fn reaches_all(&self, host: Host) -> bool {
+        let hosts: BTreeMap<u128, Host> =
+            self.seats.iter().filter(|seat| seat.running).map(|seat| (seat.pid.node, seat.host)).collect();
+        let mut reached = BTreeSet::from([host]);
+        let mut next = vec![host];
+        while let Some(node) = next.pop().and_then(|host| self.engine.process(host)) {
+            let listed = node.gossip.live().filter_map(|member| hosts.get(&member.id.0).copied());
+            next.extend(listed.filter(|host| reached.insert(*host)));
+        }
+        hosts.values().all(|host| reached.contains(host))
     }
 }
 

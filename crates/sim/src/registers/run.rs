@@ -206,7 +206,7 @@ impl<'a> Run<'a> {
             Note::Stirred => {
                 if let Some(node) = self.engine.process(host) {
                     let mut looked = self.custody.look(at, &node.slots);
-                    if looked.is_err() && !self.custody.is_forked() && self.circles().len() > 1 {
+                    if looked.is_err() && !self.custody.is_forked() && !self.reaches_all(host) {
                         self.say(format_args!("there are two clusters that know nothing of each other"));
                         self.custody.fork();
                         looked = self
@@ -244,9 +244,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Whether anybody alive knew that a slot had existed when `host` began it anew. If not, nobody can count it.
+    /// Whether anybody whom `host` could ask knew that a slot had existed when it began it anew. If not, nobody can
+    /// count it.
     fn is_known(&self, slot: u16, host: Host) -> bool {
-        self.seats.iter().filter(|seat| seat.running).any(|seat| {
+        let Some(minter) = self.engine.process(host) else { return false };
+        let asked: BTreeSet<u128> = minter.gossip.live().map(|member| member.id.0).collect();
+        self.seats.iter().filter(|seat| seat.running && asked.contains(&seat.pid.node)).any(|seat| {
             let alive = self.engine.process(seat.host).filter(|node| !node.has_left());
             let floor = alive.map(|node| node.slots.inspect(slot, Header::floor).counter);
             floor > Some(u64::from(seat.host == host))
