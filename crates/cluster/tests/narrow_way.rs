@@ -17,13 +17,15 @@ const VALUE: usize = 32 << 10;
 const KEYS: u64 = 32;
 /// Bytes per second from node to node.
 const RATE: u64 = 8 << 20;
+/// The same, where many slots wait for long.
+const LOW_RATE: u64 = 1 << 20;
 
 fn at(ms: u64) -> Now {
     Now { at: Duration::from_millis(ms), unix_ms: 1_700_000_000_000 + ms }
 }
 
-fn machine(me: Pid, slots: u16) -> Machine {
-    Machine::new(Config { slots, handoff_rate: Some(RATE), ..Config::new(me, 7) }, at(0))
+fn machine(me: Pid, slots: u16, rate: u64) -> Machine {
+    Machine::new(Config { slots, handoff_rate: Some(rate), ..Config::new(me, 7) }, at(0))
 }
 
 /// A key of slot 0.
@@ -31,11 +33,11 @@ fn key(number: u64) -> Bytes {
     Bytes::from(format!("{{{}}}/{number}", slot_zero()))
 }
 
-/// A key for each of the slots 1 to 4.
-fn keys_in_other_slots() -> Vec<String> {
+/// A key for each of the slots from 1 to the last.
+fn keys_in_other_slots(last: u16) -> Vec<String> {
     let key_in =
         |slot| (0..u32::MAX).map(|n| n.to_string()).find(|key| boato_placement::slot(key.as_bytes()) == slot);
-    (1..=4).filter_map(key_in).collect()
+    (1..=last).filter_map(key_in).collect()
 }
 
 fn slot_zero() -> String {
@@ -56,18 +58,21 @@ struct Pair {
     moved: bool,
     written: u64,
     bytes_while_frozen: usize,
+    /// Chunks that the target had to ask for again.
+    missed: usize,
 }
 
 impl Pair {
     /// Both nodes; the first holds all of so many slots, with values in slot 0.
-    fn new(slots: u16) -> Self {
+    fn new(slots: u16, rate: u64) -> Self {
         let mut pair = Self {
-            nodes: [machine(SOURCE, slots), machine(TARGET, slots)],
+            nodes: [SOURCE, TARGET].map(|me| machine(me, slots, rate)),
             on_its_way: VecDeque::new(),
             ms: 0,
             moved: false,
             written: 0,
             bytes_while_frozen: 0,
+            missed: 0,
         };
         pair.feed(0, Input::Eligible { quiet: Duration::from_millis(10) });
         (0..100).for_each(|_| pair.step());
@@ -104,11 +109,24 @@ impl Pair {
             _ => 0,
         });
         self.bytes_while_frozen += if commits { bytes.sum() } else { 0 };
+        let missing = frame.runs.iter().map(|run| match &run.message {
+            Message::Need { missing, .. } => missing.len(),
+            _ => 0,
+        });
+        self.missed += missing.sum::<usize>();
     }
 
     fn count(&mut self, outcome: &Outcome) {
         assert!(matches!(outcome, Outcome::Created(_) | Outcome::Replaced(_)), "{outcome:?}");
         self.written += 1;
+    }
+
+    /// A value in the first node.
+    fn store(&self, key: String, bytes: usize) {
+        let (key, value) = (Bytes::from(key), Bytes::from(vec![b'v'; bytes]));
+        let (content_type, guard) = (Bytes::new(), Guard::Always);
+        let put = Operation::Put { key, value, content_type, ttl_ms: None, guard };
+        assert!(self.nodes[0].slots().try_apply(&put, at(self.ms).unix_ms).is_some());
     }
 
     /// A client that writes a value every millisecond: four times as much as can be copied.
@@ -138,14 +156,10 @@ impl Pair {
 
 #[test]
 fn slots_without_entries_do_not_wait_for_those_that_have_some() {
-    let mut pair = Pair::new(16);
+    let mut pair = Pair::new(16, RATE);
     // More than may be under way at a time.
-    for key in keys_in_other_slots() {
-        let key = Bytes::from(key);
-        let value = Bytes::from(vec![b'v'; 512 << 10]);
-        let guard = Guard::Always;
-        let put = Operation::Put { key, value, content_type: Bytes::new(), ttl_ms: None, guard };
-        assert!(pair.nodes[0].slots().try_apply(&put, at(pair.ms).unix_ms).is_some());
+    for key in keys_in_other_slots(4) {
+        pair.store(key, 512 << 10);
     }
     pair.begin_move();
     (0..65).for_each(|_| pair.step());
@@ -154,8 +168,24 @@ fn slots_without_entries_do_not_wait_for_those_that_have_some() {
 }
 
 #[test]
+fn what_waits_long_for_the_rate_does_not_have_to_be_sent_again_while_frozen() {
+    let mut pair = Pair::new(64, LOW_RATE);
+    for slot_key in keys_in_other_slots(63) {
+        for number in 0..16 {
+            pair.store(format!("{{{slot_key}}}/{number}"), VALUE);
+        }
+    }
+    pair.begin_move();
+    while pair.nodes[0].stats().custody > 0 {
+        assert!(pair.ms < 60_000, "not moved after a minute: {:?}", pair.nodes[0].progress());
+        pair.step();
+    }
+    assert_eq!(pair.missed, 0, "chunks were sent again while their slots were frozen");
+}
+
+#[test]
 fn a_slot_written_faster_than_it_is_copied_changes_hands_after_a_short_pause() {
-    let mut pair = Pair::new(1);
+    let mut pair = Pair::new(1, RATE);
     pair.begin_move();
     while !pair.moved {
         assert!(pair.ms < 30_000, "not moved after 30 s: {:?}", pair.nodes[0].progress());

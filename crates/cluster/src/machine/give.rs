@@ -96,8 +96,10 @@ impl Machine {
     }
 
     pub(super) fn has_room(&mut self, target: Pid, now: Now) -> bool {
-        let total: usize = self.budgets.values().map(|budget| budget.in_flight).sum();
-        total < WINDOWS_BYTES
+        let in_flight: usize = self.budgets.values().map(|budget| budget.in_flight).sum();
+        let giving: usize = self.budgets.values().map(|budget| budget.giving).sum();
+        in_flight < WINDOWS_BYTES
+            && giving < self.pace.copies(self.config.chunk_bytes)
             && self.pace.is_open(now.at)
             && self.budgets.get(&target).is_none_or(|budget| {
                 budget.in_flight < WINDOW_BYTES && budget.frozen < FROZEN_BYTES && budget.giving < GIVING_MAX
@@ -159,6 +161,10 @@ impl Machine {
     pub(super) fn send_chunk(&mut self, cell: &mut Cell, now: Now) -> bool {
         let frozen = !matches!(cell.header.state, State::Copying(_));
         let Some(giving) = cell.header.state.giving_mut() else { return false };
+        if giving.transfer.settled() {
+            // It may have waited long for its turn.
+            (giving.transfer.progress_at, giving.transfer.sent_at) = (now.at, now.at);
+        }
         let Some((seq, mut items, bytes)) = giving.transfer.next_chunk(cell.entries, self.config.chunk_bytes)
         else {
             return false;

@@ -31,6 +31,13 @@ impl Pace {
         self.closed_until.is_none_or(|at| at <= now)
     }
 
+    /// How many slots may be copied at a time: so few that each sends a chunk every four seconds on average. The
+    /// target of one that sends nothing for long drops what it has.
+    pub(super) fn copies(&self, chunk_bytes: usize) -> usize {
+        let copies = self.rate.map_or(u64::MAX, |rate| rate.saturating_mul(4) / chunk_bytes.max(1) as u64);
+        usize::try_from(copies).unwrap_or(usize::MAX).max(1)
+    }
+
     /// Counts what was sent.
     pub(super) fn spend(&mut self, bytes: usize, now: Duration) {
         if let Some(rate) = self.rate {
@@ -69,6 +76,12 @@ mod tests {
             assert!(pace.next().is_some_and(|at| at > now), "whoever waits is called");
         }
         assert!((9_900_000..=10_300_000).contains(&sent), "{sent} bytes in 10 s");
+    }
+
+    #[test]
+    fn the_slower_the_fewer_copies_but_always_one() {
+        let copies = |rate| Pace::new(rate).copies(1000);
+        assert_eq!((copies(Some(1)), copies(Some(5000)), copies(None)), (1, 20, usize::MAX));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::slot::{Asking, Staging, State};
 use crate::time::Now;
 
 /// Staged entries are dropped when nothing has come for this long.
-const STAGING_TTL: Duration = Duration::from_secs(10);
+const STAGING_TTL: Duration = Duration::from_mins(1);
 
 /// How long to wait for the next chunk before asking again.
 const PROGRESS: Duration = Duration::from_secs(1);

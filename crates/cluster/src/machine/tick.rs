@@ -1,5 +1,7 @@
 //! What a slot does by itself: reactions to deaths, retries, and the first step towards a slot it should have.
 
+use std::time::Duration;
+
 use super::{Cell, Machine};
 use crate::canary::Canary;
 use crate::message::{Message, Standing};
@@ -62,7 +64,9 @@ impl Machine {
             State::Copying(_) => {
                 self.tick_copying(cell, now);
                 if matches!(cell.header.state, State::Copying(_)) {
-                    self.retry(cell, COPY, now);
+                    // Each at a moment of its own, so that all of those who wait for the pace have their turn.
+                    let pause = Duration::from_micros(COPY.0 * self.rng.u64(750..=1250));
+                    self.wake(cell, now.at + pause);
                 }
             }
             State::Committing(_)
