@@ -79,8 +79,8 @@ pub struct Settings {
     /// Keeps the network free for clients while slots move, and lets the move take longer. It bounds the sum
     /// over all receivers, not each of them; what nodes send on behalf of clients is not counted. It does not
     /// stretch the pause of a slot in hand-over: the last difference, 64 KiB as a rule, goes out at once, and
-    /// counts. Writes to a slot that clients write faster than it goes out are slowed down. It holds for a leave as well: entries that do not go out within --leave-timeout are lost, so
-    /// set both to fit the data of a node.
+    /// counts. Writes to a slot that clients write faster than it goes out are slowed down. It holds for a leave
+    /// as well: entries that do not go out within --leave-timeout are lost, so set both to fit the data of a node.
     #[arg(long, env = "BOATO_HANDOFF_RATE", value_name = "SIZE")]
     #[serde(with = "scalar")]
     pub handoff_rate: Option<ByteSize>,
