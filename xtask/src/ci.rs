@@ -45,6 +45,7 @@ const STEPS: &[Step] = &[
     step("seeds", "xtask campaign --from 1 --seeds 2000"),
     step("fresh-seeds", "xtask campaign --minutes 0.5"),
     step("canaries", "xtask campaign --canaries"),
+    step("model-check", "xtask model-check --states 3000 --minutes 0.3"),
     step("build-tests", "test --workspace --no-run"),
     step("example", "example edge_config --hosts 2000"),
     step("tests", "test --workspace"),

@@ -61,7 +61,9 @@ mod tests {
         for (one, other) in [(3, 1), (0, 4), (1, 3), (4, 1)] {
             join(&mut circles, one, other);
         }
-        circles.iter_mut().for_each(|circle| circle.sort_unstable());
+        for circle in &mut circles {
+            circle.sort_unstable();
+        }
         circles.sort();
         assert_eq!(circles, [vec![0, 1, 3, 4], vec![2]]);
     }
