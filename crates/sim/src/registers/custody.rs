@@ -136,7 +136,9 @@ impl Custody {
         }
         // Perhaps the heir has crashed since it said that it has everything.
         let fate = &mut self.fates[usize::from(slot)];
-        let crashed = fate.ended.iter().find(|(ended, _)| Some(*ended) == heir);
+        // After a fork it may have been merged, and handed on to somebody who has.
+        let is_heir = |ended: &&(Pid, Duration)| Some(ended.0) == heir || self.forked;
+        let crashed = fate.ended.iter().rev().find(is_heir);
         fate.crashed = Some(crashed.ok_or(Safety::CopyDropped { at, slot, pid })?.1);
         self.holders.lost(slot);
         Ok(())
