@@ -15,6 +15,16 @@ macro_rules! canaries {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
+            /// Why nothing goes wrong with it, where other rules make up for it.
+            pub fn masked(self) -> Option<&'static str> {
+                match self {
+                    Self::NoPromise => Some("answers to a claim agree on its dead, and refuse their commits"),
+                    Self::DeathAtEventOnly => Some("what the dead have sent is judged where it arrives"),
+                    Self::VoidForForgotten => Some("no way leads there from an ordinary start"),
+                    _ => None,
+                }
+            }
+
             /// Its name on a command line.
             pub fn name(self) -> &'static str {
                 match self {
