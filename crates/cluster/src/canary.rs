@@ -15,7 +15,7 @@ macro_rules! canaries {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Why nothing goes wrong with it, where other rules make up for it.
+            /// Why nothing is known to go wrong with it: which other rules seem to make up for it.
             pub fn masked(self) -> Option<&'static str> {
                 match self {
                     Self::NoPromise => Some("answers to a claim agree on its dead, and refuse their commits"),

@@ -84,8 +84,8 @@ fn leaves_hand_everything_off() {
     }
 }
 
-#[test]
-fn a_leaver_waits_for_an_heir_that_restarts() {
+/// Two nodes, of which the second has just crashed, as the first knows.
+fn heir_has_crashed() -> (World, Pid, Pid) {
     let mut world = World::new(1, 4, Weather::CALM);
     let [leaver, heir] = [1, 2].map(|node| world.start(node << 100, 1, 1));
     world.run(seconds(2));
@@ -94,6 +94,12 @@ fn a_leaver_waits_for_an_heir_that_restarts() {
     world.crash(heir);
     world.believe(leaver, heir, Liveness::Dead);
     world.run(Duration::from_millis(400));
+    (world, leaver, heir)
+}
+
+#[test]
+fn a_leaver_waits_for_an_heir_that_restarts() {
+    let (mut world, leaver, heir) = heir_has_crashed();
     world.leave(leaver);
     world.run(Duration::from_millis(300));
     world.start(heir.node, 2, 1);
@@ -104,14 +110,7 @@ fn a_leaver_waits_for_an_heir_that_restarts() {
 
 #[test]
 fn a_leaver_waits_for_an_heir_of_whom_only_frames_speak_yet() {
-    let mut world = World::new(1, 4, Weather::CALM);
-    let [leaver, heir] = [1, 2].map(|node| world.start(node << 100, 1, 1));
-    world.run(seconds(2));
-    world.settle(seconds(20));
-    world.lenient = true;
-    world.crash(heir);
-    world.believe(leaver, heir, Liveness::Dead);
-    world.run(Duration::from_millis(400));
+    let (mut world, leaver, heir) = heir_has_crashed();
     let heir = world.start_unannounced(heir.node, 2, 1);
     world.run(Duration::from_millis(400));
     world.leave(leaver);

@@ -203,29 +203,7 @@ impl<'a> Run<'a> {
                 }
                 self.clients.answered(call, &result, at);
             }
-            Note::Stirred => {
-                if let Some(node) = self.engine.process(host) {
-                    let mut looked = self.custody.look(at, &node.slots);
-                    if looked.is_err() && !self.custody.is_forked() && !self.reaches_all(host) {
-                        self.say(format_args!("there are two clusters that know nothing of each other"));
-                        self.custody.fork();
-                        looked = self
-                            .engine
-                            .process(host)
-                            .map_or(Ok(Vec::new()), |node| self.custody.look(at, &node.slots));
-                    }
-                    let changes = looked?;
-                    let moving = changes.iter().find(|change| matches!(change.holding, Holding::Custody(_)));
-                    let moving = moving.map(|change| change.slot);
-                    for Change { slot, holding, lost } in changes {
-                        self.say(format_args!("host {} slot {slot}: {holding}", host.0));
-                        self.lost += u64::from(lost && self.is_known(slot, host));
-                    }
-                    if let Some(slot) = moving {
-                        self.hand_over_seen(host, slot);
-                    }
-                }
-            }
+            Note::Stirred => self.stirred(at, host)?,
             Note::Dead(pid) => self.considered_dead(host, pid),
             Note::Event(event) => self.event(host, event),
             Note::Abandons => {
@@ -242,6 +220,33 @@ impl<'a> Run<'a> {
             Note::Refused(error) => return Err(Safety::Refused(error)),
         }
         Ok(())
+    }
+
+    /// Slots of `host` may have changed their state.
+    fn stirred(&mut self, at: Duration, host: Host) -> Result<(), Safety> {
+        let mut looked = self.look(at, host);
+        if looked.is_err() && !self.custody.is_forked() && !self.reaches_all(host) {
+            self.say(format_args!("there are two clusters that know nothing of each other"));
+            self.custody.fork();
+            looked = self.look(at, host);
+        }
+        let mut moving = None;
+        for Change { slot, holding, lost } in looked? {
+            self.say(format_args!("host {} slot {slot}: {holding}", host.0));
+            self.lost += u64::from(lost && self.is_known(slot, host));
+            if matches!(holding, Holding::Custody(_)) {
+                moving.get_or_insert(slot);
+            }
+        }
+        if let Some(slot) = moving {
+            self.hand_over_seen(host, slot);
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, at: Duration, host: Host) -> Result<Vec<Change>, Safety> {
+        let node = self.engine.process(host);
+        node.map_or(Ok(Vec::new()), |node| self.custody.look(at, &node.slots))
     }
 
     /// Whether anybody whom `host` could ask knew that a slot had existed when it began it anew. If not, nobody can
