@@ -3,8 +3,8 @@
 //! One file per concern: `give` (the source of a hand-off), `take` (its target), `claim` (asking everybody,
 //! minting), `merge` (two holders), `tick` (what a slot does by itself), `standing` (beginning and leaving a
 //! cluster), `pace` (the limit on the rate), `queue` (operations that wait), `wanted` (slots that wait for
-//! room on the way); `interface` (what goes in and what comes out); `model` (copies and fingerprints for the
-//! model check, feature `model`).
+//! room on the way), `receive` (from a frame to what a slot makes of its messages); `interface` (what goes in
+//! and what comes out); `model` (copies and fingerprints for the model check, feature `model`).
 
 mod claim;
 mod give;
@@ -14,6 +14,7 @@ mod merge;
 mod model;
 mod pace;
 mod queue;
+mod receive;
 mod standing;
 mod take;
 mod tick;
@@ -27,14 +28,13 @@ use boato_placement::Table;
 use boato_storage::Entries;
 
 use crate::canary::{Bug, Canary};
-use crate::message::{Frame, Message, Run, Standing};
+use crate::message::{Frame, Message, Standing};
 use crate::outbox::{Outbox, Parcel};
 use crate::pid::Pid;
 use crate::shared::Slots;
 use crate::slot::{Header, State};
 use crate::time::Now;
 use crate::view::{Routes, View};
-use crate::wire::epochs;
 
 pub use interface::{Config, Event, Input, Output, Progress, Stats};
 #[cfg(feature = "model")]
@@ -274,108 +274,6 @@ impl Machine {
     fn publish(&self) {
         self.slots.set_members(self.view.members());
         self.slots.routes.store(Arc::new(Routes::new(Arc::clone(&self.table), &self.view)));
-    }
-
-    fn on_frame(&mut self, frame: Frame, now: Now) {
-        let Frame { from, to, standing, hello, digest, runs } = frame;
-        if to != self.me || from == self.me {
-            return;
-        }
-        let all_met = self.view.all_met();
-        let heard = self.view.heard(from, standing, now.at);
-        let mut changed = heard.new;
-        if let Some(digest) = &digest
-            && !self.bug(Canary::NoBarrierNoClosure)
-        {
-            changed |= self.view.learn_digest(digest, now.at);
-        }
-        if changed {
-            self.members_changed(now);
-        }
-        self.stirred |= self.view.all_met() && !all_met;
-        if hello {
-            self.outbox.greet(from, false);
-        }
-        if heard.first && self.stats.custody > 0 {
-            self.introduce(from);
-        }
-        self.learn_hints(&runs, now);
-        self.advance_standing(now);
-        for run in runs {
-            for slot in run.start..(run.start + run.len).min(self.config.slots) {
-                let (message, digest) = (run.message.clone(), digest.as_ref());
-                self.on_slot(slot, now, |machine, cell| {
-                    machine.on_message(cell, from, message, digest.map(|digest| &digest.dead[..]), now);
-                });
-            }
-        }
-    }
-
-    /// Whoever a message points to is known from then on: met before anything is asked of it, and given up if
-    /// membership does not confirm it.
-    fn learn_hints(&mut self, runs: &[Run], now: Now) {
-        if self.bug(Canary::NoBarrierNoClosure) {
-            return;
-        }
-        let mut new = false;
-        for run in runs {
-            if let Message::NotHolder { hint: Some(hint), .. }
-            | Message::NotHere { hint: Some(hint), .. }
-            | Message::MergeNo { hint: Some(hint), .. } = &run.message
-            {
-                new |= self.view.learn(hint.pid, now.at);
-            }
-        }
-        if new {
-            self.members_changed(now);
-        }
-    }
-
-    /// Tells a process it meets what this one holds: so it can route, and knows which slots exist.
-    fn introduce(&mut self, peer: Pid) {
-        for slot in 0..self.config.slots {
-            if let Some(epoch) = self.slots.store.lock(usize::from(slot)).header().custody() {
-                self.outbox.push(peer, slot, Message::Holding { epoch });
-            }
-        }
-    }
-
-    fn on_message(&mut self, cell: &mut Cell, from: Pid, message: Message, dead: Option<&[Pid]>, now: Now) {
-        // A commit is judged against the floor as it was; a `Need` must leave it there.
-        if !matches!(message, Message::Commit { .. } | Message::Need { .. }) {
-            for epoch in epochs(&message).into_iter().flatten() {
-                cell.header.raise_floor(epoch);
-            }
-        }
-        match message {
-            Message::Acquire => self.on_acquire(cell, from, now),
-            Message::Later => self.on_later(cell, from, now),
-            Message::NotHolder { hint, .. } => self.on_not_holder(cell, from, hint, now),
-            Message::Chunk { xfer, seq, items } => self.on_chunk(cell, from, (xfer, seq), &items, now),
-            Message::ChunkAck { xfer, seq } => self.on_chunk_ack(cell, from, (xfer, seq), now),
-            Message::Abort { xfer } => self.on_abort(cell, from, xfer, now),
-            Message::Commit { xfer, epoch, chunks, hlc } => {
-                self.on_commit(cell, from, &take::Commit { xfer, epoch, chunks, hlc }, now);
-            }
-            Message::Need { xfer, epoch, missing } => self.on_need(cell, from, (xfer, epoch), &missing, now),
-            Message::Taken { epoch } => self.on_taken(cell, from, epoch),
-            Message::Refuse { epoch, .. } => self.on_refuse(cell, from, epoch),
-            Message::Released { epoch, .. } | Message::Forgotten { epoch, .. } => {
-                self.on_released(cell, from, epoch);
-            }
-            Message::Void { epoch, floor } => self.on_void(cell, from, epoch, floor, now),
-            Message::WhoHas { nonce } => self.on_who_has(cell, from, nonce, dead.unwrap_or_default(), now),
-            Message::NotHere { nonce, floor, .. } => self.on_not_here(cell, from, nonce, floor, now),
-            Message::Has { nonce, epoch } => self.on_has(cell, from, nonce, epoch, now),
-            Message::ClaimEnd { nonce, .. } => self.on_claim_end(cell, from, nonce, now),
-            Message::Offer { epoch } => self.on_offer(cell, from, epoch, now),
-            Message::Holding { epoch } => self.on_holding(cell, from, epoch),
-            Message::Merge { xfer, epoch, seq, hlc, items } => {
-                self.on_merge(cell, from, &merge::Part { xfer, epoch, seq, hlc }, &items, now);
-            }
-            Message::Merged { xfer, seq } => self.on_merged(cell, from, (xfer, seq), now),
-            Message::MergeNo { epoch, hint } => self.on_merge_no(cell, from, epoch, hint, now),
-        }
     }
 
     /// Works on one slot under its lock; what follows from a death comes before, what follows for waiting

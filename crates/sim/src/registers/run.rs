@@ -1,5 +1,7 @@
 //! The run: a phase with faults, a phase to settle, and a last read of everything.
 
+mod seat;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Arguments;
 use std::time::Duration;
@@ -9,17 +11,17 @@ use bytes::Bytes;
 use fastrand::Rng;
 
 use super::clients::{Clients, Unread};
-use super::clock::Clock;
 use super::custody::{Change, Custody};
 use super::director::Agenda;
 use super::fault::Fault;
 use super::judge;
 use super::keys::{self, Key};
 use super::message::Command;
-use super::node::{Node, Note, Setup};
-use super::placement::Placement;
+use super::node::{Node, Note};
 use super::report::{Liveness, Report, Safety, Violation};
 use super::scenario::Scenario;
+pub(super) use seat::Seat;
+
 use crate::check::Holding;
 use crate::{Effect, Engine, Host, Latency, Network, Rule};
 
@@ -37,16 +39,6 @@ const BALLAST_CALLS: u64 = 1 << 48;
 
 /// Is told what happens, for people to read.
 pub(super) type Tell<'a> = Option<&'a mut dyn FnMut(Duration, Arguments<'_>)>;
-
-/// One host and the node that lives there, in one boot after the other.
-pub(super) struct Seat {
-    pub(super) host: Host,
-    pub(super) pid: Pid,
-    pub(super) weight: u16,
-    pub(super) running: bool,
-    pub(super) leaving: bool,
-    started: Duration,
-}
 
 pub(super) struct Run<'a> {
     pub(super) scenario: &'a Scenario,
@@ -179,13 +171,6 @@ impl<'a> Run<'a> {
         self.engine.post(entry, Command::Execute { call, operation }.into());
     }
 
-    /// A host on which a node runs, leaving or not.
-    pub(super) fn any_running(&mut self) -> Option<Host> {
-        let running = self.seats.iter().filter(|seat| seat.running).count();
-        let chosen = self.rng.usize(..running.max(1));
-        self.seats.iter().filter(|seat| seat.running).nth(chosen).map(|seat| seat.host)
-    }
-
     /// Takes in what the nodes have told.
     pub(super) fn observe(&mut self) -> Result<(), Violation> {
         let notes: Vec<_> = self.engine.notes().collect();
@@ -288,81 +273,6 @@ impl<'a> Run<'a> {
             }
             _ => {}
         }
-    }
-
-    /// Starts a node on a new host, or the next boot of the one on `seat`.
-    pub(super) fn start(&mut self, seat: Option<usize>, joins: Vec<Host>) -> Host {
-        let now = self.engine.now();
-        let index = seat.unwrap_or_else(|| {
-            let host = self.engine.add_host();
-            let pid = Pid { node: self.rng.u128(..), boot: 0 };
-            let weight = if self.rng.u8(..4) == 0 { self.rng.u16(1..6) } else { 1 };
-            let seat = Seat { host, pid, weight, running: false, leaving: false, started: now };
-            self.seats.push(seat);
-            self.seats.len() - 1
-        });
-        let clock = self.draw_clock();
-        let seed = self.rng.u64(..);
-        let gossip =
-            if self.scenario.quick { boato_gossip::Config::local() } else { boato_gossip::Config::lan() };
-        let seat = &mut self.seats[index];
-        (seat.pid.boot, seat.running, seat.leaving, seat.started) = (seat.pid.boot + 1, true, false, now);
-        let setup = Setup {
-            pid: seat.pid,
-            weight: seat.weight,
-            clock,
-            joins,
-            gossip,
-            slots: self.scenario.slots,
-            healing: self.scenario.healing,
-            handoff_rate: self.scenario.handoff_rate,
-            canary: self.scenario.canary,
-            strategy: Placement::of(self.scenario.slots),
-            unruly: self.scenario.unruly && !self.calm,
-            breaks: if self.scenario.faults.contains(&Fault::Break) && !self.calm { 0.02 } else { 0.0 },
-        };
-        let (host, pid) = (seat.host, seat.pid);
-        let node = Node::new(host, setup, seed, now).expect("invariant: the settings are the product's own");
-        self.say(format_args!("host {}: {pid} starts", host.0));
-        self.engine.start(host, node);
-        host
-    }
-
-    fn draw_clock(&mut self) -> Clock {
-        let drift = i32::try_from(self.scenario.drift_ppm).unwrap_or(0);
-        Clock { drift_ppm: self.rng.i32(-drift..=drift), ahead_ms: self.draw_skew() }
-    }
-
-    pub(super) fn draw_skew(&mut self) -> i64 {
-        let skew = i64::from(self.scenario.skew_ms);
-        self.rng.i64(-skew..=skew)
-    }
-
-    /// The node on a seat ends, whatever it had.
-    pub(super) fn end(&mut self, index: usize) {
-        self.end_by(index, Engine::stop);
-    }
-
-    /// The same, and what it had sent and is still under way gets lost.
-    pub(super) fn cut_short(&mut self, index: usize) {
-        self.end_by(index, Engine::cut_short);
-    }
-
-    fn end_by(&mut self, index: usize, stop: impl FnOnce(&mut Engine<Node>, Host) -> Option<Node>) {
-        let now = self.engine.now();
-        let Seat { host, pid, running, started, .. } = self.seats[index];
-        if !running {
-            return;
-        }
-        self.seats[index].running = false;
-        self.node_time += now.saturating_sub(started);
-        if let Some(node) = stop(&mut self.engine, host) {
-            let stats = node.machine.stats();
-            self.hand_offs += stats.slots_given;
-            self.merges += stats.slots_merged;
-        }
-        self.custody.stopped(now, pid);
-        self.clients.entry_gone(host, now);
     }
 
     /// Stores values beside the keys of clients.
