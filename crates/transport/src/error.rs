@@ -71,7 +71,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Why a frame certainly never left this node.
+/// Why a frame certainly never left this node, or was not taken up by a peer that closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -91,8 +91,8 @@ pub enum SendError {
     /// This node has [`Limits::max_connections`](crate::Limits::max_connections).
     #[error("too many connections on this node")]
     TooManyConnections,
-    /// The connection ended before the frame was written.
-    #[error("the connection ended before the frame was sent")]
+    /// The connection ended before the frame was written, or the peer closed and said that it did not take it up.
+    #[error("the connection ended before the frame was taken up")]
     Disconnected,
     /// [`Transport::close`](crate::Transport::close) was called.
     #[error("this transport is closed")]
@@ -102,7 +102,8 @@ pub enum SendError {
 /// How a request ended without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// The request certainly never left this node: it may be tried again, here or elsewhere.
+    /// The request certainly never left this node, or the peer did not take it up: it may be tried again, here or
+    /// elsewhere.
     #[error("not sent: {0}")]
     NotSent(#[from] SendError),
     /// The connection ended after the request may have been received: the outcome is unknown.

@@ -25,11 +25,13 @@ pub(crate) enum Kind {
     Answer = 3,
     /// There will be no answer to the request of that id.
     NoAnswer = 4,
+    /// Last among answers: what has been taken up is answered, and nothing else will be taken up.
+    End = 5,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Open, Self::Message, Self::Request, Self::Answer, Self::NoAnswer]
+        [Self::Open, Self::Message, Self::Request, Self::Answer, Self::NoAnswer, Self::End]
             .get(usize::from(byte))
             .copied()
     }
@@ -188,7 +190,7 @@ mod tests {
             8 => prop::collection::vec(any::<u8>(), 0..64),
             1 => prop::collection::vec(any::<u8>(), COPY_MAX - 1..COPY_MAX + 2),
         ];
-        ((0_u8..5).prop_map(|byte| Kind::from_byte(byte).unwrap()), any::<u32>(), payload)
+        ((0_u8..6).prop_map(|byte| Kind::from_byte(byte).unwrap()), any::<u32>(), payload)
     }
 
     proptest! {

@@ -27,7 +27,7 @@ use crate::secret::derive;
 use crate::{BindError, Config, Secret};
 
 /// Version of the frames and of the derivations of this crate; part of the ALPN.
-const WIRE_VERSION: u32 = 1;
+const WIRE_VERSION: u32 = 2;
 /// What precedes a 32 byte Ed25519 seed in PKCS#8 version 1 (RFC 8410, section 7).
 const PKCS8_ED25519: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];

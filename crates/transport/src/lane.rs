@@ -4,19 +4,19 @@
 //! answers the other, so that a peer that stops reading requests never holds up answers.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quinn::{RecvStream, SendStream, WriteError};
+use quinn::{ConnectionError, ReadError, RecvStream, SendStream, WriteError};
 use slab::Slab;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::StreamError;
 use crate::frame::{Batch, Decoder, Kind};
-use crate::session::Session;
+use crate::session::{Session, code};
 use crate::{Channel, RequestError, SendError};
 
 /// Bytes taken from the queue for one write: what a write that fails can turn from "not sent" to "lost".
@@ -151,16 +151,28 @@ impl Lane {
         waiting
     }
 
-    /// The connection is gone: what is queued was not sent, what was handed to the network is lost.
+    /// The connection is gone, or the peer takes up nothing more: what is queued is not sent. What was handed to the
+    /// network may have been answered by something that has arrived and is not read yet; [`run`] sees to that.
     pub(crate) fn end(&self, reason: SendError) {
         let mut state = self.state.lock();
         if matches!(state.phase, Phase::Ended(_)) {
             return;
         }
-        let ended = std::mem::take(&mut *state);
         state.phase = Phase::Ended(reason);
+        state.queued_bytes = 0;
+        let queue = std::mem::take(&mut state.queue);
         drop(state);
-        ended.queue.into_iter().for_each(|frame| frame.not_sent(reason));
+        for frame in queue {
+            frame.not_sent(reason);
+        }
+    }
+
+    /// The peer has answered everything that it took up: the rest is as good as not sent.
+    fn refuse_unanswered(&self) {
+        let unanswered = std::mem::take(&mut self.state.lock().unanswered);
+        for (_, reply) in unanswered {
+            let _ = reply.send(Err(SendError::Disconnected.into()));
+        }
     }
 
     /// Moves frames from the queue into `batch`; from here on they count as handed to the network.
@@ -202,8 +214,23 @@ impl Lane {
 
 /// Runs the lane of one channel until its connection ends or, once the transport closes, everything is answered.
 pub(crate) async fn run(session: Arc<Session>, channel: Channel) {
-    if let Err(error) = run_streams(&session, channel).await {
-        session.broken(&error);
+    let lane = session.lane(channel);
+    let _forget = Forget(lane);
+    match run_streams(&session, channel).await {
+        Ok(()) => {}
+        Err(error) if is_drained(&error) => lane.refuse_unanswered(),
+        Err(error) => session.broken(&error),
+    }
+}
+
+/// Once the task of a lane is gone, however it ended, nobody reads answers any more.
+struct Forget<'a>(&'a Lane);
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.0.end(SendError::Disconnected);
+        let lost = std::mem::take(&mut self.0.state.lock().unanswered);
+        drop(lost);
     }
 }
 
@@ -211,11 +238,23 @@ async fn run_streams(session: &Session, channel: Channel) -> Result<(), StreamEr
     let (send, recv) = session.connection().open_bi().await?;
     send.set_priority(channel.priority())?;
     let lane = session.lane(channel);
+    let mut reading = pin!(read_loop(session, lane, recv));
     tokio::select! {
-        outcome = read_loop(session, lane, recv) => outcome,
+        outcome = &mut reading => return outcome,
         // When the writer has nothing more to do, answers may still come.
-        Err(error) = write_loop(session, lane, channel, send) => Err(error),
+        Err(error) = write_loop(session, lane, channel, send) => session.broken(&error),
     }
+    // Answers may have arrived before the connection ended.
+    reading.await
+}
+
+/// Whether the peer ended the connection after it had answered everything that it took up.
+fn is_drained(error: &StreamError) -> bool {
+    matches!(
+        error,
+        StreamError::Read(ReadError::ConnectionLost(ConnectionError::ApplicationClosed(close)))
+            if close.error_code == code::DRAINED
+    )
 }
 
 async fn write_loop(
@@ -251,25 +290,28 @@ async fn write_loop(
 async fn read_loop(session: &Session, lane: &Lane, mut recv: RecvStream) -> Result<(), StreamError> {
     let mut decoder = Decoder::new(session.limits().max_frame);
     let mut chunks = [const { Bytes::new() }; READ_CHUNKS];
-    let mut answers = Vec::new();
+    let (mut answers, mut ended) = (Vec::new(), false);
     while let Some(count) = recv.read_chunks(&mut chunks).await? {
         let mut bytes = 0;
         for chunk in &mut chunks[..count] {
             bytes += chunk.len();
             decoder.push(std::mem::take(chunk));
             while let Some(frame) = decoder.next()? {
-                let answer = match frame.kind {
-                    Kind::Answer => Ok(frame.payload),
-                    Kind::NoAnswer => Err(RequestError::NoAnswer),
+                match frame.kind {
+                    Kind::Answer => answers.push((frame.id, Ok(frame.payload))),
+                    Kind::NoAnswer => answers.push((frame.id, Err(RequestError::NoAnswer))),
+                    // The peer closes, or this node does and everything is answered.
+                    Kind::End => ended = true,
                     other => return Err(StreamError::OutOfPlace(other)),
-                };
-                answers.push((frame.id, answer));
+                }
             }
         }
         session.received(answers.len(), bytes);
         lane.complete(&mut answers)?;
+        if ended {
+            lane.end(SendError::Disconnected);
+            lane.refuse_unanswered();
+        }
     }
-    // Nothing more will be answered: the peer closes, or this node does and everything is answered.
-    lane.end(SendError::Disconnected);
     Ok(())
 }

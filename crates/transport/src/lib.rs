@@ -10,8 +10,10 @@
 //!
 //! - Nothing here waits for a peer: what cannot be queued is refused or dropped at once. A peer that does not answer
 //!   the handshake is left alone for a moment that doubles up to 5 s, during which frames for it fail at once.
-//! - A request is sent at most once. [`RequestError::NotSent`] is certain: the frame never left this node.
-//!   [`RequestError::Lost`] and [`RequestError::NoAnswer`] mean that the outcome is unknown.
+//! - A request is sent at most once. [`RequestError::NotSent`] is certain: the frame never left this node, or the peer
+//!   did not take it up. [`RequestError::Lost`] and [`RequestError::NoAnswer`] mean that the outcome is unknown.
+//! - A node that closes leaves no outcome unknown: it answers what it has taken up, makes sure that the answers arrived,
+//!   and says that this was all. Only [`Limits::drain`] and a peer that does not acknowledge cut that short.
 //! - A connection is evidence of nothing: that one is up or down does not say whether the peer is alive, and is
 //!   therefore not reported.
 //! - Everything is bounded, see [`Limits`]. Beside them a peer can have 4 MiB per stream under way that this node has

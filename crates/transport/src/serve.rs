@@ -223,7 +223,7 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Waits for what is in service, writes it, and makes sure that it arrived.
+    /// Waits for what is in service, writes it and that this was all, and makes sure that it arrived.
     async fn finish(&mut self) -> Result<(), StreamError> {
         loop {
             self.write_answers().await?;
@@ -234,6 +234,9 @@ impl Server<'_> {
         }
         // An answer pushed between the last write and the last look.
         self.write_answers().await?;
+        let mut end = Batch::default();
+        end.push(Kind::End, 0, Bytes::new());
+        self.session.write(&mut self.send, end).await?;
         self.send.finish()?;
         self.send.stopped().await?;
         Ok(())

@@ -24,7 +24,7 @@ const WAITING_DATAGRAMS: usize = 64;
 pub(crate) mod code {
     use quinn::VarInt;
 
-    /// The transport closes.
+    /// The transport closes, whatever is under way.
     pub(crate) const CLOSED: VarInt = VarInt::from_u32(0);
     /// Another connection between the same two nodes is in use.
     pub(crate) const DUPLICATE: VarInt = VarInt::from_u32(1);
@@ -36,6 +36,8 @@ pub(crate) mod code {
     pub(crate) const PROTOCOL: VarInt = VarInt::from_u32(4);
     /// The handler of what the peer sent panicked.
     pub(crate) const PANICKED: VarInt = VarInt::from_u32(5);
+    /// The transport closes, and everything that it took up has been answered.
+    pub(crate) const DRAINED: VarInt = VarInt::from_u32(6);
 }
 
 /// What all sessions of a transport share.

@@ -165,7 +165,8 @@ impl Transport {
     }
 
     /// Takes no new work, lets queued frames and running requests finish for at most [`Limits::drain`], then closes
-    /// every connection. The socket is released with the last handle.
+    /// every connection. Peers learn that requests which were not answered were not taken up either. The socket is
+    /// released with the last handle.
     ///
     /// [`Limits::drain`]: crate::Limits::drain
     pub async fn close(&self) {
@@ -173,8 +174,8 @@ impl Transport {
         mesh.shared.closing.cancel();
         mesh.tasks.close();
         // What is not done by then is reported to its callers as the connections end.
-        let _ = timeout(mesh.shared.limits.drain, mesh.tasks.wait()).await;
-        mesh.endpoint.close(code::CLOSED, b"closed");
+        let drained = timeout(mesh.shared.limits.drain, mesh.tasks.wait()).await.is_ok();
+        mesh.endpoint.close(if drained { code::DRAINED } else { code::CLOSED }, b"closed");
         // Peers that do not hear the goodbye notice by themselves.
         let _ = timeout(GOODBYE, mesh.endpoint.wait_idle()).await;
     }

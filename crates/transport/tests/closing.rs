@@ -1,0 +1,58 @@
+//! A node that closes answers what it has taken up, and leaves no doubt about the rest.
+
+mod support;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use boato_transport::{Channel, RequestError};
+use bytes::Bytes;
+use support::{Node, node, until, within};
+
+/// Asks until it is refused: the numbers of all requests, and how each ended.
+async fn ask_on(
+    asker: Arc<Node>,
+    closing: Arc<Node>,
+    numbers: Arc<AtomicU32>,
+) -> Vec<(Bytes, Result<Bytes, RequestError>)> {
+    let mut outcomes = Vec::new();
+    loop {
+        let number = numbers.fetch_add(1, Ordering::Relaxed);
+        // A stream is in use for a while, then the next one is opened.
+        let channel = Channel((number / 64 % 8) as u8);
+        let payload = Bytes::copy_from_slice(&number.to_be_bytes());
+        let outcome = within(asker.transport.request(closing.addr(), channel, payload.clone())).await;
+        let refused = outcome.is_err();
+        outcomes.push((payload, outcome));
+        if refused {
+            return outcomes;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_closes_under_load_leaves_no_outcome_unknown() {
+    for round in 0..10 {
+        let (asker, closing) = (Arc::new(node()), Arc::new(node()));
+        let numbers = Arc::new(AtomicU32::new(0));
+        let asking: Vec<_> = (0..32)
+            .map(|_| tokio::spawn(ask_on(Arc::clone(&asker), Arc::clone(&closing), Arc::clone(&numbers))))
+            .collect();
+        until("requests are under way", || closing.seen.frames.lock().len() > 200 + 7 * round).await;
+        within(closing.transport.close()).await;
+        let mut outcomes = Vec::new();
+        for asking in asking {
+            outcomes.extend(within(asking).await.unwrap());
+        }
+        let taken: HashSet<Bytes> =
+            closing.seen.frames.lock().iter().map(|(_, _, payload)| payload.clone()).collect();
+        for (payload, outcome) in outcomes {
+            match outcome {
+                Ok(answer) => assert_eq!(answer, payload),
+                Err(RequestError::NotSent(_)) => assert!(!taken.contains(&payload), "it was taken up"),
+                Err(error) => panic!("round {round}: {error}; taken up: {}", taken.contains(&payload)),
+            }
+        }
+    }
+}
