@@ -73,6 +73,8 @@ pub struct Machine {
     pace: Pace,
     timers: BTreeSet<(Duration, u16)>,
     deadlines: BTreeSet<(Duration, u16, u64)>,
+    /// Slots that are served here and should not be, or the reverse.
+    misplaced: usize,
     outbox: Outbox,
     outputs: VecDeque<Output>,
     stats: Stats,
@@ -91,7 +93,7 @@ impl Machine {
     /// A node that knows nobody and holds nothing.
     pub fn new(config: Config, now: Now) -> Self {
         let view = View::new(config.me, config.weight, now.at);
-        let table = Arc::new(view.table(&*config.strategy, false));
+        let table = Arc::new(Table::build(&*config.strategy, view.candidates(false)));
         let slots = usize::from(config.slots);
         let store = boato_storage::Config { slots, hash_seed: config.seed, max_memory: config.max_memory };
         let healing_ms = u64::try_from(config.healing.as_millis()).unwrap_or(u64::MAX);
@@ -120,6 +122,7 @@ impl Machine {
             budgets: BTreeMap::new(),
             timers: BTreeSet::new(),
             deadlines: BTreeSet::new(),
+            misplaced: slots, // alone, it should have them all
             outbox: Outbox::default(),
             outputs: VecDeque::new(),
             stats: Stats::default(),
@@ -146,12 +149,18 @@ impl Machine {
 
     /// Whether every slot that the table gives this node is held here, and no other.
     pub fn is_settled(&self) -> bool {
-        self.standing == Standing::Claimed
-            && self.rebuild_at.is_none()
-            && (0..self.config.slots).all(|slot| {
-                let serving = self.slots.store.lock(usize::from(slot)).header().serving().is_some();
-                serving == self.is_target(slot)
-            })
+        debug_assert_eq!(self.misplaced, self.count_misplaced());
+        self.standing == Standing::Claimed && self.rebuild_at.is_none() && self.misplaced == 0
+    }
+
+    fn count_misplaced(&self) -> usize {
+        let slots = 0..self.config.slots;
+        slots.filter(|&slot| self.slots.inspect(slot, |header| self.is_misplaced(slot, header))).count()
+    }
+
+    /// Whether the slot is served here and should not be, or the reverse.
+    fn is_misplaced(&self, slot: u16, header: &Header) -> bool {
+        header.serving().is_some() != self.is_target(slot)
     }
 
     /// What is left to move. Looks at every slot.
@@ -266,7 +275,11 @@ impl Machine {
     fn rebuild(&mut self) {
         self.rebuild_at = None;
         self.rebuilt = true;
-        self.table = Arc::new(self.view.table(&*self.config.strategy, false));
+        let candidates = self.view.candidates(false);
+        if candidates != self.table.nodes() {
+            self.table = Arc::new(Table::build(&*self.config.strategy, candidates));
+            self.misplaced = self.count_misplaced();
+        }
         self.publish();
         self.stirred = true;
     }
@@ -283,14 +296,16 @@ impl Machine {
         let mut guard = slots.store.lock(usize::from(slot));
         let (header, entries) = guard.split();
         let mut cell = Cell { slot, header, entries };
-        let before = cell.header.custody().is_some();
+        let before = (cell.header.custody().is_some(), self.is_misplaced(slot, cell.header));
         if !self.bug(Canary::DeathAtEventOnly) {
             self.settle_deaths(&mut cell, now);
         }
         act(self, &mut cell);
         self.settle_queue(&mut cell, now);
         self.stats.custody += usize::from(cell.header.custody().is_some());
-        self.stats.custody -= usize::from(before);
+        self.stats.custody -= usize::from(before.0);
+        self.misplaced += usize::from(self.is_misplaced(slot, cell.header));
+        self.misplaced -= usize::from(before.1);
     }
 
     /// Whether a deliberate bug is in force.

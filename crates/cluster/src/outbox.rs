@@ -40,14 +40,10 @@ impl Outbox {
         let lane = message.lane();
         let nonce = if let Message::WhoHas { nonce } = message { Some(nonce) } else { None };
         let key = (to, lane, nonce);
-        if self
-            .open
-            .get(&key)
-            .is_some_and(|parcel| parcel.bytes > FRAME_BYTES || parcel.runs.len() >= FRAME_RUNS)
-        {
-            self.closed.extend(self.open.remove(&key));
-        }
         let parcel = self.open.entry(key).or_insert_with(|| Parcel::new(to, lane, nonce));
+        if parcel.bytes > FRAME_BYTES || parcel.runs.len() >= FRAME_RUNS {
+            self.closed.push(std::mem::replace(parcel, Parcel::new(to, lane, nonce)));
+        }
         parcel.push(slot, message);
     }
 

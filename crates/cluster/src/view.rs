@@ -1,10 +1,11 @@
 //! Whom this process knows, and the table that follows from it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::Duration;
 
-use boato_placement::{Candidate, Strategy, Table};
+use boato_placement::{Candidate, Table};
 
 use crate::message::{Digest, Standing};
 use crate::pid::Pid;
@@ -182,15 +183,22 @@ impl View {
     }
 
     fn newer_boot(&self, pid: Pid) -> bool {
-        let newer =
-            Pid { node: pid.node, boot: pid.boot.saturating_add(1) }..=Pid { node: pid.node, boot: u64::MAX };
-        pid.boot < u64::MAX
-            && (self.peers.range(newer.clone()).next().is_some() || self.dead.range(newer).next().is_some())
+        let newer = self.dead.range((Excluded(pid), Unbounded)).next();
+        newer.is_some_and(|dead| dead.node == pid.node) || self.newer_boot_lives(pid)
+    }
+
+    fn newer_boot_lives(&self, pid: Pid) -> bool {
+        let newer = self.peers.range((Excluded(pid), Unbounded)).next();
+        newer.is_some_and(|(peer, _)| peer.node == pid.node)
     }
 
     /// Whether `pid` is considered dead; an older boot of a node always is.
     pub(crate) fn is_dead(&self, pid: Pid) -> bool {
-        pid != self.me && (self.dead.contains(&pid) || pid.node == self.me.node || self.newer_boot(pid))
+        if pid.node == self.me.node {
+            return pid != self.me;
+        }
+        let same_or_newer = self.dead.range(pid..).next();
+        same_or_newer.is_some_and(|dead| dead.node == pid.node) || self.newer_boot_lives(pid)
     }
 
     pub(crate) fn is_leaving(&self, pid: Pid) -> bool {
@@ -295,15 +303,17 @@ impl View {
         if node == self.me.node { Some(self.me) } else { self.boots(node).last() }
     }
 
-    /// The table over everybody alive and not leaving; `without_me` leaves this process out.
-    pub(crate) fn table(&self, strategy: &dyn Strategy, without_me: bool) -> Table {
+    /// Everybody alive and not leaving, ascending; `without_me` leaves this process out.
+    pub(crate) fn candidates(&self, without_me: bool) -> Vec<Candidate> {
         let mine = (!self.my_leaving && !without_me)
             .then_some(Candidate { id: self.me.node, weight: self.my_weight });
         let others = self.peers.iter().filter_map(|(pid, peer)| {
             let weight = peer.weight.filter(|_| peer.liveness == Liveness::Alive)?;
             Some(Candidate { id: pid.node, weight })
         });
-        Table::build(strategy, others.chain(mine))
+        let mut candidates: Vec<Candidate> = others.chain(mine).collect();
+        candidates.sort_unstable_by_key(|candidate| candidate.id);
+        candidates
     }
 }
 

@@ -41,11 +41,17 @@ impl Table {
         }
         let owner_of_range = strategy.assign(&eligible(&nodes));
         assert_eq!(owner_of_range.len(), RANGES, "a strategy names one owner for each range");
-        let mut owners = owner_of_range.clone();
+        let runs = || owner_of_range.chunk_by(|left, right| left == right);
+        let mut owners: Vec<u128> = runs().map(|run| run[0]).collect();
         owners.sort_unstable();
         owners.dedup();
-        let ranges = std::array::from_fn(|range| place(&owners, owner_of_range[range]));
-        Self { nodes, owners: owners.into(), ranges: Box::new(ranges) }
+        let mut ranges = Box::new([0; RANGES]);
+        let mut next = 0;
+        for run in runs() {
+            ranges[next..next + run.len()].fill(place(&owners, run[0]));
+            next += run.len();
+        }
+        Self { nodes, owners: owners.into(), ranges }
     }
 
     /// The table without nodes: nobody owns anything.

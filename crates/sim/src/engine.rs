@@ -68,6 +68,8 @@ struct Seat<P> {
     boot: u32,
     /// What the processes up to this one had sent and is still under way gets lost.
     silenced: u32,
+    /// When its process wants to be woken.
+    wake_at: Option<Duration>,
     /// The earliest wake in the queue.
     alarm: Option<Duration>,
     /// How often it was woken in this instant.
@@ -135,6 +137,7 @@ impl<P: Process> Engine<P> {
             process: None,
             boot: 0,
             silenced: 0,
+            wake_at: None,
             alarm: None,
             wakes: 0,
             paused_until: Duration::ZERO,
@@ -197,9 +200,9 @@ impl<P: Process> Engine<P> {
         let process = seat.process.as_mut()?;
         self.outbox.now = self.now;
         let result = act(process, &mut self.outbox);
-        let wake_at = process.wake_at();
+        seat.wake_at = process.wake_at();
         self.dispatch(host);
-        self.arm(host, wake_at);
+        self.arm(host);
         self.notes.extend(self.outbox.notes.drain(..).map(|note| (self.now, host, note)));
         Some(result)
     }
@@ -253,21 +256,20 @@ impl<P: Process> Engine<P> {
             return;
         }
         seat.alarm = None;
-        let wake_at = seat.process.as_ref().and_then(P::wake_at);
-        if wake_at.is_some_and(|at| at <= alarm) {
+        if seat.wake_at.is_some_and(|at| at <= alarm) {
             self.record(host, Happened::Woke);
             self.with(host, P::wake);
         } else {
-            self.arm(host, wake_at);
+            self.arm(host);
         }
     }
 
-    /// Sees to it that an alarm goes off at `wake_at` or before.
-    fn arm(&mut self, host: Host, wake_at: Option<Duration>) {
-        let Some(wake_at) = wake_at else { return };
-        let at = wake_at.max(self.now);
+    /// Sees to it that an alarm goes off when the process of a host wants to be woken, or before.
+    fn arm(&mut self, host: Host) {
         let now = self.now;
         let seat = self.seat(host);
+        let Some(wake_at) = seat.wake_at else { return };
+        let at = wake_at.max(now);
         seat.wakes = if at > now { 0 } else { seat.wakes + 1 };
         assert!(seat.wakes < WAKES_MAX, "{host:?} asks to be woken again and again at {now:?}");
         if seat.alarm.is_none_or(|alarm| at < alarm) {

@@ -66,13 +66,7 @@ impl Machine {
             self.end_claim(cell);
             return self.tick(cell, now);
         }
-        let agreed = self.claims.get(&claiming.nonce).map(|claim| &claim.dead);
-        let excused = |pid: &Pid| agreed.is_some_and(|dead| dead.contains(pid));
-        let died = self.view.dead().iter().any(|pid| !excused(pid) && !claiming.answered.contains(pid));
-        let came_back = agreed.is_some_and(|dead| dead.iter().any(|&pid| !self.view.is_dead(pid)));
-        // Somebody died whom the answerers were not told about: everybody has to agree anew. Or nobody will agree
-        // any more on the death of one who lives.
-        if died || came_back {
+        if !self.still_agreed(claiming) {
             self.end_claim(cell);
             self.claim(cell, now);
         } else if due {
@@ -80,6 +74,17 @@ impl Machine {
         } else {
             self.mint_if_answered(cell);
         }
+    }
+
+    /// Not so if somebody died whom the answerers were not told about: everybody has to agree anew. Nor if nobody
+    /// will agree any more on the death of one who lives.
+    fn still_agreed(&self, claiming: &Claiming) -> bool {
+        let dead = self.view.dead();
+        let agreed = self.claims.get(&claiming.nonce).map(|claim| &claim.dead);
+        let excused = |pid: &Pid| agreed.is_some_and(|agreed| agreed.contains(pid));
+        agreed == Some(dead)
+            || (dead.iter().all(|pid| excused(pid) || claiming.answered.contains(pid))
+                && agreed.into_iter().flatten().all(|&pid| self.view.is_dead(pid)))
     }
 
     fn mint_if_answered(&mut self, cell: &mut Cell) {
@@ -116,7 +121,8 @@ impl Machine {
         self.wake(cell, std::time::Duration::ZERO);
     }
 
-    pub(super) fn on_who_has(&mut self, cell: &mut Cell, from: Pid, nonce: u64, dead: &[Pid], now: Now) {
+    /// `agreed`: this node, too, takes all of those for dead that the claim excuses.
+    pub(super) fn on_who_has(&mut self, cell: &mut Cell, from: Pid, nonce: u64, agreed: bool, now: Now) {
         if let Some(epoch) = cell.header.custody() {
             return self.send(cell, from, Message::Has { nonce, epoch });
         }
@@ -130,7 +136,7 @@ impl Machine {
             Some((claimant, known)) => claimant != from || known > nonce,
             None => false,
         };
-        let agreed = dead.iter().all(|&pid| self.view.is_dead(pid)) || self.bug(Canary::NoAgreedDeaths);
+        let agreed = agreed || self.bug(Canary::NoAgreedDeaths);
         if bound || self.view.is_dead(from) || !agreed {
             return;
         }

@@ -79,6 +79,7 @@ impl Machine {
             pace: self.pace.clone(),
             timers: self.timers.clone(),
             deadlines: self.deadlines.clone(),
+            misplaced: self.misplaced,
             outbox: Outbox::default(),
             outputs: std::collections::VecDeque::new(),
             stats: self.stats,

@@ -34,12 +34,10 @@ impl Machine {
         }
         self.learn_hints(&runs, now);
         self.advance_standing(now);
-        for run in runs {
-            for slot in run.start..(run.start + run.len).min(self.config.slots) {
-                let (message, digest) = (run.message.clone(), digest.as_ref());
-                self.on_slot(slot, now, |machine, cell| {
-                    machine.on_message(cell, from, message, digest.map(|digest| &digest.dead[..]), now);
-                });
+        let agreed = digest.is_none_or(|digest| digest.dead.iter().all(|&pid| self.view.is_dead(pid)));
+        for Run { start, len, message } in &runs {
+            for slot in *start..start.saturating_add(*len).min(self.config.slots) {
+                self.on_slot(slot, now, |machine, cell| machine.on_message(cell, from, message, agreed, now));
             }
         }
     }
@@ -73,38 +71,40 @@ impl Machine {
         }
     }
 
-    fn on_message(&mut self, cell: &mut Cell, from: Pid, message: Message, dead: Option<&[Pid]>, now: Now) {
+    fn on_message(&mut self, cell: &mut Cell, from: Pid, message: &Message, agreed: bool, now: Now) {
         // A commit is judged against the floor as it was; a `Need` must leave it there.
         if !matches!(message, Message::Commit { .. } | Message::Need { .. }) {
-            for epoch in epochs(&message).into_iter().flatten() {
+            for epoch in epochs(message).into_iter().flatten() {
                 cell.header.raise_floor(epoch);
             }
         }
-        match message {
+        match *message {
             Message::Acquire => self.on_acquire(cell, from, now),
             Message::Later => self.on_later(cell, from, now),
             Message::NotHolder { hint, .. } => self.on_not_holder(cell, from, hint, now),
-            Message::Chunk { xfer, seq, items } => self.on_chunk(cell, from, (xfer, seq), &items, now),
+            Message::Chunk { xfer, seq, ref items } => self.on_chunk(cell, from, (xfer, seq), items, now),
             Message::ChunkAck { xfer, seq } => self.on_chunk_ack(cell, from, (xfer, seq), now),
             Message::Abort { xfer } => self.on_abort(cell, from, xfer, now),
             Message::Commit { xfer, epoch, chunks, hlc } => {
                 self.on_commit(cell, from, &take::Commit { xfer, epoch, chunks, hlc }, now);
             }
-            Message::Need { xfer, epoch, missing } => self.on_need(cell, from, (xfer, epoch), &missing, now),
+            Message::Need { xfer, epoch, ref missing } => {
+                self.on_need(cell, from, (xfer, epoch), missing, now);
+            }
             Message::Taken { epoch } => self.on_taken(cell, from, epoch),
             Message::Refuse { epoch, .. } => self.on_refuse(cell, from, epoch),
             Message::Released { epoch, .. } | Message::Forgotten { epoch, .. } => {
                 self.on_released(cell, from, epoch);
             }
             Message::Void { epoch, floor } => self.on_void(cell, from, epoch, floor, now),
-            Message::WhoHas { nonce } => self.on_who_has(cell, from, nonce, dead.unwrap_or_default(), now),
+            Message::WhoHas { nonce } => self.on_who_has(cell, from, nonce, agreed, now),
             Message::NotHere { nonce, floor, .. } => self.on_not_here(cell, from, nonce, floor, now),
             Message::Has { nonce, epoch } => self.on_has(cell, from, nonce, epoch, now),
             Message::ClaimEnd { nonce, .. } => self.on_claim_end(cell, from, nonce, now),
             Message::Offer { epoch } => self.on_offer(cell, from, epoch, now),
             Message::Holding { epoch } => self.on_holding(cell, from, epoch),
-            Message::Merge { xfer, epoch, seq, hlc, items } => {
-                self.on_merge(cell, from, &merge::Part { xfer, epoch, seq, hlc }, &items, now);
+            Message::Merge { xfer, epoch, seq, hlc, ref items } => {
+                self.on_merge(cell, from, &merge::Part { xfer, epoch, seq, hlc }, items, now);
             }
             Message::Merged { xfer, seq } => self.on_merged(cell, from, (xfer, seq), now),
             Message::MergeNo { epoch, hint } => self.on_merge_no(cell, from, epoch, hint, now),

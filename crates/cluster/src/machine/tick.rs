@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use boato_placement::Table;
+
 use super::{Cell, Machine};
 use crate::canary::Canary;
 use crate::message::{Message, Standing};
@@ -121,7 +123,8 @@ impl Machine {
 
     /// Who held the slot before this node came: the owner in the table without it.
     fn guess(&mut self, slot: u16) -> Option<Hint> {
-        let table = self.table_before.get_or_insert_with(|| self.view.table(&*self.config.strategy, true));
+        let without_me = || Table::build(&*self.config.strategy, self.view.candidates(true));
+        let table = self.table_before.get_or_insert_with(without_me);
         let pid = self.view.pid_of(table.owner(slot)?)?;
         Some(Hint { pid, epoch: Epoch::ZERO })
     }

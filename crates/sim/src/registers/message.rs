@@ -26,7 +26,7 @@ pub(super) enum Body {
     /// The answer to that request.
     Response { number: u64 },
     /// From this machine itself: its user, or its administrator.
-    Command(Command),
+    Command(Box<Command>),
 }
 
 /// What is asked of a node from outside the cluster.
@@ -57,7 +57,7 @@ impl Message {
 
 impl From<Command> for Message {
     fn from(command: Command) -> Self {
-        Self::new(Body::Command(command), Vec::new())
+        Self::new(Body::Command(Box::new(command)), Vec::new())
     }
 }
 

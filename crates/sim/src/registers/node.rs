@@ -371,7 +371,7 @@ impl Process for Node {
             },
             Body::Request { number } => self.request(from, number, bytes, outbox),
             Body::Response { number } => self.response(number, bytes, outbox),
-            Body::Command(command) => self.obey(command, outbox),
+            Body::Command(command) => self.obey(*command, outbox),
         }
     }
 

@@ -324,11 +324,11 @@ impl<'a> Run<'a> {
         for seat in self.seats.iter().filter(|seat| seat.running) {
             let Some(node) = self.engine.process(seat.host) else { continue };
             let host = seat.host.0;
-            let live: BTreeSet<u128> = node.gossip.live().map(|member| member.id.0).collect();
+            let live = node.gossip.live().count();
             if seat.leaving {
                 found.push(format!("host {host} is still leaving"));
-            } else if live != running {
-                found.push(format!("host {host} lists {} live nodes of {}", live.len(), running.len()));
+            } else if live != running.len() || !node.gossip.live().all(|it| running.contains(&it.id.0)) {
+                found.push(format!("host {host} lists {live} live nodes, {} run", running.len()));
             } else if !node.machine.is_settled() {
                 found.push(format!("host {host} is not settled: {:?}", node.slots.status(0).runs));
             } else if node.machine.stats().queued > 0 {
