@@ -187,9 +187,10 @@ impl Machine {
         match input {
             Input::Frame(frame) => self.on_frame(frame, now),
             Input::Member { pid, liveness, weight } => {
-                if self.view.set(pid, liveness, weight, now.at) {
-                    self.members_changed(now);
+                if !self.view.set(pid, liveness, weight, now.at) {
+                    return;
                 }
+                self.members_changed(now);
             }
             Input::Eligible { quiet } => self.on_eligible(quiet, now),
             Input::Operate { token, used, deadline, operation } => {
@@ -296,7 +297,7 @@ impl Machine {
         let mut guard = slots.store.lock(usize::from(slot));
         let (header, entries) = guard.split();
         let mut cell = Cell { slot, header, entries };
-        let before = (cell.header.custody().is_some(), self.is_misplaced(slot, cell.header));
+        let before = (cell.header.custody().is_some(), cell.header.serving().is_some());
         if !self.bug(Canary::DeathAtEventOnly) {
             self.settle_deaths(&mut cell, now);
         }
@@ -304,8 +305,11 @@ impl Machine {
         self.settle_queue(&mut cell, now);
         self.stats.custody += usize::from(cell.header.custody().is_some());
         self.stats.custody -= usize::from(before.0);
-        self.misplaced += usize::from(self.is_misplaced(slot, cell.header));
-        self.misplaced -= usize::from(before.1);
+        if before.1 != cell.header.serving().is_some() {
+            let misplaced = self.is_misplaced(slot, cell.header);
+            self.misplaced += usize::from(misplaced);
+            self.misplaced -= usize::from(!misplaced);
+        }
     }
 
     /// Whether a deliberate bug is in force.

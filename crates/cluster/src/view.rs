@@ -137,8 +137,7 @@ impl View {
 
     /// Takes a process that a message speaks of. Returns whether it was unknown.
     pub(crate) fn learn(&mut self, pid: Pid, now: Duration) -> bool {
-        let stale = pid.node == self.me.node || self.newer_boot(pid);
-        if stale || self.dead.contains(&pid) || self.peers.contains_key(&pid) {
+        if self.peers.contains_key(&pid) || pid.node == self.me.node || self.is_dead(pid) {
             return false;
         }
         self.insert(pid, Liveness::Alive, None, now);

@@ -110,6 +110,9 @@ pub(super) struct Node {
     next_sweep: u16,
     departure: Departure,
     transitions: u64,
+    /// When the cores want to be woken.
+    gossip_at: Option<Duration>,
+    machine_at: Option<Duration>,
 }
 
 impl Node {
@@ -154,6 +157,8 @@ impl Node {
             next_sweep: 0,
             departure: Departure::Staying,
             transitions: 0,
+            gossip_at: None,
+            machine_at: None,
         })
     }
 
@@ -236,6 +241,7 @@ impl Node {
                 boato_gossip::Output::Event(event) => self.pass_on(&event, outbox),
             }
         }
+        self.gossip_at = self.gossip.poll_timeout();
     }
 
     fn pass_on(&mut self, event: &boato_gossip::Event, outbox: &mut Outbox<Self>) {
@@ -288,6 +294,7 @@ impl Node {
                 }
             }
         }
+        self.machine_at = self.machine.poll_timeout();
         let transitions = self.machine.stats().transitions;
         if std::mem::replace(&mut self.transitions, transitions) != transitions {
             outbox.note(Note::Stirred);
@@ -377,10 +384,10 @@ impl Process for Node {
 
     fn wake(&mut self, outbox: &mut Outbox<Self>) {
         let now = self.setup.clock.local(outbox.now());
-        if self.gossip.poll_timeout().is_some_and(|at| at <= now) {
+        if self.gossip_at.is_some_and(|at| at <= now) {
             self.gossip(boato_gossip::Input::Timeout, outbox);
         }
-        if self.machine.poll_timeout().is_some_and(|at| at <= now) {
+        if self.machine_at.is_some_and(|at| at <= now) {
             self.drive(Input::Timeout, outbox);
         }
         while let Some(&(at, alarm)) = self.alarms.first()
@@ -393,7 +400,7 @@ impl Process for Node {
 
     fn wake_at(&self) -> Option<Duration> {
         let alarm = self.alarms.first().map(|(at, _)| *at);
-        let at = [alarm, self.gossip.poll_timeout(), self.machine.poll_timeout()].into_iter().flatten().min();
+        let at = [alarm, self.gossip_at, self.machine_at].into_iter().flatten().min();
         at.map(|at| self.setup.clock.moment(at))
     }
 }
