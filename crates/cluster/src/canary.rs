@@ -96,6 +96,10 @@ canaries! {
     ForksIgnored = "forks-ignored",
     /// Merged entries count as the newest.
     MergeIgnoresVersions = "merge-ignores-versions",
+    /// What the winner of a merge gives up of its own is not counted.
+    OwnLossUncounted = "own-loss-uncounted",
+    /// What a merge has seen of a key before does not matter.
+    MergesForget = "merges-forget",
     /// A slot that is being claimed answers "no such key".
     MissWhileClaiming = "miss-while-claiming",
     /// Slots lost in a crash are minted without being counted.

@@ -50,7 +50,7 @@
 //! | `pid`, `time` | processes, epochs, hints; time as an argument |
 //! | `operation` | what clients ask of a slot, and its effect on the entries |
 //! | `message`, `wire`, `outbox` | what nodes say to each other, as bytes, folded into few frames |
-//! | `slot`, `transfer` | the state of one slot, beside its entries; a copy under way |
+//! | `slot`, `transfer`, `intake` | the state of one slot, beside its entries; a copy under way; a merge into it |
 //! | `view` | the members as this node sees them, and the table that follows |
 //! | `machine` | the transitions: one file per concern |
 //! | `route` | the way of one client operation |
@@ -58,6 +58,7 @@
 //! | `quic` | the driver (feature `quic`) |
 
 mod canary;
+mod intake;
 mod machine;
 mod message;
 mod operation;
@@ -75,6 +76,8 @@ mod wire;
 
 #[cfg(feature = "canaries")]
 pub use canary::Canary;
+#[cfg(feature = "canaries")]
+pub use machine::Superseded;
 #[cfg(feature = "model")]
 pub use machine::Timer;
 pub use machine::{Config, Event, Input, Machine, Output, Progress, Stats};

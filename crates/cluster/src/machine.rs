@@ -37,6 +37,8 @@ use crate::time::Now;
 use crate::view::{Routes, View};
 
 pub use interface::{Config, Event, Input, Output, Progress, Stats};
+#[cfg(feature = "canaries")]
+pub use merge::Superseded;
 #[cfg(feature = "model")]
 pub use model::Timer;
 
@@ -79,6 +81,8 @@ pub struct Machine {
     outputs: VecDeque<Output>,
     stats: Stats,
     lost: usize,
+    #[cfg(feature = "canaries")]
+    superseded: Vec<Superseded>,
     /// Something changed that may concern any slot.
     stirred: bool,
     /// The table is new.
@@ -127,6 +131,8 @@ impl Machine {
             outputs: VecDeque::new(),
             stats: Stats::default(),
             lost: 0,
+            #[cfg(feature = "canaries")]
+            superseded: Vec::new(),
             stirred: false,
             rebuilt: false,
         }
@@ -183,6 +189,8 @@ impl Machine {
     /// Takes one input. Drain [`Machine::poll_output`] afterwards, then wait for [`Machine::poll_timeout`].
     pub fn handle(&mut self, input: Input, now: Now) {
         self.batch += 1;
+        #[cfg(feature = "canaries")]
+        self.superseded.clear();
         self.pause_permille = self.rng.u64(750..=1250);
         match input {
             Input::Frame(frame) => self.on_frame(frame, now),
@@ -333,6 +341,9 @@ impl Machine {
             self.claim_left(claiming.nonce);
         }
         cell.header.state = state;
+        if cell.header.custody().is_none() {
+            cell.header.intakes.clear();
+        }
         self.stats.transitions += 1;
     }
 

@@ -108,6 +108,8 @@ pub enum Message {
     Merged { xfer: u64, seq: u32 },
     /// No holder here to merge into.
     MergeNo { epoch: Epoch, hint: Option<Hint> },
+    /// Everything has been merged: the lower holder has let go.
+    MergeEnd { epoch: Epoch },
 }
 
 impl Message {

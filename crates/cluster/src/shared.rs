@@ -165,6 +165,7 @@ impl Slots {
     pub fn sweep(&self, slot: u16, unix_ms: u64) -> usize {
         let mut guard = self.store.lock(usize::from(slot));
         let (header, entries) = guard.split();
+        header.intakes.retain(|_, intake| intake.is_recent(unix_ms));
         if matches!(header.state, State::Held { .. }) { entries.sweep(unix_ms) } else { 0 }
     }
 

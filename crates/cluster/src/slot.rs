@@ -1,11 +1,12 @@
 //! The state of one slot on one node. It lives in storage beside the slot's entries, under the same lock, so
 //! that checking it and applying an operation are one step.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::intake::Intake;
 use crate::operation::Operation;
 use crate::pid::{Epoch, Hint, Pid};
 use crate::transfer::Transfer;
@@ -138,6 +139,8 @@ pub struct Header {
     pub(crate) out: Option<Ended>,
     /// Source and epoch of the last commit taken.
     pub(crate) taken: Option<(Pid, Epoch)>,
+    /// What lower holders are merging into this copy.
+    pub(crate) intakes: BTreeMap<Pid, Intake>,
     /// The last transfer number or nonce used for this slot.
     pub(crate) serial: u64,
     /// Whether the guess from the table was tried since the slot was last in custody.
@@ -164,6 +167,7 @@ impl Default for Header {
             promised: None,
             out: None,
             taken: None,
+            intakes: BTreeMap::new(),
             serial: 0,
             guessed: false,
             queue: VecDeque::new(),

@@ -9,7 +9,7 @@ use crate::pid::{Epoch, Hint};
 
 /// The version of what nodes say to each other about slots. Any change of [`Frame`], [`Request`] or [`Response`], or of
 /// a type in them, is another one. It is not part of the bytes: whoever connects nodes lets only equal versions meet.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Why bytes from a peer are not taken. Nothing was changed by them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -135,7 +135,8 @@ pub(crate) fn epochs(message: &Message) -> [Option<Epoch>; 2] {
         | Message::Has { epoch, .. }
         | Message::Offer { epoch }
         | Message::Holding { epoch }
-        | Message::Merge { epoch, .. } => [Some(*epoch), None],
+        | Message::Merge { epoch, .. }
+        | Message::MergeEnd { epoch } => [Some(*epoch), None],
         Message::Refuse { epoch, floor }
         | Message::Released { epoch, floor }
         | Message::Void { epoch, floor }

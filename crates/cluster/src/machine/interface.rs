@@ -186,7 +186,8 @@ pub struct Stats {
     pub slots_lost: u64,
     /// Slots merged into another holder's.
     pub slots_merged: u64,
-    /// Keys of which two versions met in a merge: the higher one stayed, the other one is gone.
+    /// Values given up in merges: of each key of which the other holder had a different one, the earlier.
+    /// `docs/protocol.md`, section 7, says what counts.
     pub keys_superseded: u64,
     /// Bytes of entries sent to other nodes.
     pub bytes_given: u64,

@@ -1,9 +1,13 @@
 //! Two holders of one slot, after a false death, a healed partition, or when two clusters meet: the higher
 //! epoch keeps the slot, the other ships its entries, and per key the higher version wins.
 
+#[cfg(feature = "canaries")]
+use bytes::Bytes;
+
 use super::wanted::Wanted;
 use super::{Cell, Event, Machine, Output};
 use crate::canary::Canary;
+use crate::intake::{Intake, Meeting};
 use crate::message::{Item, Message};
 use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Giving, Purpose, State};
@@ -18,7 +22,33 @@ pub(super) struct Part {
     pub(super) hlc: u64,
 }
 
+/// A value that a merge gave up: for checkers.
+#[cfg(feature = "canaries")]
+#[derive(Clone, Debug)]
+pub struct Superseded {
+    /// Its key.
+    pub key: Bytes,
+    /// `(hlc, node)` of the write that stayed.
+    pub kept: (u64, u128),
+    /// The write given up.
+    pub gone: (u64, u128),
+    /// Which of the two came from the loser.
+    pub sent: (u64, u128),
+    /// The epoch of the holder that merges.
+    pub winner: Epoch,
+    /// The epoch of the other one.
+    pub loser: Epoch,
+    /// Whether the two sides had stood apart on this key before, so that it counts no more.
+    pub again: bool,
+}
+
 impl Machine {
+    /// What the last input has made merges give up.
+    #[cfg(feature = "canaries")]
+    pub fn superseded(&self) -> &[Superseded] {
+        &self.superseded
+    }
+
     /// A holder offers the slot.
     pub(super) fn on_offer(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch, now: Now) {
         if self.view.is_dead(from) {
@@ -138,6 +168,7 @@ impl Machine {
         self.stats.slots_merged += 1;
         cell.entries.clear();
         cell.header.hint = Some(Hint { pid: giving.target, epoch: giving.next });
+        self.send(cell, giving.target, Message::MergeEnd { epoch: giving.epoch });
         self.enter(cell, State::Absent);
         self.wake(cell, std::time::Duration::ZERO);
     }
@@ -145,28 +176,61 @@ impl Machine {
     pub(super) fn on_merge(&mut self, cell: &mut Cell, from: Pid, part: &Part, items: &[Item], now: Now) {
         let &Part { xfer, epoch, seq, hlc } = part;
         match &cell.header.state {
-            State::Held { epoch: mine } if *mine > epoch => {}
-            State::Copying(giving) if giving.epoch > epoch => {}
+            State::Held { .. } | State::Copying(_) if cell.header.serving() > Some(epoch) => {}
             State::Ready { .. } | State::Committing(_) | State::Merging(_) => return,
             _ => {
                 let hint = cell.header.hint.filter(|hint| hint.epoch > Epoch::ZERO);
                 return self.send(cell, from, Message::MergeNo { epoch, hint });
             }
         }
+        if !cell.header.intakes.get(&from).is_some_and(|intake| intake.is_past(epoch)) {
+            self.take_in(cell, from, epoch, items, now);
+        }
+        // A clock too far ahead is not followed; every write exceeds the version it replaces all the same.
+        let _ = self.slots.clock.observe(hlc, now.unix_ms);
+        self.send(cell, from, Message::Merged { xfer, seq });
+    }
+
+    /// Each key keeps its higher version.
+    fn take_in(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch, items: &[Item], now: Now) {
+        let before = cell.header.intakes.remove(&from).filter(|intake| intake.is_of(epoch));
+        let mut intake = before.unwrap_or_else(|| Intake::new(epoch));
         for item in items {
             let mut entry = item.as_entry();
             if self.bug(Canary::MergeIgnoresVersions) {
                 entry.version.hlc = self.slots.clock.latest() + 1;
             }
-            let met = cell.entries.peek(&item.key).is_some_and(|stored| stored.version != entry.version);
-            self.stats.keys_superseded += u64::from(met);
+            let stored = cell.entries.peek(&item.key);
+            if self.bug(Canary::MergesForget) {
+                intake = Intake::new(epoch);
+            }
+            match intake.meet(&entry, stored.as_ref(), now.unix_ms) {
+                Meeting::Known => continue,
+                Meeting::Agreed => {}
+                Meeting::Apart { gone, again } => {
+                    #[cfg(feature = "canaries")]
+                    let of = |version: boato_storage::Version| (version.hlc, version.node);
+                    let own = gone != entry.version;
+                    if !(own && self.bug(Canary::OwnLossUncounted)) {
+                        self.stats.keys_superseded += u64::from(!again);
+                        #[cfg(feature = "canaries")]
+                        self.superseded.push(Superseded {
+                            key: item.key.clone(),
+                            kept: of(stored.map_or(entry.version, |stored| stored.version.max(entry.version))),
+                            gone: of(gone),
+                            sent: of(entry.version),
+                            winner: cell.header.serving().unwrap_or(epoch),
+                            loser: epoch,
+                            again,
+                        });
+                    }
+                }
+            }
             if cell.entries.merge(entry) {
                 cell.header.mark_written(&item.key);
             }
         }
-        // A clock too far ahead is not followed; every write exceeds the version it replaces all the same.
-        let _ = self.slots.clock.observe(hlc, now.unix_ms);
-        self.send(cell, from, Message::Merged { xfer, seq });
+        cell.header.intakes.insert(from, intake);
     }
 
     pub(super) fn on_merged(&mut self, cell: &mut Cell, from: Pid, chunk: (u64, u32), now: Now) {
@@ -206,5 +270,12 @@ impl Machine {
         self.settle_budget(&giving);
         let epoch = cell.header.floor.after(giving.epoch, self.me);
         self.hold(cell, epoch);
+    }
+}
+
+/// A lower holder has let go.
+pub(super) fn on_merge_end(cell: &mut Cell, from: Pid, epoch: Epoch) {
+    if let Some(intake) = cell.header.intakes.get_mut(&from) {
+        intake.end(epoch);
     }
 }

@@ -84,6 +84,8 @@ impl Machine {
             outputs: std::collections::VecDeque::new(),
             stats: self.stats,
             lost: self.lost,
+            #[cfg(feature = "canaries")]
+            superseded: self.superseded.clone(),
             stirred: self.stirred,
             rebuilt: self.rebuilt,
             rng: self.rng.clone(),

@@ -1,6 +1,7 @@
 //! What peers send: from a frame to what a slot makes of each message in it.
 
-use super::{Cell, Machine, merge, take};
+use super::merge::{self, on_merge_end};
+use super::{Cell, Machine, take};
 use crate::canary::Canary;
 use crate::message::{Frame, Message, Run};
 use crate::pid::Pid;
@@ -108,6 +109,7 @@ impl Machine {
             }
             Message::Merged { xfer, seq } => self.on_merged(cell, from, (xfer, seq), now),
             Message::MergeNo { epoch, hint } => self.on_merge_no(cell, from, epoch, hint, now),
+            Message::MergeEnd { epoch } => on_merge_end(cell, from, epoch),
         }
     }
 }
