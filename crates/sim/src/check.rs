@@ -5,6 +5,7 @@
 //! - [`counter`]: a key incremented by conditional writes stands between the increments that were acknowledged and
 //!   those that may have happened.
 //! - [`highest`]: after a false death, the value left is that of the highest version.
+//! - [`superseded`]: and what is gone is what the merges have told.
 //! - [`Holders`]: who held which slot when; never two, and epochs only grow.
 //!
 //! None of them has I/O or a clock, so the same code judges simulated runs and real processes. What fails is a
@@ -30,6 +31,7 @@ mod highest;
 mod history;
 mod holders;
 mod search;
+mod superseded;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -41,6 +43,7 @@ pub use counter::counter;
 pub use highest::{Stamped, Version, highest};
 pub use history::{Action, Call, History, Value};
 pub use holders::{Holders, Holding};
+pub use superseded::{Given, superseded};
 pub use violation::{Fault, Violation};
 
 /// Whether one key's calls are linearizable: a register that begins absent.

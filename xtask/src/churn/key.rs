@@ -54,7 +54,11 @@ impl Key {
         if version.is_some() || is_unknown(&call) {
             self.begun.store(true, SeqCst);
         }
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(Stamped { call, version });
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(Stamped {
+            call,
+            version,
+            after: None,
+        });
     }
 
     /// Whether a write has, or may have, been applied.

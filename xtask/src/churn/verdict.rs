@@ -69,7 +69,7 @@ impl Verdict {
             self.violate(text);
         }
         let calls = key.calls();
-        let lines = calls.iter().map(|Stamped { call, version }| match version {
+        let lines = calls.iter().map(|Stamped { call, version, .. }| match version {
             Some((time, node)) => format!("{call}  {time:x}-{node:x}"),
             None => call.to_string(),
         });
@@ -126,6 +126,7 @@ fn with_crashes(calls: &[Stamped], key: &Key, fates: &Fates) -> Vec<Stamped> {
     let crashes = fates.crashes_of(key.slot).map(|fate| Stamped {
         call: Call { invoked: fate.from, returned: Some(fate.to), action: Action::Vanish },
         version: None,
+        after: None,
     });
     let mut all: Vec<_> = calls.iter().copied().chain(crashes).collect();
     all.sort_by_key(|stamped| stamped.call.invoked);

@@ -10,8 +10,10 @@ pub type Version = (u64, u128);
 pub struct Stamped {
     /// The call.
     pub call: Call,
-    /// Of the write, delete or swap; `None` for other calls, refused ones and unknown outcomes.
+    /// Of the write, delete or swap, or of what was read, if known; `None` for refused calls and unknown outcomes.
     pub version: Option<Version>,
+    /// Of a swap: the version that was its condition; `None`: that there is no such key.
+    pub after: Option<Version>,
 }
 
 /// Whether `last`, read when all was over, is what must be left of one key: the write or delete with the highest
@@ -26,8 +28,16 @@ pub fn highest(calls: &[Stamped], last: Option<Value>) -> Result<(), Violation> 
     let crash = crash.map(|stamped| stamped.call.returned).max();
     // `Some(None)`: a crash without an end.
     let safe = |call: &Call| crash.is_none_or(|end| end.is_some_and(|end| call.invoked > end));
-    let must = calls.iter().filter(|s| s.version.is_some() && safe(&s.call)).max_by_key(|s| s.version);
-    let mut candidates = calls.iter().filter(|stamped| leaves(stamped, last)).peekable();
+    let read = |s: &Stamped| matches!(s.call.action, Action::Read { .. });
+    let writes = || calls.iter().filter(|s| !read(s));
+    let must = writes().filter(|s| s.version.is_some() && safe(&s.call)).max_by_key(|s| s.version);
+    if let Some(must) = must
+        && let Some(left) = calls.iter().rfind(|s| read(s)).and_then(|s| s.version)
+        && must.version > Some(left)
+    {
+        return Err(Violation::NotHighest { highest: must.call, last });
+    }
+    let mut candidates = writes().filter(|stamped| leaves(stamped, last)).peekable();
     let never = last.is_none() && must.is_none();
     if never || candidates.clone().any(|s| s.version.is_none() || s.version >= must.and_then(|m| m.version)) {
         return Ok(());
@@ -59,6 +69,7 @@ mod tests {
         let stamp = |(at, (action, hlc)): (u64, (Action, Option<u64>))| Stamped {
             call: call(at, at + 1, action),
             version: hlc.map(|hlc| (hlc, 1)),
+            after: None,
         };
         (0..).map(|n| 10 * n).zip(calls).map(stamp).collect()
     }

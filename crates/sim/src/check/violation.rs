@@ -6,7 +6,7 @@ use std::time::Duration;
 use boato_cluster::{Epoch, Pid};
 
 use super::history::{Found, Ms};
-use super::{Call, Holding, Value};
+use super::{Call, Given, Holding, Value};
 
 /// A broken promise, with what it was found in. `Display` takes a few lines without a line end.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,6 +66,27 @@ pub enum Violation {
         highest: Call,
         /// What was left.
         last: Option<Value>,
+    },
+    /// More writes began anew, or replaced one and the same version, than merges and crashes account for.
+    Unreported {
+        /// The sides that there must have been.
+        sides: usize,
+        /// Those that ended in a merge that counted.
+        counted: usize,
+        /// Those that may have ended in a crash.
+        crashed: usize,
+    },
+    /// An acknowledged conditional write is gone, and no merge has told of it.
+    Vanished {
+        /// The write.
+        call: Call,
+    },
+    /// A merge tells of a value that it has not given up.
+    FalseReport {
+        /// What it told.
+        given: Box<Given>,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// A slot is held as it must not be.
     Slot {
@@ -137,6 +158,18 @@ impl fmt::Display for Violation {
             Self::NotHighest { highest, last } => {
                 write!(f, "left is {}, but the highest version is that of", Found(*last))?;
                 lines(f, [highest])
+            }
+            Self::Unreported { sides, counted, crashed } => write!(
+                f,
+                "{sides} sides wrote it, of which {counted} ended in merges that counted, {crashed} perhaps in crashes"
+            ),
+            Self::Vanished { call } => {
+                f.write_str("gone, and no merge has told of it:")?;
+                lines(f, [call])
+            }
+            Self::FalseReport { given, why } => {
+                let Given { kept, gone, merge: (winner, loser), .. } = &**given;
+                write!(f, "the merge of {loser} into {winner} gave {gone:x?} up for {kept:x?}, but {why}")
             }
             Self::Slot { at, slot, fault, copies } => {
                 write!(f, "{}: slot {slot} {fault}:", Ms(*at))?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use boato_cluster::{Failure, Guard, Operation, Outcome};
+use boato_cluster::{Failure, Guard, Operation, Outcome, Superseded};
 use bytes::Bytes;
 use fastrand::Rng;
 
@@ -11,7 +11,7 @@ use super::errand::Answered;
 use super::keys::{Key, Role, decode};
 use super::report::{Operations, Outcomes, Waits};
 use crate::Host;
-use crate::check::{Action, Call, Stamped, Value, Version};
+use crate::check::{Action, Call, Given, Stamped, Value, Version};
 
 /// The longest pause of a client between two operations during a burst, in microseconds.
 const BURST_THINK_US: u64 = 4_000;
@@ -61,7 +61,7 @@ enum Intent {
     Get,
     Put(Value),
     Delete,
-    Swap(Option<Value>, Value),
+    Swap(Seen, Value),
 }
 
 /// What an answer says about a key.
@@ -173,20 +173,16 @@ impl Clients {
             ttl_ms,
             guard,
         };
-        let swap = |seen: Seen| {
-            (seen.map(|(value, _)| value), seen.map_or(Guard::Absent, |it| Guard::Is(vec![it.1])))
-        };
+        let guard = |seen: Seen| seen.map_or(Guard::Absent, |it| Guard::Is(vec![it.1]));
         match (key.role, seen) {
             _ if now >= key.written_until => (Intent::Get, Operation::Get { key: name }),
             (Role::Counter, Some(seen)) => {
-                let (expected, guard) = swap(seen);
-                let value = expected.unwrap_or(0) + 1;
-                (Intent::Swap(expected, value), put(key, value, guard, None))
+                let value = seen.map_or(0, |(value, _)| value) + 1;
+                (Intent::Swap(seen, value), put(key, value, guard(seen), None))
             }
             (Role::Mixed, Some(seen)) if dice < 4 => {
-                let (expected, guard) = swap(seen);
                 key.writes += 1;
-                (Intent::Swap(expected, key.writes), put(key, key.writes, guard, None))
+                (Intent::Swap(seen, key.writes), put(key, key.writes, guard(seen), None))
             }
             (Role::Mixed, _) if dice < 9 => {
                 (Intent::Delete, Operation::Delete { key: name, guard: Guard::Always })
@@ -212,8 +208,11 @@ impl Clients {
             let unknown = matches!(result, Err(Failure::OutcomeUnknown));
             let returned = (!unknown).then_some(now);
             let call = Call { invoked: pending.invoked, returned, action };
-            let version = version.filter(|_| !matches!(action, Action::Read { .. }));
-            self.keys[pending.key].calls.push(Stamped { call, version });
+            let after = match pending.intent {
+                Intent::Swap(seen, _) => seen.map(|(_, version)| version),
+                Intent::Get | Intent::Put(_) | Intent::Delete => None,
+            };
+            self.keys[pending.key].calls.push(Stamped { call, version, after });
         }
         if let Some(index) = pending.client {
             self.each[index].seen = told.and_then(Told::seen);
@@ -226,6 +225,16 @@ impl Clients {
     fn unread_of(&self, pending: &Pending, answer: String) -> Unread {
         let key = String::from_utf8_lossy(&self.keys[pending.key].name).into_owned();
         Unread { key, host: pending.entry.0, answer }
+    }
+
+    /// A merge gave up a value, of whatever key.
+    pub(super) fn superseded(&mut self, superseded: &Superseded) {
+        let Superseded { key, kept, gone, sent, winner, loser, again } = superseded;
+        let given =
+            Given { kept: *kept, gone: *gone, sent: *sent, merge: (*winner, *loser), counted: !again };
+        if let Some(key) = self.keys.iter_mut().find(|known| known.name == key) {
+            key.given.push(given);
+        }
     }
 
     /// One of the reads at the end that told nothing.
@@ -316,6 +325,10 @@ impl Intent {
             ) => Some(*version),
             _ => None,
         };
+        let expected = match self {
+            Self::Swap(seen, _) => seen.map(|(value, _)| value),
+            Self::Get | Self::Put(_) | Self::Delete => None,
+        };
         let action = match (self, outcome) {
             (Self::Get, Some(Outcome::Value { value, .. })) => Action::Read { found: Some(decode(value)) },
             (Self::Get, Some(Outcome::Missing)) => Action::Read { found: None },
@@ -325,13 +338,13 @@ impl Intent {
             (Self::Delete, Some(Outcome::Deleted(_))) => Action::Delete { existed: Some(true) },
             (Self::Delete, Some(Outcome::Missing)) => Action::Delete { existed: Some(false) },
             (Self::Delete, None) => Action::Delete { existed: None },
-            (Self::Swap(expected, value), Some(Outcome::Created(_) | Outcome::Replaced(_))) => {
+            (Self::Swap(_, value), Some(Outcome::Created(_) | Outcome::Replaced(_))) => {
                 Action::Swap { expected, value, done: Some(true) }
             }
-            (Self::Swap(expected, value), Some(Outcome::Refused(_))) => {
+            (Self::Swap(_, value), Some(Outcome::Refused(_))) => {
                 Action::Swap { expected, value, done: Some(false) }
             }
-            (Self::Swap(expected, value), None) => Action::Swap { expected, value, done: None },
+            (Self::Swap(_, value), None) => Action::Swap { expected, value, done: None },
             _ => return None,
         };
         Some(Told { action, version })

@@ -1,8 +1,9 @@
 //! Who has which slot, watched from outside: never two holders, and nothing lost but by a crash.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use boato_cluster::{Epoch, Pid, Slots, State};
+use boato_cluster::{Epoch, Pid, Purpose, Slots, State};
 
 use super::report::Safety;
 use crate::check::{Holders, Holding, Violation};
@@ -41,8 +42,26 @@ struct Fate {
     crashed: Option<Duration>,
     /// The last hand-over that began: whose, and the epoch announced.
     announced: Option<(Pid, Epoch)>,
+    /// Who merges its copy into whose.
+    merging: BTreeMap<Pid, Pid>,
+    /// See [`Custody::is_copied`].
+    copied: bool,
     /// The processes that ended with a copy, and when.
     ended: Vec<(Pid, Duration)>,
+}
+
+impl Fate {
+    /// Where a process stands with the merge of its copy: into which other one.
+    fn merges(&mut self, pid: Pid, winner: Option<Pid>, holding: Holding) {
+        match winner {
+            Some(winner) => self.copied |= self.merging.insert(pid, winner).is_some_and(|it| it != winner),
+            None if holding == Holding::Nothing => {
+                self.merging.remove(&pid);
+                self.copied |= self.merging.values().any(|winner| *winner == pid);
+            }
+            None => self.copied |= self.merging.remove(&pid).is_some(),
+        }
+    }
 }
 
 impl Custody {
@@ -60,6 +79,11 @@ impl Custody {
         self.forked
     }
 
+    /// Whether two processes may have gone on from one copy of a slot, or a merge was begun anew.
+    pub(super) fn is_copied(&self, slot: u16) -> bool {
+        self.fates[usize::from(slot)].copied
+    }
+
     pub(super) fn vanished(&self) -> &[Vanished] {
         &self.vanished
     }
@@ -74,15 +98,23 @@ impl Custody {
     pub(super) fn look(&mut self, at: Duration, slots: &Slots) -> Result<Vec<Change>, Safety> {
         let mut changes = Vec::new();
         for slot in 0..u16::try_from(self.fates.len()).unwrap_or(u16::MAX) {
-            let (holding, taken, hint, announced) = slots.inspect(slot, |header| {
+            let (holding, taken, hint, announced, winner) = slots.inspect(slot, |header| {
                 let announced = match header.state() {
                     State::Committing(giving) => Some((slots.me(), giving.next)),
                     _ => None,
                 };
-                (holding(header.serving(), header.custody()), header.taken(), header.hint(), announced)
+                let winner = match header.state() {
+                    State::Copying(giving) | State::Merging(giving) => {
+                        (giving.purpose == Purpose::Merge).then_some(giving.target)
+                    }
+                    _ => None,
+                };
+                let holding = holding(header.serving(), header.custody());
+                (holding, header.taken(), header.hint(), announced, winner)
             });
             let fate = &mut self.fates[usize::from(slot)];
             fate.announced = announced.or(fate.announced);
+            fate.merges(slots.me(), winner, holding);
             if let (Holding::Serving(epoch), Some((pid, announced))) = (holding, fate.announced)
                 && pid == slots.me()
                 && epoch <= announced
@@ -96,6 +128,9 @@ impl Custody {
             if before != holding {
                 self.holders.change(at, slots.me(), slot, holding).map_err(broken)?;
                 self.check_truth(at, slot)?;
+                if matches!((before, holding), (Holding::Custody(_), Holding::Serving(_))) {
+                    self.fates[usize::from(slot)].copied |= self.holders.copies(slot).len() > 1;
+                }
                 let lost = match holding {
                     Holding::Serving(epoch)
                         if before == Holding::Nothing && taken.is_none_or(|it| it.1 != epoch) =>
@@ -165,7 +200,9 @@ impl Custody {
             slots.filter(|slot| self.holders.copies(*slot).iter().any(|copy| copy.0 == pid)).collect();
         self.holders.stopped(pid);
         for slot in had {
-            self.fates[usize::from(slot)].ended.push((pid, at));
+            let fate = &mut self.fates[usize::from(slot)];
+            fate.ended.push((pid, at));
+            fate.merges(pid, None, Holding::Nothing);
             if self.forked {
                 // Others may have copies, but not what was written to this one.
                 self.vanished.push(Vanished { slot, from: at, to: at });

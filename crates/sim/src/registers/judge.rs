@@ -28,18 +28,20 @@ fn judge_key(scenario: &Scenario, key: &Key, custody: &Custody) -> Result<(), Sa
     calls.extend(custody.vanished().iter().filter(|it| it.slot == key.slot).map(|it| Stamped {
         call: Call { invoked: it.from, returned: Some(it.to), action: Action::Vanish },
         version: None,
+        after: None,
     }));
     // What a late read has found; all reads at the end find the same, or the history is wrong.
     let last = calls.iter().rev().find_map(|stamped| match stamped.call.action {
-        Action::Read { found } => Some(found),
+        Action::Read { found } => Some((found, stamped.version)),
         _ => None,
     });
+    let (last, version) = last.unwrap_or_default();
     let history = || calls.iter().map(|stamped| stamped.call).collect::<History>();
     let judged = match (key.role, custody.is_forked()) {
         (Role::Expiring(ttl), forked) => return expiry(scenario, key, &calls, ttl, forked),
-        (Role::Counter, true) => Ok(()),
-        (Role::Counter, false) => check::counter(&history(), last.flatten()),
-        (Role::Plain | Role::Mixed, true) => check::highest(&calls, last.flatten()),
+        (Role::Counter, false) => check::counter(&history(), last),
+        (_, true) => check::highest(&calls, last)
+            .and_then(|()| check::superseded(&calls, version, &key.given, custody.is_copied(key.slot))),
         (Role::Plain | Role::Mixed, false) => check::linearizable(&history()),
     };
     judged.map_err(|violation| Safety::History {

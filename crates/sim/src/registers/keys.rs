@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 
 use super::scenario::Scenario;
-use crate::check::Stamped;
+use crate::check::{Given, Stamped};
 
 /// Keys lie in the first slots, however many there are.
 pub(super) const KEY_SLOTS: u16 = 64;
@@ -59,6 +59,8 @@ pub(super) struct Key {
     pub(super) writes: u64,
     /// The calls that count, in the order they ended.
     pub(super) calls: Vec<Stamped>,
+    /// What merges have given up of it.
+    pub(super) given: Vec<Given>,
 }
 
 impl Key {
@@ -81,6 +83,7 @@ impl Key {
             written_until,
             writes: 0,
             calls: Vec::new(),
+            given: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use boato_cluster::{Canary, Event, Frame, Input, Liveness, Machine, Now, Output, Pid, Slots};
+use boato_cluster::{Canary, Event, Frame, Input, Liveness, Machine, Now, Output, Pid, Slots, Superseded};
 use boato_gossip::{Gossip, Identity, Member, NewError, NodeId};
 use fastrand::Rng;
 
@@ -54,6 +54,8 @@ pub(super) enum Note {
     Stirred,
     /// Membership says that a process is no more.
     Dead(Pid),
+    /// Merges gave something up.
+    Superseded(Vec<Superseded>),
     /// The machine has something to tell.
     Event(Event),
     /// It lets go of whatever it still has, because its leave is over.
@@ -275,6 +277,9 @@ impl Node {
 
     pub(super) fn drive(&mut self, input: Input, outbox: &mut Outbox<Self>) {
         self.machine.handle(input, self.now(outbox));
+        if !self.machine.superseded().is_empty() {
+            outbox.note(Note::Superseded(self.machine.superseded().to_vec()));
+        }
         let mut answers = Vec::new();
         while let Some(output) = self.machine.poll_output() {
             match output {

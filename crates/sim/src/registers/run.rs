@@ -191,6 +191,12 @@ impl<'a> Run<'a> {
             Note::Stirred => self.stirred(at, host)?,
             Note::Dead(pid) => self.considered_dead(host, pid),
             Note::Event(event) => self.event(host, event),
+            Note::Superseded(superseded) => {
+                self.say(format_args!("host {}: {superseded:?}", host.0));
+                for it in &superseded {
+                    self.clients.superseded(it);
+                }
+            }
             Note::Abandons => {
                 if let Some(node) = self.engine.process(host) {
                     self.custody.stopped(at, node.pid());
