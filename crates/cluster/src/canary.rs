@@ -19,7 +19,6 @@ macro_rules! canaries {
             pub fn masked(self) -> Option<&'static str> {
                 match self {
                     Self::NoPromise => Some("answers to a claim agree on its dead, and refuse their commits"),
-                    Self::DeathAtEventOnly => Some("what the dead have sent is judged where it arrives"),
                     Self::VoidForForgotten => Some("no way leads there from an ordinary start"),
                     _ => None,
                 }
@@ -66,8 +65,10 @@ canaries! {
     RefuseKeepsFloor = "refuse-keeps-floor",
     /// A slot is minted after the first answer.
     MintAfterFirstAnswer = "mint-after-first-answer",
-    /// "Not here" is no promise.
+    /// "Not here" is said, and nothing else changes: whoever says it goes on asking.
     NoPromise = "no-promise",
+    /// Two that claim the same slot tell each other "not here".
+    CrossedClaims = "crossed-claims",
     /// A promise is given, and not kept.
     BrokenPromise = "broken-promise",
     /// Slots are asked for and claimed before everybody has been met.
@@ -76,8 +77,8 @@ canaries! {
     NoBarrierNoClosure = "no-barrier-no-closure",
     /// A claim is answered though its dead are not dead here.
     NoAgreedDeaths = "no-agreed-deaths",
-    /// A death changes slots when it becomes known, and not those that get into its way later.
-    DeathAtEventOnly = "death-at-event-only",
+    /// A source that has frozen a slot goes on waiting for its target when that is dead.
+    DeadTargetAwaited = "dead-target-awaited",
     /// Writes are applied while the slot is frozen.
     WritesWhileFrozen = "writes-while-frozen",
     /// A write whose answer was lost is sent again.

@@ -248,9 +248,6 @@ impl Machine {
             self.wanted.retain(|&pid, _| !self.view.is_dead(pid));
             for slot in 0..self.config.slots {
                 self.on_slot(slot, now, |machine, cell| {
-                    if machine.bug(Canary::DeathAtEventOnly) {
-                        machine.settle_deaths(cell, now);
-                    }
                     // Another target is offered the slot at once.
                     if rebuilt && matches!(cell.header.state, State::Held { .. }) {
                         machine.rest(cell);
@@ -306,9 +303,7 @@ impl Machine {
         let (header, entries) = guard.split();
         let mut cell = Cell { slot, header, entries };
         let before = (cell.header.custody().is_some(), cell.header.serving().is_some());
-        if !self.bug(Canary::DeathAtEventOnly) {
-            self.settle_deaths(&mut cell, now);
-        }
+        self.settle_deaths(&mut cell, now);
         act(self, &mut cell);
         self.settle_queue(&mut cell, now);
         self.stats.custody += usize::from(cell.header.custody().is_some());

@@ -127,6 +127,9 @@ impl Machine {
             return self.send(cell, from, Message::Has { nonce, epoch });
         }
         match &cell.header.state {
+            State::Claiming(_) if self.bug(Canary::CrossedClaims) => {
+                return self.say_not_here(cell, from, nonce);
+            }
             State::Claiming(_) if self.me < from => return,
             State::Claiming(_) => self.end_claim(cell),
             State::Asking(asking) if asking.staging.is_some() => return,
@@ -140,12 +143,13 @@ impl Machine {
         if bound || self.view.is_dead(from) || !agreed {
             return;
         }
+        if self.bug(Canary::NoPromise) {
+            return self.say_not_here(cell, from, nonce);
+        }
         if matches!(cell.header.state, State::Asking(_)) {
             self.enter(cell, State::Absent);
         }
-        if !self.bug(Canary::NoPromise) {
-            cell.header.promised = Some((from, nonce));
-        }
+        cell.header.promised = Some((from, nonce));
         self.say_not_here(cell, from, nonce);
         self.rest(cell);
         self.wake(cell, now.at + std::time::Duration::from_millis(500));

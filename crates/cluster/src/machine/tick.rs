@@ -36,7 +36,11 @@ impl Machine {
                 self.hold(cell, epoch);
             }
             State::Copying(giving) if self.view.is_dead(giving.target) => self.stop_copying(cell),
-            State::Committing(giving) if self.view.is_dead(giving.target) => self.resume(cell),
+            State::Committing(giving)
+                if self.view.is_dead(giving.target) && !self.bug(Canary::DeadTargetAwaited) =>
+            {
+                self.resume(cell);
+            }
             State::Merging(giving) if self.view.is_dead(giving.target) => self.keep_fork(cell),
             _ => {}
         }

@@ -306,12 +306,20 @@ impl Run<'_> {
         self.start(Some(index), joins);
     }
 
+    /// A process stands still. What is sent to it meanwhile waits, or overflows its buffers and is lost.
     fn pause(&mut self, now: Duration) -> bool {
         let Some(host) = self.victim() else { return false };
         let longest = if self.rng.bool() { 3_000 } else { 20_000 };
         let span = Duration::from_millis(longest).mul_f64(self.rng.f64());
         self.engine.pause(host, (now + span).min(self.scenario.length.max(now)));
-        self.say(format_args!("host {} stands still for {span:?}", host.0));
+        let deaf = self.rng.bool();
+        if deaf {
+            let to = std::iter::once(host).collect();
+            let rule = self.engine.network().add(Rule { from: Hosts::All, to, effect: Effect::Cut });
+            self.agenda.add(now + span, Action::Heal(vec![rule]));
+        }
+        let (host, hears) = (host.0, if deaf { "nothing" } else { "all of it later" });
+        self.say(format_args!("host {host} stands still for {span:?} and hears {hears}"));
         true
     }
 
