@@ -99,6 +99,8 @@ canaries! {
     MergeIgnoresVersions = "merge-ignores-versions",
     /// What the winner of a merge gives up of its own is not counted.
     OwnLossUncounted = "own-loss-uncounted",
+    /// What the winner does not take of the loser's is not counted.
+    SentLossUncounted = "sent-loss-uncounted",
     /// What a merge has seen of a key before does not matter.
     MergesForget = "merges-forget",
     /// A slot that is being claimed answers "no such key".

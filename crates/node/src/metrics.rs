@@ -58,7 +58,7 @@ impl Collector for NodeMetrics {
             ("slots_merged", "Slots merged into another holder's", stats.slots_merged),
             (
                 "keys_superseded",
-                "Keys of which two versions met in a merge; the later one stayed",
+                "Values given up in merges, as the other holder had a later one of the same key",
                 stats.keys_superseded,
             ),
             ("handoff_bytes", "Bytes of entries sent to other nodes", stats.bytes_given),

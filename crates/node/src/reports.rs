@@ -106,7 +106,10 @@ impl Report {
             }
             // Told by the winner, who compares.
             Self::Superseded { keys } => {
-                tracing::info!(keys, "keys that two nodes held keep their later version");
+                tracing::info!(
+                    keys,
+                    "keys of which two nodes held different values keep their later version"
+                );
                 journal.write("keys_superseded", json!({ "keys": keys }));
             }
         }

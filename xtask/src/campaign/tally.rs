@@ -19,6 +19,7 @@ pub(super) struct Tally {
     faults: BTreeMap<Fault, u64>,
     hand_offs: u64,
     merges: u64,
+    superseded: u64,
     slots_lost: u64,
     forked: u64,
     undecided: u64,
@@ -51,6 +52,7 @@ impl Tally {
         }
         self.hand_offs += report.hand_offs;
         self.merges += report.merges;
+        self.superseded += report.superseded;
         self.slots_lost += report.slots_lost;
         self.forked += u64::from(report.forked);
         self.undecided += report.undecided;
@@ -79,6 +81,7 @@ impl Tally {
         line("acknowledged", format!("{} operations", self.acknowledged));
         line("slots moved", self.hand_offs.to_string());
         line("slots merged", self.merges.to_string());
+        line("superseded", format!("{} values, each counted", self.superseded));
         line("slots lost", format!("{} in crashes, each counted", self.slots_lost));
         line("false deaths", format!("in {} seeds", self.forked));
         line("undecided", format!("{} histories", self.undecided));

@@ -99,6 +99,7 @@ fn json(report: &Report) -> Value {
         "faults": faults,
         "hand_offs": report.hand_offs,
         "merges": report.merges,
+        "superseded": report.superseded,
         "slots_lost": report.slots_lost,
         "forked": report.forked,
         "wait_p50_ms": millis(report.waits.p50),

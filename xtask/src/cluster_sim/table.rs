@@ -99,6 +99,7 @@ impl fmt::Display for Registers<'_> {
         }
         row(f, "slots handed over", &format!("{:>9}", report.hand_offs))?;
         row(f, "slots merged", &format!("{:>9}", report.merges))?;
+        row(f, "values superseded", &format!("{:>9}", report.superseded))?;
         row(f, "slots lost in crashes", &format!("{:>9}", report.slots_lost))?;
         row(f, "two holders were possible", if report.forked { "      yes" } else { "       no" })?;
         let settled = report.settled_after.map(|time| time.as_secs_f64() * 1e3);

@@ -1,8 +1,7 @@
 //! Two holders of one slot, after a false death, a healed partition, or when two clusters meet: the higher
 //! epoch keeps the slot, the other ships its entries, and per key the higher version wins.
 
-#[cfg(feature = "canaries")]
-use bytes::Bytes;
+use boato_storage::{EntryRef, Version};
 
 use super::wanted::Wanted;
 use super::{Cell, Event, Machine, Output};
@@ -27,7 +26,7 @@ pub(super) struct Part {
 #[derive(Clone, Debug)]
 pub struct Superseded {
     /// Its key.
-    pub key: Bytes,
+    pub key: bytes::Bytes,
     /// `(hlc, node)` of the write that stayed.
     pub kept: (u64, u128),
     /// The write given up.
@@ -208,22 +207,9 @@ impl Machine {
                 Meeting::Known => continue,
                 Meeting::Agreed => {}
                 Meeting::Apart { gone, again } => {
-                    #[cfg(feature = "canaries")]
-                    let of = |version: boato_storage::Version| (version.hlc, version.node);
-                    let own = gone != entry.version;
-                    if !(own && self.bug(Canary::OwnLossUncounted)) {
-                        self.stats.keys_superseded += u64::from(!again);
-                        #[cfg(feature = "canaries")]
-                        self.superseded.push(Superseded {
-                            key: item.key.clone(),
-                            kept: of(stored.map_or(entry.version, |stored| stored.version.max(entry.version))),
-                            gone: of(gone),
-                            sent: of(entry.version),
-                            winner: cell.header.serving().unwrap_or(epoch),
-                            loser: epoch,
-                            again,
-                        });
-                    }
+                    let kept = stored.map_or(entry.version, |stored| stored.version.max(entry.version));
+                    let epochs = (cell.header.serving().unwrap_or(epoch), epoch);
+                    self.supersede(&entry, [kept, gone], epochs, again);
                 }
             }
             if cell.entries.merge(entry) {
@@ -231,6 +217,28 @@ impl Machine {
             }
         }
         cell.header.intakes.insert(from, intake);
+    }
+
+    /// Counts a value that is given up: one of this side, or `sent` by the loser.
+    #[cfg_attr(not(feature = "canaries"), expect(unused_variables, reason = "only checkers ask which"))]
+    fn supersede(
+        &mut self,
+        sent: &EntryRef<'_>,
+        [kept, gone]: [Version; 2],
+        (winner, loser): (Epoch, Epoch),
+        again: bool,
+    ) {
+        let own = gone != sent.version;
+        if self.bug(if own { Canary::OwnLossUncounted } else { Canary::SentLossUncounted }) {
+            return;
+        }
+        self.stats.keys_superseded += u64::from(!again);
+        #[cfg(feature = "canaries")]
+        {
+            let key = bytes::Bytes::copy_from_slice(sent.key);
+            let [kept, gone, sent] = [kept, gone, sent.version].map(|version| (version.hlc, version.node));
+            self.superseded.push(Superseded { key, kept, gone, sent, winner, loser, again });
+        }
     }
 
     pub(super) fn on_merged(&mut self, cell: &mut Cell, from: Pid, chunk: (u64, u32), now: Now) {

@@ -227,13 +227,17 @@ impl Clients {
         Unread { key, host: pending.entry.0, answer }
     }
 
-    /// A merge gave up a value, of whatever key.
-    pub(super) fn superseded(&mut self, superseded: &Superseded) {
-        let Superseded { key, kept, gone, sent, winner, loser, again } = superseded;
-        let given =
-            Given { kept: *kept, gone: *gone, sent: *sent, merge: (*winner, *loser), counted: !again };
-        if let Some(key) = self.keys.iter_mut().find(|known| known.name == key) {
-            key.given.push(given);
+    /// What merges gave up of all keys, as far as it counts.
+    pub(super) fn given_up(&self) -> u64 {
+        self.keys.iter().flat_map(|key| &key.given).map(|given| u64::from(given.counted)).sum()
+    }
+
+    /// Merges gave up values, of whatever keys.
+    pub(super) fn superseded(&mut self, superseded: Vec<Superseded>) {
+        for Superseded { key, kept, gone, sent, winner, loser, again } in superseded {
+            if let Some(known) = self.keys.iter_mut().find(|known| known.name == key) {
+                known.given.push(Given { kept, gone, sent, merge: (winner, loser), counted: !again });
+            }
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Report {
     pub hand_offs: u64,
     /// Slots merged into another holder's.
     pub merges: u64,
+    /// Values of clients that merges gave up, as the nodes counted them.
+    pub superseded: u64,
     /// Slots lost in crashes, as the nodes counted them.
     pub slots_lost: u64,
     /// Whether a living process was considered dead, or two clusters met.

@@ -106,6 +106,7 @@ impl<'a> Run<'a> {
             faults: self.faults,
             hand_offs: self.hand_offs,
             merges: self.merges,
+            superseded: self.clients.given_up(),
             slots_lost: self.counted_lost,
             forked: self.custody.is_forked(),
             waits: self.clients.waits(),
@@ -193,9 +194,7 @@ impl<'a> Run<'a> {
             Note::Event(event) => self.event(host, event),
             Note::Superseded(superseded) => {
                 self.say(format_args!("host {}: {superseded:?}", host.0));
-                for it in &superseded {
-                    self.clients.superseded(it);
-                }
+                self.clients.superseded(superseded);
             }
             Note::Abandons => {
                 if let Some(node) = self.engine.process(host) {
