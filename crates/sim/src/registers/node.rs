@@ -146,6 +146,8 @@ impl Node {
         ];
         Ok(Self {
             slots: machine.slots(),
+            // No answer to a request of an earlier boot answers one of this.
+            number: setup.pid.boot << 32,
             setup,
             gossip,
             machine,
@@ -153,7 +155,6 @@ impl Node {
             addresses: BTreeMap::new(),
             errands: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            number: 0,
             alarms: alarms.into(),
             next_join: 0,
             next_sweep: 0,
