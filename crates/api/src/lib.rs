@@ -103,9 +103,17 @@
 //! ```
 
 mod backend;
+mod command;
 pub mod http;
+mod info;
+mod reply;
+mod version;
 
-pub use backend::{
-    Backend, Command, Condition, Event, Execution, Failure, KeysPage, KeysQuery, Load, MemberInfo, Moving,
-    Outcome, Owner, Readiness, Reply, SlotMap, SlotRun, Source, Status, Version, VersionError,
+pub use backend::{Backend, Entry};
+pub use command::{Action, Command, Condition, ExpireWhen, Expiry, Transaction};
+pub use info::{
+    Event, KeysPage, KeysQuery, Load, MemberInfo, Moving, Owner, Readiness, ScanPage, ScanQuery, SlotMap,
+    SlotRun, Status, Topology, TopologyNode,
 };
+pub use reply::{Execution, Failure, Outcome, Reply, Source};
+pub use version::{Version, VersionError};

@@ -15,7 +15,7 @@ use super::door::{Answer, Door, options, redirect};
 use super::problem::Problem;
 use super::target::{self, path_of};
 use super::{events, openapi, page, query};
-use crate::backend::{KeysPage, KeysQuery, Readiness};
+use crate::{KeysPage, KeysQuery, Readiness};
 
 const READ: &str = "GET, HEAD, OPTIONS";
 const ACT: &str = "POST, OPTIONS";

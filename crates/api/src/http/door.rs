@@ -20,7 +20,7 @@ use super::metrics::Metrics;
 use super::problem::Problem;
 use super::target::{self, Target};
 use super::{admin, keys};
-use crate::backend::Backend;
+use crate::Backend;
 
 pub(super) struct Door {
     pub(super) backend: Arc<dyn Backend>,

@@ -15,7 +15,7 @@ use super::admin::fresh;
 use super::body::Body;
 use super::door::Door;
 use super::problem::Problem;
-use crate::backend::Event;
+use crate::Event;
 
 /// A comment is sent this often, so that proxies keep the connection and dead clients are noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);

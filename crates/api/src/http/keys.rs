@@ -18,7 +18,7 @@ use super::door::{Answer, Door, options, status};
 use super::precondition::{Preconditions, Read};
 use super::problem::Problem;
 use super::{query, ttl};
-use crate::backend::{Command, Execution, Failure, Outcome, Reply, Source, Version};
+use crate::{Action, Command, Execution, Expiry, Failure, Outcome, Reply, Source, Version};
 
 const ALLOW: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 const X_SOURCE: HeaderName = HeaderName::from_static("x-source");
@@ -51,7 +51,7 @@ pub(super) fn answer(
 fn read(door: &Arc<Door>, head: &Parts, key: &[u8]) -> Result<Answer, Problem> {
     let [] = query::parameters(head.uri.query(), [])?;
     let preconditions = Preconditions::parse(&head.headers)?;
-    let execution = door.backend.execute(Command::Get { key });
+    let execution = door.backend.execute(&Command { key, action: Action::Get });
     let door = Arc::clone(door);
     Ok(when_done(execution, move |reply| read_response(reply, &preconditions, &door.downloads)))
 }
@@ -59,7 +59,8 @@ fn read(door: &Arc<Door>, head: &Parts, key: &[u8]) -> Result<Answer, Problem> {
 fn remove(door: &Arc<Door>, head: &Parts, key: &[u8]) -> Result<Answer, Problem> {
     let [] = query::parameters(head.uri.query(), [])?;
     let condition = Preconditions::parse(&head.headers)?.condition()?;
-    Ok(when_done(door.backend.execute(Command::Delete { key, condition }), write_response))
+    let action = Action::Delete { condition, previous: false };
+    Ok(when_done(door.backend.execute(&Command { key, action }), write_response))
 }
 
 /// Judges everything that the head tells before it asks for the body.
@@ -83,8 +84,9 @@ fn write(
         };
         activity.set_unread(false);
         let content_type = content_type.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
-        let command = Command::Put { key: &key, value: &value, content_type, ttl, condition };
-        match door.backend.execute(command) {
+        let expiry = ttl.map_or(Expiry::Never, Expiry::After);
+        let action = Action::Put { value: &value, content_type, expiry, condition, previous: false };
+        match door.backend.execute(&Command { key: &key, action }) {
             Execution::Ready(reply) => write_response(reply),
             Execution::Pending(reply) => write_response(reply.await),
         }
@@ -150,12 +152,12 @@ fn write_response(result: Result<Reply, Failure>) -> Response<Body> {
     };
     let (mut response, version) = match outcome {
         Outcome::Created(version) => (status(StatusCode::CREATED), Some(version)),
-        Outcome::Replaced(version) => (status(StatusCode::OK), Some(version)),
-        Outcome::Deleted => (status(StatusCode::NO_CONTENT), None),
+        Outcome::Replaced { version, .. } => (status(StatusCode::OK), Some(version)),
+        Outcome::Deleted { .. } => (status(StatusCode::NO_CONTENT), None),
         Outcome::Missing => (not_found(), None),
-        Outcome::Refused(current) => (refused(), current),
+        Outcome::Refused { version, .. } => (refused(), version),
         Outcome::Full => (Problem::memory_full().into_response(), None),
-        Outcome::Value { .. } => (Problem::internal().into_response(), None),
+        _ => (Problem::internal().into_response(), None),
     };
     if let Some(version) = version {
         response.headers_mut().insert(ETAG, etag(version));

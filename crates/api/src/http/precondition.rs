@@ -4,7 +4,7 @@ use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName};
 
 use super::problem::Problem;
-use crate::backend::{Condition, Version};
+use crate::{Condition, Version};
 
 /// Entity tags one header may list.
 const TAGS_MAX: usize = 64;
@@ -62,7 +62,7 @@ impl Preconditions {
     }
 
     /// What the holder has to check for a write.
-    pub(super) fn condition(&self) -> Result<Condition, Problem> {
+    pub(super) fn condition(&self) -> Result<Condition<'static>, Problem> {
         match (&self.if_match, &self.if_none_match) {
             (None, None) => Ok(Condition::Always),
             (Some(Tags::Any), None) => Ok(Condition::Present),

@@ -7,7 +7,8 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::Body;
-use crate::backend::{Failure, retry_after_s};
+use crate::Failure;
+use crate::reply::retry_after_s;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -126,7 +127,7 @@ impl From<Failure> for Problem {
             Failure::Unavailable { retry_after, .. } => Problem::unavailable(detail, retry_after),
             Failure::OutcomeUnknown => Problem::new(StatusCode::GATEWAY_TIMEOUT, detail),
             Failure::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
-            Failure::BadCursor => Problem::new(StatusCode::BAD_REQUEST, detail),
+            Failure::BadCursor | Failure::CrossSlot => Problem::new(StatusCode::BAD_REQUEST, detail),
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::config::Config;
 use super::connection::{protocols, serve};
 use super::door::Door;
-use crate::backend::Backend;
+use crate::Backend;
 
 /// Connections being turned away at once; one more is closed without a word.
 const REFUSALS: usize = 64;
