@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use boato_api::{Backend, Command, Condition, Execution, Readiness};
+use boato_api::{Action, Backend, Command, Execution, Readiness};
 use criterion::{Criterion, criterion_group, criterion_main};
 use node::{Config, Node, Settings};
 use tokio::runtime::Runtime;
@@ -31,9 +31,8 @@ fn start(runtime: &Runtime) -> Node {
 }
 
 fn put(backend: &dyn Backend, key: &[u8]) {
-    let (value, condition) = (&[b'v'; 64][..], Condition::Always);
-    let command = Command::Put { key, value, content_type: b"", ttl: None, condition };
-    assert!(matches!(backend.execute(command), Execution::Ready(Ok(_))), "the key is held here");
+    let command = Command { key, action: Action::put(&[b'v'; 64]) };
+    assert!(matches!(backend.execute(&command), Execution::Ready(Ok(_))), "the key is held here");
 }
 
 fn local(c: &mut Criterion) {
@@ -48,9 +47,16 @@ fn local(c: &mut Criterion) {
     let mut pick = || keys[random.usize(..KEYS)].as_bytes();
     let mut group = c.benchmark_group("backend, held here, 100 k keys");
     group.bench_function("get", |b| {
-        b.iter(|| match backend.execute(Command::Get { key: pick() }) {
+        b.iter(|| match backend.execute(&Command { key: pick(), action: Action::Get }) {
             Execution::Ready(reply) => black_box(reply),
             Execution::Pending(_) => unreachable!("the key is held here"),
+        });
+    });
+    let mut out = Vec::with_capacity(64);
+    group.bench_function("read", |b| {
+        b.iter(|| {
+            out.clear();
+            backend.read(pick(), &mut |entry| out.extend_from_slice(entry.map_or(b"", |entry| entry.value)))
         });
     });
     group.bench_function("put", |b| b.iter(|| put(&*backend, pick())));

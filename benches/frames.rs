@@ -3,7 +3,8 @@
 use std::hint::black_box;
 
 use boato_cluster::{
-    Answer, Epoch, Frame, Guard, Item, Message, Operation, Outcome, Pid, Request, Response, Run, Standing,
+    Action, Answer, Effect, Epoch, Frame, Item, Message, Operation, Outcome, Pid, Request, Response, Run,
+    Standing,
 };
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -37,13 +38,7 @@ fn commits() -> Frame {
 
 fn operations(c: &mut Criterion) {
     let key = Bytes::from_static(b"key:0000000000000001");
-    let put = Operation::Put {
-        key,
-        value: Bytes::from(vec![b'v'; 64]),
-        content_type: Bytes::new(),
-        ttl_ms: None,
-        guard: Guard::Always,
-    };
+    let put = Operation::on(key, Action::put(vec![b'v'; 64]));
     let request = Request::Operate { to: PID, used: Some(EPOCH), wait_ms: 5000, operation: put };
     let outcome = Outcome::Value {
         value: Bytes::from(vec![b'v'; 64]),
@@ -51,7 +46,7 @@ fn operations(c: &mut Criterion) {
         version: (1, 7),
         ttl_ms: None,
     };
-    let response = Response::Operate(Answer::Done { outcome, epoch: EPOCH });
+    let response = Response::Operate(Answer::Done { effect: Effect::Key(outcome), epoch: EPOCH });
     let (request_bytes, response_bytes) = (request.encode(), response.encode());
     let mut group = c.benchmark_group("operation");
     group.bench_function("encode request", |b| b.iter(|| black_box(&request).encode()));

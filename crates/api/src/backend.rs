@@ -55,19 +55,22 @@ pub trait Backend: Send + Sync + 'static {
     fn read(&self, key: &[u8], found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool;
 
     /// Runs commands on keys of one slot in one step, unless a watched key has changed: then `None`, and nothing was
-    /// applied. Otherwise the outcomes in the order of the commands.
+    /// applied. Otherwise what came of each, in the order of the commands; one that failed does not keep the others from
+    /// being applied.
+    #[expect(clippy::type_complexity, reason = "every part of it is said above")]
     fn transact(
         &self,
         transaction: Transaction<'_>,
-    ) -> BoxFuture<'static, Result<Option<Vec<Outcome>>, Failure>>;
+    ) -> BoxFuture<'static, Result<Option<Vec<Result<Outcome, Failure>>>, Failure>>;
 
     /// One page of the cluster's keys, by number.
     fn scan(&self, query: ScanQuery<'_>) -> BoxFuture<'static, Result<ScanPage, Failure>>;
 
-    /// How many keys one slot has, or all.
+    /// How many keys one slot has, or all; those that have expired count until they are swept, within seconds.
     fn count(&self, slot: Option<u16>) -> BoxFuture<'static, Result<u64, Failure>>;
 
-    /// Removes all keys of the cluster; returns how many there were.
+    /// Removes all keys of the cluster; returns how many there were. Not one step: a key written meanwhile may stay, and where
+    /// this fails some keys are gone.
     fn flush(&self) -> BoxFuture<'static, Result<u64, Failure>>;
 
     /// A key's slot.

@@ -107,6 +107,14 @@ pub enum Action<'a> {
     },
 }
 
+impl<'a> Action<'a> {
+    /// A put without conditions of a value that lives until it is deleted.
+    pub fn put(value: &'a [u8]) -> Self {
+        let (expiry, condition) = (Expiry::Never, Condition::Always);
+        Self::Put { value, content_type: b"", expiry, condition, previous: false }
+    }
+}
+
 /// What must hold of the key's current value for a write to be applied. An expired or deleted value counts as
 /// absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -18,7 +18,8 @@
 //!
 //! | module | |
 //! |---|---|
-//! | `backend` | the trait and its vocabulary, shared by all doors; its items are re-exported here |
+//! | `backend` | the trait, shared by all doors |
+//! | `command`, `reply`, `info`, `version` | its words: what is asked, what is answered, what a node says of itself |
 //! | [`http`] | the HTTP door: keys, `/_/` routes, guards, limits, metrics |
 //!
 //! A door for RESP gets a module of its own beside `http`, over the same trait.
@@ -31,10 +32,11 @@
 //! use std::collections::HashMap;
 //! use std::sync::{Arc, Mutex};
 //!
-//! use boato_api::{
-//!     Backend, Command, Event, Execution, Failure, KeysPage, KeysQuery, MemberInfo, Outcome, Owner,
-//!     Readiness, Reply, SlotMap, Source, Status, Version, http,
-//! };
+//! use boato_api::{Action, Backend, Command, Entry, Failure, Outcome, Reply, Source, Version, http};
+//! # use boato_api::{
+//! #     Event, KeysPage, KeysQuery, MemberInfo, Owner, Readiness, ScanPage, ScanQuery, SlotMap, Status, Topology,
+//! #     Transaction,
+//! # };
 //! use bytes::Bytes;
 //! use futures_util::future::{BoxFuture, ready};
 //! use futures_util::stream::{self, BoxStream};
@@ -46,26 +48,49 @@
 //! struct Map(Mutex<HashMap<Vec<u8>, Bytes>>);
 //!
 //! impl Backend for Map {
-//!     fn execute(&self, command: Command<'_>) -> Execution {
+//!     fn try_execute(&self, command: &Command<'_>) -> Option<Result<Reply, Failure>> {
 //!         let version = Version { hlc: 1, node: 1 };
 //!         let mut map = self.0.lock().unwrap();
-//!         let outcome = match command {
-//!             Command::Get { key } => map.get(key).map_or(Outcome::Missing, |value| Outcome::Value {
+//!         let outcome = match command.action {
+//!             Action::Get => map.get(command.key).map_or(Outcome::Missing, |value| Outcome::Value {
 //!                 value: value.clone(),
 //!                 content_type: Bytes::new(),
 //!                 version,
 //!                 ttl_left: None,
 //!             }),
-//!             Command::Put { key, value, .. } => {
-//!                 match map.insert(key.to_vec(), Bytes::copy_from_slice(value)) {
-//!                     Some(_) => Outcome::Replaced(version),
+//!             Action::Put { value, .. } => {
+//!                 match map.insert(command.key.to_vec(), Bytes::copy_from_slice(value)) {
+//!                     Some(_) => Outcome::Replaced { version, previous: None },
 //!                     None => Outcome::Created(version),
 //!                 }
 //!             }
-//!             Command::Delete { key, .. } => map.remove(key).map_or(Outcome::Missing, |_| Outcome::Deleted),
+//!             _ => return Some(Err(Failure::Unavailable {
+//!                 reason: "a map reads and writes, and that is all".into(),
+//!                 retry_after: std::time::Duration::MAX,
+//!             })),
 //!         };
-//!         Execution::Ready(Ok(Reply { source: Source::Local, holder: "map".into(), outcome }))
+//!         Some(Ok(Reply { source: Source::Local, holder: "map".into(), outcome }))
 //!     }
+//!
+//!     fn execute_all(&self, commands: &[Command<'_>]) -> BoxFuture<'static, Vec<Result<Reply, Failure>>> {
+//!         let results = commands.iter().filter_map(|command| self.try_execute(command)).collect();
+//!         Box::pin(ready(results))
+//!     }
+//! #   fn read(&self, _: &[u8], _: &mut dyn FnMut(Option<Entry<'_>>)) -> bool { false }
+//! #   fn transact(
+//! #       &self,
+//! #       _: Transaction<'_>,
+//! #   ) -> BoxFuture<'static, Result<Option<Vec<Result<Outcome, Failure>>>, Failure>> {
+//! #       Box::pin(ready(Ok(None)))
+//! #   }
+//! #   fn scan(&self, _: ScanQuery<'_>) -> BoxFuture<'static, Result<ScanPage, Failure>> {
+//! #       Box::pin(ready(Ok(ScanPage::default())))
+//! #   }
+//! #   fn count(&self, _: Option<u16>) -> BoxFuture<'static, Result<u64, Failure>> { Box::pin(ready(Ok(0))) }
+//! #   fn flush(&self) -> BoxFuture<'static, Result<u64, Failure>> { Box::pin(ready(Ok(0))) }
+//! #   fn slot(&self, _: &[u8]) -> u16 { 0 }
+//! #   fn redirect(&self, _: u16) -> Option<std::net::SocketAddr> { None }
+//! #   fn topology(&self) -> Arc<Topology> { Arc::default() }
 //!     // A map is always ready, alone, and never leaves.
 //! #   fn readiness(&self) -> Readiness { Readiness::Ready }
 //! #   fn status(&self) -> Status { Status { ready: true, ..Status::default() } }

@@ -22,8 +22,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use boato_cluster::{Config, Guard, Input, Machine, Now, Operation, Outcome, Pid};
-//! use bytes::Bytes;
+//! use boato_cluster::{Action, Config, Effect, Input, Machine, Now, Operation, Outcome, Pid};
 //!
 //! let at = |ms| Now { at: Duration::from_millis(ms), unix_ms: 1_700_000_000_000 + ms };
 //! let mut machine = Machine::new(Config::new(Pid { node: 1, boot: 1 }, 7), at(0));
@@ -31,16 +30,11 @@
 //! machine.handle(Input::Timeout, at(1000));
 //!
 //! let slots = machine.slots();
-//! let put = Operation::Put {
-//!     key: Bytes::from("greeting"),
-//!     value: Bytes::from("hello"),
-//!     content_type: Bytes::new(),
-//!     ttl_ms: None,
-//!     guard: Guard::Always,
-//! };
-//! assert!(matches!(slots.try_apply(&put, 1_700_000_001_000), Some((Outcome::Created(_), _))));
-//! let (outcome, _) = slots.try_get(b"greeting", 1_700_000_001_000).expect("served here");
-//! assert!(matches!(outcome, Outcome::Value { value, .. } if value == "hello"));
+//! let put: Operation<&[u8]> = Operation::on(&b"greeting"[..], Action::put(&b"hello"[..]));
+//! let (effect, _) = slots.try_apply(&put, 1_700_000_001_000).expect("served here");
+//! assert!(matches!(effect, Effect::Key(Outcome::Created(_))));
+//! let read = slots.try_read(b"greeting", 1_700_000_001_000, |entry| entry.map(|it| it.value.to_vec()));
+//! assert_eq!(read, Some(Some(b"hello".to_vec())));
 //! ```
 //!
 //! # Map
@@ -74,6 +68,7 @@ mod transfer;
 mod view;
 mod wire;
 
+pub use boato_storage::EntryRef;
 #[cfg(feature = "canaries")]
 pub use canary::Canary;
 #[cfg(feature = "canaries")]
@@ -84,7 +79,10 @@ pub use machine::{Config, Event, Input, Machine, Output, Progress, Stats};
 pub use message::{
     Answer, Digest, Frame, Item, Lane, Message, Request, Response, Run, SlotRun, Standing, Status,
 };
-pub use operation::{Applier, Guard, LIST_LIMIT, Operation, Outcome};
+pub use operation::{
+    Action, Effect, ExpireWhen, Expiry, FLUSH_LIMIT, Guard, LIST_LIMIT, Operation, Outcome, POSITION_BITS,
+    Page, SCAN_LIMIT, Step, TRANSACTION_BYTES_MAX, TRANSACTION_LIMIT, VALUE_MAX,
+};
 pub use pid::{Epoch, Hint, Pid};
 pub use route::{Attempt, Failure, Next, Sent, Verdict};
 pub use shared::Slots;

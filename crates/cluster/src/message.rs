@@ -4,7 +4,7 @@ use boato_storage::{EntryRef, Version};
 use bytes::Bytes;
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::operation::{Operation, Outcome};
+use crate::operation::{Effect, Operation};
 use crate::pid::{Epoch, Hint, Pid};
 
 /// One entry or tombstone on its way to another node.
@@ -204,8 +204,8 @@ pub enum Request {
 pub enum Answer {
     /// Applied, under this epoch.
     Done {
-        /// Its effect.
-        outcome: Outcome,
+        /// What came of it.
+        effect: Effect,
         /// The holder's epoch.
         epoch: Epoch,
     },

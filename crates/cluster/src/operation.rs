@@ -1,209 +1,280 @@
 //! What a client may ask of one slot, and its effect: applied under the slot's lock, by its holder, once.
 
-use boato_storage::{Condition, Delete, Entries, Put, PutError, Value, Version, Writer};
+mod action;
+mod apply;
+mod glob;
+mod number;
+mod outcome;
+mod page;
+
+use boato_storage::Entries;
 use bytes::Bytes;
 use rkyv::{Archive, Deserialize, Serialize};
 
-/// When a write applies; the wire form of [`boato_storage::Condition`].
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
-pub enum Guard {
-    /// Whatever is stored.
-    Always,
-    /// Only where the key does not exist.
-    Absent,
-    /// Only where the key exists.
-    Present,
-    /// Only where the stored version `(hlc, node)` is one of these.
-    Is(Vec<(u64, u128)>),
-    /// Only where the stored version is none of these, or nothing is stored.
-    IsNot(Vec<(u64, u128)>),
-}
+pub use action::{Action, ExpireWhen, Expiry, Guard};
+pub(crate) use apply::Applier;
+pub use outcome::{Effect, Outcome, Page};
+pub use page::POSITION_BITS;
 
-impl From<&Guard> for Condition {
-    fn from(guard: &Guard) -> Self {
-        let versions = |list: &[(u64, u128)]| list.iter().map(|&(hlc, node)| Version { hlc, node }).collect();
-        match guard {
-            Guard::Always => Self::Always,
-            Guard::Absent => Self::Absent,
-            Guard::Present => Self::Present,
-            Guard::Is(list) => Self::Is(versions(list)),
-            Guard::IsNot(list) => Self::IsNot(versions(list)),
-        }
-    }
-}
+/// The most keys one [`Operation::List`] returns.
+pub const LIST_LIMIT: u32 = 1000;
+/// The most keys one [`Operation::Scan`] is asked to look at.
+pub const SCAN_LIMIT: u32 = 1 << 16;
+/// The most keys one [`Operation::Flush`] removes.
+pub const FLUSH_LIMIT: usize = 4096;
+/// The most watched keys of a transaction, and the most steps.
+pub const TRANSACTION_LIMIT: usize = 1 << 16;
+/// The most bytes that a transaction may take, values and places included: what has to fit a frame between nodes.
+pub const TRANSACTION_BYTES_MAX: usize = 12 << 20;
+/// The largest value, in bytes: what has to fit a frame between nodes.
+pub const VALUE_MAX: usize = 8 << 20;
 
-/// An operation on one slot.
+const KEY_MAX: usize = Entries::MAX_KEY;
+const CONTENT_TYPE_MAX: usize = Entries::MAX_CONTENT_TYPE;
+
+/// An operation on one slot; `B` holds its bytes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
-pub enum Operation {
-    /// Reads a key.
-    Get {
-        /// The key.
-        key: Bytes,
-    },
-    /// Writes a key.
-    Put {
-        /// The key.
-        key: Bytes,
-        /// The value.
-        value: Bytes,
-        /// Its media type; empty: unspecified.
-        content_type: Bytes,
-        /// Milliseconds the entry lives from the moment it is applied.
-        ttl_ms: Option<u64>,
-        /// When the write applies.
-        guard: Guard,
-    },
-    /// Removes a key, leaving a tombstone.
-    Delete {
-        /// The key.
-        key: Bytes,
-        /// When the removal applies.
-        guard: Guard,
-    },
-    /// Lists live keys of one slot, in byte order.
+pub enum Operation<B = Bytes> {
+    /// Does something with one key.
+    Key(Step<B>),
+    /// Lists live keys in byte order.
     List {
         /// The slot.
         slot: u16,
         /// Only keys that begin with this.
-        prefix: Bytes,
+        prefix: B,
         /// Only keys after this one.
-        after: Option<Bytes>,
+        after: Option<B>,
         /// At most this many.
         limit: u32,
     },
+    /// Lists live keys in the order of a hash that is the same on every node.
+    ///
+    /// A page costs time proportional to the slot's keys, whatever it returns, so it looks at a 32nd of them at least:
+    /// all pages of a slot together cost 32 times its keys at most.
+    Scan {
+        /// The slot.
+        slot: u16,
+        /// Where the page before ended, below 2^39; 0 starts.
+        position: u64,
+        /// About how many keys to look at.
+        count: u32,
+        /// Only keys that this pattern of Redis' `KEYS` matches.
+        pattern: Option<B>,
+    },
+    /// Counts keys, those that have expired and were not swept yet included.
+    Count {
+        /// The slot.
+        slot: u16,
+    },
+    /// Removes keys, at most [`FLUSH_LIMIT`], leaving tombstones.
+    Flush {
+        /// The slot.
+        slot: u16,
+    },
+    /// Does several things in one step, unless a watched key has changed.
+    Transaction {
+        /// The slot of all its keys.
+        slot: u16,
+        /// Keys, each with the version `(hlc, node)` it must still have; `None`: it must be absent.
+        watched: Vec<(B, Option<(u64, u128)>)>,
+        /// In order, each sees what those before it did.
+        steps: Vec<Step<B>>,
+    },
 }
 
-/// The most keys one [`Operation::List`] returns.
-pub const LIST_LIMIT: u32 = 1000;
+/// An action on a key.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
+pub struct Step<B = Bytes> {
+    /// The key, at most 65535 bytes.
+    pub key: B,
+    /// What to do with it.
+    pub action: Action<B>,
+}
 
-impl Operation {
-    /// The slot it works on.
-    pub fn slot(&self) -> u16 {
-        match self {
-            Self::Get { key } | Self::Put { key, .. } | Self::Delete { key, .. } => {
-                boato_placement::slot(key)
-            }
-            Self::List { slot, .. } => *slot,
-        }
+/// Something in an operation is larger than it may be, or belongs elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Limit;
+
+fn within(len: usize, max: usize) -> Result<(), Limit> {
+    if len <= max { Ok(()) } else { Err(Limit) }
+}
+
+impl<B> Operation<B> {
+    /// An action on a key.
+    pub fn on(key: impl Into<B>, action: Action<B>) -> Self {
+        Self::Key(Step { key: key.into(), action })
+    }
+
+    /// A read of a key's value.
+    pub fn get(key: impl Into<B>) -> Self {
+        Self::on(key, Action::Get)
     }
 
     /// Whether it may change anything: such an operation is never sent twice.
     pub fn is_write(&self) -> bool {
-        matches!(self, Self::Put { .. } | Self::Delete { .. })
+        match self {
+            Self::Key(step) => step.action.is_write(),
+            Self::Transaction { steps, .. } => steps.iter().any(|step| step.action.is_write()),
+            Self::Flush { .. } => true,
+            Self::List { .. } | Self::Scan { .. } | Self::Count { .. } => false,
+        }
+    }
+}
+
+impl<B: AsRef<[u8]>> Operation<B> {
+    /// The slot it works on.
+    #[inline]
+    pub fn slot(&self) -> u16 {
+        match self {
+            Self::Key(step) => boato_placement::slot(step.key.as_ref()),
+            Self::List { slot, .. }
+            | Self::Scan { slot, .. }
+            | Self::Count { slot }
+            | Self::Flush { slot }
+            | Self::Transaction { slot, .. } => *slot,
+        }
     }
 
-    /// The key it may change.
-    pub fn written_key(&self) -> Option<&Bytes> {
+    /// Calls `each` with every key that it may change in `entries`.
+    pub(crate) fn written_keys(&self, entries: &Entries, now_ms: u64, mut each: impl FnMut(&[u8])) {
         match self {
-            Self::Put { key, .. } | Self::Delete { key, .. } => Some(key),
-            Self::Get { .. } | Self::List { .. } => None,
+            Self::Key(step) => step.written_keys(&mut each),
+            Self::Transaction { steps, .. } => steps.iter().for_each(|step| step.written_keys(&mut each)),
+            Self::Flush { .. } => apply::flushed(entries, now_ms).for_each(|entry| each(entry.key)),
+            Self::List { .. } | Self::Scan { .. } | Self::Count { .. } => {}
+        }
+    }
+
+    /// Bytes that a copy of the slot has to send after this was applied to `entries`, at most.
+    pub(crate) fn dirties(&self, entries: &Entries) -> usize {
+        match self {
+            Self::Key(step) => step.dirties(entries),
+            Self::Transaction { steps, .. } => steps.iter().map(|step| step.dirties(entries)).sum(),
+            Self::Flush { .. } => entries.len().min(FLUSH_LIMIT) * size_of::<Step>(),
+            Self::List { .. } | Self::Scan { .. } | Self::Count { .. } => 0,
         }
     }
 
     /// Bytes it keeps alive while it waits in a queue.
     pub fn bytes(&self) -> usize {
+        let len = |bytes: &B| bytes.as_ref().len();
         size_of::<Self>()
             + match self {
-                Self::Get { key } | Self::Delete { key, .. } => key.len(),
-                Self::Put { key, value, content_type, .. } => key.len() + value.len() + content_type.len(),
-                Self::List { prefix, after, .. } => prefix.len() + after.as_ref().map_or(0, Bytes::len),
+                Self::Key(step) => step.bytes(),
+                Self::List { prefix, after, .. } => len(prefix) + after.as_ref().map_or(0, len),
+                Self::Scan { pattern, .. } => pattern.as_ref().map_or(0, len),
+                Self::Count { .. } | Self::Flush { .. } => 0,
+                Self::Transaction { watched, steps, .. } => {
+                    let keys: usize = watched.iter().map(|(key, _)| len(key)).sum();
+                    let steps_bytes: usize = steps.iter().map(Step::bytes).sum();
+                    size_of_val(&**watched) + size_of_val(&**steps) + keys + steps_bytes
+                }
             }
     }
-}
 
-/// The effect of an applied operation.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
-pub enum Outcome {
-    /// The key's value.
-    Value {
-        /// The bytes stored.
-        value: Bytes,
-        /// The media type stored; empty: unspecified.
-        content_type: Bytes,
-        /// `(hlc, node)` of the write that stored it.
-        version: (u64, u128),
-        /// Milliseconds it still lives, if it expires.
-        ttl_ms: Option<u64>,
-    },
-    /// There is no such key.
-    Missing,
-    /// Stored under a new key, with this version.
-    Created((u64, u128)),
-    /// Stored over an older value, with this version.
-    Replaced((u64, u128)),
-    /// Removed; the version of the tombstone.
-    Deleted((u64, u128)),
-    /// The guard did not hold; the version that is stored, if any.
-    Refused(Option<(u64, u128)>),
-    /// Keys of a slot, in byte order.
-    Keys(Vec<Bytes>),
-    /// The holder's memory limit is reached; nothing was written.
-    Full,
-    /// The holder sees fewer live members than it needs to accept writes; nothing was written.
-    TooFewMembers {
-        /// How many it sees, itself included.
-        members: u32,
-        /// How many it needs.
-        needed: u32,
-    },
-    /// Key, media type or value is larger than an entry can be; nothing was written.
-    TooLarge,
-}
+    /// Whether everything in it is within its limits, and all its keys are of its slot. What is not is refused by peers.
+    pub fn fits(&self) -> bool {
+        self.check().is_ok()
+    }
 
-/// What applying needs beside the entries.
-#[derive(Clone, Copy)]
-pub struct Applier<'a> {
-    /// Stamps writes; carries the wall clock.
-    pub writer: Writer<'a>,
-    /// How long a tombstone is kept, in milliseconds.
-    pub healing_ms: u64,
-}
-
-impl Applier<'_> {
-    /// Applies `operation` to the entries of its slot.
-    pub fn apply(&self, operation: &Operation, entries: &mut Entries) -> Outcome {
-        let now_ms = self.writer.now_ms;
-        match operation {
-            Operation::Get { key } => get(entries, key, now_ms),
-            Operation::Put { key, value, content_type, ttl_ms, guard } => {
-                let expires_at_ms = ttl_ms.map(|ttl| now_ms.saturating_add(ttl));
-                let value = Value { bytes: value, content_type, expires_at_ms };
-                match entries.put(key, value, &guard.into(), &self.writer) {
-                    Ok(Put::Created(version)) => Outcome::Created(pair(version)),
-                    Ok(Put::Replaced(version)) => Outcome::Replaced(pair(version)),
-                    Ok(Put::Refused(current)) => Outcome::Refused(current.map(pair)),
-                    Err(PutError::Full { .. }) => Outcome::Full,
-                    Err(_) => Outcome::TooLarge,
+    pub(crate) fn check(&self) -> Result<(), Limit> {
+        let key_fits = |key: &B| within(key.as_ref().len(), KEY_MAX);
+        match self {
+            Self::Key(step) => step.check(self.slot()),
+            Self::List { prefix, after, .. } => {
+                key_fits(prefix)?;
+                after.as_ref().map_or(Ok(()), key_fits)
+            }
+            Self::Scan { position, pattern, .. } => {
+                if position >> POSITION_BITS > 0 {
+                    return Err(Limit);
                 }
+                pattern.as_ref().map_or(Ok(()), key_fits)
             }
-            Operation::Delete { key, guard } => {
-                let until = now_ms.saturating_add(self.healing_ms);
-                match entries.delete(key, &guard.into(), &self.writer, until) {
-                    Delete::Deleted(version) => Outcome::Deleted(pair(version)),
-                    Delete::Missing => Outcome::Missing,
-                    Delete::Refused(current) => Outcome::Refused(current.map(pair)),
-                }
+            Self::Count { .. } | Self::Flush { .. } => Ok(()),
+            Self::Transaction { slot, watched, steps } => {
+                within(watched.len().max(steps.len()), TRANSACTION_LIMIT)?;
+                within(self.bytes(), TRANSACTION_BYTES_MAX)?;
+                watched.iter().try_for_each(|(key, _)| {
+                    key_fits(key)?;
+                    belongs(key.as_ref(), *slot)
+                })?;
+                steps.iter().try_for_each(|step| {
+                    belongs(step.key.as_ref(), *slot)?;
+                    step.check(*slot)
+                })
             }
-            Operation::List { prefix, after, limit, .. } => {
-                let limit = (*limit).min(LIST_LIMIT) as usize;
-                let keys = entries.list(prefix, after.as_deref(), limit, now_ms);
-                Outcome::Keys(keys.into_iter().map(Bytes::from).collect())
-            }
+        }
+    }
+
+    /// A copy that borrows nothing.
+    pub fn to_bytes(&self) -> Operation {
+        let copy = |bytes: &B| Bytes::copy_from_slice(bytes.as_ref());
+        match self {
+            Self::Key(step) => Operation::Key(step.to_bytes()),
+            Self::List { slot, prefix, after, limit } => Operation::List {
+                slot: *slot,
+                prefix: copy(prefix),
+                after: after.as_ref().map(copy),
+                limit: *limit,
+            },
+            Self::Scan { slot, position, count, pattern } => Operation::Scan {
+                slot: *slot,
+                position: *position,
+                count: *count,
+                pattern: pattern.as_ref().map(copy),
+            },
+            Self::Count { slot } => Operation::Count { slot: *slot },
+            Self::Flush { slot } => Operation::Flush { slot: *slot },
+            Self::Transaction { slot, watched, steps } => Operation::Transaction {
+                slot: *slot,
+                watched: watched.iter().map(|(key, version)| (copy(key), *version)).collect(),
+                steps: steps.iter().map(Step::to_bytes).collect(),
+            },
         }
     }
 }
 
-/// The outcome of [`Operation::Get`].
-#[inline]
-pub(crate) fn get(entries: &Entries, key: &[u8], now_ms: u64) -> Outcome {
-    entries.get(key, now_ms).map_or(Outcome::Missing, |entry| Outcome::Value {
-        value: Bytes::copy_from_slice(entry.value),
-        content_type: Bytes::copy_from_slice(entry.content_type),
-        version: pair(entry.version),
-        ttl_ms: entry.expires_at_ms.map(|at| at.saturating_sub(now_ms)),
-    })
+impl<B: AsRef<[u8]>> Step<B> {
+    fn written_keys(&self, each: &mut impl FnMut(&[u8])) {
+        if let Action::Rename { to, keep, .. } = &self.action {
+            each(to.as_ref());
+            if *keep {
+                return;
+            }
+        }
+        if self.action.is_write() {
+            each(self.key.as_ref());
+        }
+    }
+
+    fn dirties(&self, entries: &Entries) -> usize {
+        if !self.action.is_write() {
+            return 0;
+        }
+        let stored = entries.peek(self.key.as_ref()).map_or(0, |entry| entry.value.len());
+        self.key.as_ref().len() + self.action.bytes() + self.action.leaves(stored)
+    }
+
+    fn bytes(&self) -> usize {
+        self.key.as_ref().len() + self.action.bytes()
+    }
+
+    fn check(&self, slot: u16) -> Result<(), Limit> {
+        within(self.key.as_ref().len(), KEY_MAX)?;
+        if let Action::Rename { to, .. } = &self.action {
+            belongs(to.as_ref(), slot)?;
+        }
+        self.action.check()
+    }
+
+    fn to_bytes(&self) -> Step {
+        let copy = |bytes: &B| Bytes::copy_from_slice(bytes.as_ref());
+        Step { key: copy(&self.key), action: self.action.map(copy) }
+    }
 }
 
-fn pair(version: Version) -> (u64, u128) {
-    (version.hlc, version.node)
+fn belongs(key: &[u8], slot: u16) -> Result<(), Limit> {
+    if boato_placement::slot(key) == slot { Ok(()) } else { Err(Limit) }
 }

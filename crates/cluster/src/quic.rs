@@ -186,8 +186,8 @@ impl Cluster {
             Ok(Request::Status) => reply.send(encode(&Response::Status(self.own_status()))),
             Ok(Request::Operate { to, .. }) if to != self.0.slots.me() => respond(reply, Answer::Moved(None)),
             Ok(Request::Operate { used, wait_ms, operation, .. }) => {
-                if let Some((outcome, epoch)) = self.0.slots.try_apply(&operation, unix_ms()) {
-                    respond(reply, Answer::Done { outcome, epoch });
+                if let Some((effect, epoch)) = self.0.slots.try_apply(&operation, unix_ms()) {
+                    respond(reply, Answer::Done { effect, epoch });
                 } else {
                     let wait = Duration::from_millis(wait_ms.into()).min(self.0.patience);
                     self.0.operate(Waiter::Peer(reply), used, self.0.now().at + wait, operation);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::canary::Canary;
 use crate::message::Answer;
-use crate::operation::{Operation, Outcome};
+use crate::operation::{Effect, Operation};
 use crate::pid::{Epoch, Hint, Pid};
 use crate::shared::Slots;
 use crate::slot::Disposition;
@@ -68,7 +68,7 @@ pub enum Next {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// Finished.
-    Done(Result<(Outcome, Pid), Failure>),
+    Done(Result<(Effect, Pid), Failure>),
     /// Not applied, and worth another try after a pause.
     Again(Duration),
 }
@@ -88,7 +88,7 @@ pub struct Attempt {
 
 impl Attempt {
     /// An operation that has not been tried anywhere.
-    pub fn new(operation: &Operation) -> Self {
+    pub fn new<B: AsRef<[u8]>>(operation: &Operation<B>) -> Self {
         let (slot, is_write) = (operation.slot(), operation.is_write());
         Self { slot, is_write, follow: None, dropped: None, sends: 0, pauses: 0 }
     }
@@ -137,9 +137,9 @@ impl Attempt {
             Next::Nowhere => return self.again(),
         };
         match answer {
-            Answer::Done { outcome, epoch } => {
+            Answer::Done { effect, epoch } => {
                 slots.learn(self.slot, Hint { pid: holder, epoch });
-                Verdict::Done(Ok((outcome, holder)))
+                Verdict::Done(Ok((effect, holder)))
             }
             Answer::Busy => Verdict::Done(Err(Failure::Busy)),
             Answer::Expired => Verdict::Done(Err(Failure::Unavailable)),

@@ -1,13 +1,13 @@
 //! What the state machine and the paths around it share: the slots, the clock and the published routes.
 
 use arc_swap::{ArcSwap, Guard};
-use boato_storage::{Clock, Entries, Memory, Store, Writer};
+use boato_storage::{Clock, Entries, EntryRef, Memory, Store, Writer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::canary::{Bug, Canary};
 use crate::message::{SlotRun, Status};
-use crate::operation::{self, Applier, Operation, Outcome};
+use crate::operation::{Applier, Effect, Operation};
 use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Disposition, Header, State};
 use crate::view::Routes;
@@ -67,10 +67,14 @@ impl Slots {
     /// Applies `operation` if this node serves its slot now: one lock, one step. `None`: it does not, or the write
     /// has to wait for a copy to catch up; nothing was changed.
     #[inline]
-    pub fn try_apply(&self, operation: &Operation, unix_ms: u64) -> Option<(Outcome, Epoch)> {
+    pub fn try_apply<B: AsRef<[u8]>>(
+        &self,
+        operation: &Operation<B>,
+        unix_ms: u64,
+    ) -> Option<(Effect, Epoch)> {
         let mut guard = self.store.lock(usize::from(operation.slot()));
         let (header, entries) = guard.split();
-        let epoch = match self.buggy_epoch(header, operation) {
+        let epoch = match self.buggy_epoch(header, operation.is_write()) {
             Some(epoch) => epoch,
             None => header.serving()?,
         };
@@ -82,20 +86,20 @@ impl Slots {
 
     /// Applies `operation` to a slot that is served here and locked by the caller.
     #[inline]
-    pub(crate) fn apply(
+    pub(crate) fn apply<B: AsRef<[u8]>>(
         &self,
-        operation: &Operation,
+        operation: &Operation<B>,
         header: &mut Header,
         entries: &mut Entries,
         unix_ms: u64,
-    ) -> Outcome {
-        if let Some(key) = operation.written_key() {
+    ) -> Effect {
+        if operation.is_write() {
             let (members, needed) = (self.members.load(Ordering::Relaxed), self.min_members);
             if members < needed {
-                return Outcome::TooFewMembers { members, needed };
+                return Effect::TooFewMembers { members, needed };
             }
-            if !self.bug.is(Canary::DropDirtySet) {
-                header.mark_written(key);
+            if header.is_copied() && !self.bug.is(Canary::DropDirtySet) {
+                operation.written_keys(entries, unix_ms, |key| header.mark_written(key));
             }
         }
         self.applier(unix_ms).apply(operation, entries)
@@ -108,22 +112,26 @@ impl Slots {
 
     /// The epoch under which a deliberate bug serves a slot that is not to be served.
     #[inline]
-    fn buggy_epoch(&self, header: &Header, operation: &Operation) -> Option<Epoch> {
+    fn buggy_epoch(&self, header: &Header, is_write: bool) -> Option<Epoch> {
         match &header.state {
             State::Committing(giving) if self.bug.is(Canary::WritesWhileFrozen) => Some(giving.epoch),
-            State::Claiming(_) if self.bug.is(Canary::MissWhileClaiming) && !operation.is_write() => {
-                Some(header.floor)
-            }
+            State::Claiming(_) if self.bug.is(Canary::MissWhileClaiming) && !is_write => Some(header.floor),
             _ => None,
         }
     }
 
-    /// [`Slots::try_apply`] of [`Operation::Get`], without an allocation but for the value's copy.
+    /// Shows the entry under a key, if this node serves its slot now and there is one, without a copy. `None`: the
+    /// slot is not served here, nothing was shown. `show` runs under the slot's lock.
     #[inline]
-    pub fn try_get(&self, key: &[u8], unix_ms: u64) -> Option<(Outcome, Epoch)> {
+    pub fn try_read<R>(
+        &self,
+        key: &[u8],
+        unix_ms: u64,
+        show: impl FnOnce(Option<EntryRef<'_>>) -> R,
+    ) -> Option<R> {
         let guard = self.store.lock(usize::from(boato_placement::slot(key)));
-        let epoch = guard.header().serving()?;
-        Some((operation::get(&guard, key, unix_ms), epoch))
+        guard.header().serving()?;
+        Some(show(guard.get(key, unix_ms)))
     }
 
     /// Looks at one slot's state, under its lock.

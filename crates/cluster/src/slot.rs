@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
+use boato_storage::Entries;
 
 use crate::intake::Intake;
 use crate::operation::Operation;
@@ -216,9 +216,15 @@ impl Header {
         }
     }
 
+    /// Whether its entries are being copied while it is served.
+    #[inline]
+    pub(crate) fn is_copied(&self) -> bool {
+        matches!(self.state, State::Copying(_))
+    }
+
     /// Notes that a key was written while its slot is being copied.
     #[inline]
-    pub fn mark_written(&mut self, key: &Bytes) {
+    pub fn mark_written(&mut self, key: &[u8]) {
         if let State::Copying(giving) = &mut self.state {
             giving.transfer.mark(key);
         }
@@ -226,17 +232,17 @@ impl Header {
 
     /// Whether a write has to wait because the copy of its slot could not catch up otherwise.
     #[inline]
-    pub(crate) fn slows(&self, operation: &Operation) -> bool {
+    pub(crate) fn slows<B>(&self, operation: &Operation<B>) -> bool {
         matches!(&self.state, State::Copying(giving) if giving.allowance.is_some()) && operation.is_write()
     }
 
     /// Lets a write that waited for the copy go, if enough of the copy has arrived meanwhile.
-    pub(crate) fn admit(&mut self, operation: &Operation) -> bool {
+    pub(crate) fn admit(&mut self, operation: &Operation, entries: &Entries) -> bool {
         match &mut self.state {
             State::Copying(giving) if operation.is_write() => match &mut giving.allowance {
                 Some(allowance) if *allowance <= 0 => false,
                 Some(allowance) => {
-                    *allowance = allowance.saturating_sub_unsigned(operation.bytes());
+                    *allowance = allowance.saturating_sub_unsigned(operation.dirties(entries));
                     true
                 }
                 None => true,

@@ -36,6 +36,9 @@ pub enum WireError {
         /// How many.
         len: u16,
     },
+    /// A key, a value or a number of things beyond what an operation may have, or keys of several slots.
+    #[error("an operation is larger than any may be, or has keys of several slots")]
+    Operation,
     /// An epoch beyond any that counting could reach.
     #[error("a message carries an epoch beyond 2^62")]
     Epoch,
@@ -79,6 +82,7 @@ impl Request {
             rkyv::from_bytes::<_, rancor::Failure>(bytes).map_err(|_| WireError::Structure)?;
         if let Self::Operate { operation, used, .. } = &request {
             check_slot(operation.slot(), 1)?;
+            operation.check().map_err(|_| WireError::Operation)?;
             used.map_or(Ok(()), check_epoch)?;
         }
         Ok(request)
@@ -158,7 +162,7 @@ pub(crate) fn epochs(message: &Message) -> [Option<Epoch>; 2] {
 mod tests {
     use super::*;
     use crate::message::{Digest, Item, Standing};
-    use crate::operation::{Guard, Operation};
+    use crate::operation::{Action, Operation, Step};
     use crate::pid::Pid;
     use bytes::Bytes;
     use proptest::prelude::*;
@@ -271,20 +275,42 @@ mod tests {
         }
     }
 
+    fn refused(operation: Operation) -> bool {
+        let to = Pid { node: 1, boot: 1 };
+        let bytes = Request::Operate { to, used: None, wait_ms: 1, operation }.encode();
+        Request::decode(&bytes) == Err(WireError::Operation)
+    }
+
     #[test]
-    fn requests_and_answers_round_trip() {
-        let put = Operation::Put {
-            key: Bytes::from("k"),
-            value: Bytes::from("v"),
-            content_type: Bytes::new(),
-            ttl_ms: Some(5),
-            guard: Guard::Is(vec![(1, 2)]),
+    fn operations_beyond_their_limits_are_refused() {
+        let on = |action| Operation::on("k", action);
+        let rename = |to: &'static str| on(Action::Rename { to: to.into(), replace: true, keep: false });
+        assert!(!refused(rename("{k}2")) && refused(rename("other")));
+        assert!(refused(Operation::get(vec![0; 65536])) && !refused(Operation::get(vec![0; 65535])));
+        let huge = 8 << 20;
+        assert!(refused(on(Action::put(vec![0; huge + 1]))) && !refused(on(Action::put(vec![0; huge]))));
+        let bits = |offset| on(Action::SetBit { offset, bit: true });
+        assert!(refused(bits(8 * huge as u64)) && !refused(bits(8 * huge as u64 - 1)));
+        let range = |offset| on(Action::SetRange { offset, bytes: "x".into() });
+        assert!(refused(range(huge as u64)) && refused(range(u64::MAX)) && !refused(range(huge as u64 - 1)));
+        assert!(refused(on(Action::AddFloat { by_bits: f64::NAN.to_bits() })));
+        let scan = |position| Operation::Scan { slot: 1, position, count: 1, pattern: None };
+        assert!(refused(scan(1 << 39)) && !refused(scan((1 << 39) - 1)));
+    }
+
+    #[test]
+    fn a_transaction_is_about_one_slot() {
+        let slot = boato_placement::slot(b"k");
+        let step = |key: &'static str| Step { key: key.into(), action: Action::Get };
+        let transaction = |watched: &'static str, steps| Operation::Transaction {
+            slot,
+            watched: vec![(watched.into(), None)],
+            steps,
         };
-        let request =
-            Request::Operate { to: Pid { node: 1, boot: 2 }, used: None, wait_ms: 9, operation: put };
-        assert_eq!(Request::decode(&request.encode()), Ok(request));
-        let response = Response::Operate(crate::Answer::Moved(None));
-        assert_eq!(Response::decode(&response.encode()), Ok(response));
+        assert!(!refused(transaction("k", vec![step("k"), step("{k}2")])));
+        assert!(refused(transaction("other", vec![step("k")])));
+        assert!(refused(transaction("k", vec![step("other")])));
+        assert!(refused(transaction("k", vec![step("k"); crate::TRANSACTION_LIMIT + 1])));
     }
 
     proptest! {

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use boato_cluster::{
-    Answer, Config, Frame, Guard, Input, Liveness, Machine, Message, Now, Operation, Outcome, Output, Pid,
+    Action, Answer, Config, Effect, Frame, Input, Liveness, Machine, Message, Now, Operation, Outcome,
+    Output, Pid,
 };
 use bytes::Bytes;
 
@@ -46,8 +47,7 @@ fn slot_zero() -> String {
 }
 
 fn put(number: u64) -> Operation {
-    let value = Bytes::from(vec![b'v'; VALUE]);
-    Operation::Put { key: key(number), value, content_type: Bytes::new(), ttl_ms: None, guard: Guard::Always }
+    Operation::on(key(number), Action::put(vec![b'v'; VALUE]))
 }
 
 /// Two nodes, a millisecond apart.
@@ -95,7 +95,7 @@ impl Pair {
                     self.note_frozen(&frame);
                     self.on_its_way.push_back((self.ms + 1, frame));
                 }
-                Output::Answer { answer: Answer::Done { outcome, .. }, .. } => self.count(&outcome),
+                Output::Answer { answer: Answer::Done { effect, .. }, .. } => self.count(&effect),
                 Output::Answer { answer: Answer::Moved(_), .. } => self.moved = true,
                 _ => {}
             }
@@ -116,24 +116,23 @@ impl Pair {
         self.missed += missing.sum::<usize>();
     }
 
-    fn count(&mut self, outcome: &Outcome) {
-        assert!(matches!(outcome, Outcome::Created(_) | Outcome::Replaced(_)), "{outcome:?}");
+    fn count(&mut self, effect: &Effect) {
+        let written = matches!(effect, Effect::Key(Outcome::Created(_) | Outcome::Replaced { .. }));
+        assert!(written, "{effect:?}");
         self.written += 1;
     }
 
     /// A value in the first node.
     fn store(&self, key: String, bytes: usize) {
-        let (key, value) = (Bytes::from(key), Bytes::from(vec![b'v'; bytes]));
-        let (content_type, guard) = (Bytes::new(), Guard::Always);
-        let put = Operation::Put { key, value, content_type, ttl_ms: None, guard };
+        let put: Operation = Operation::on(key, Action::put(vec![b'v'; bytes]));
         assert!(self.nodes[0].slots().try_apply(&put, at(self.ms).unix_ms).is_some());
     }
 
     /// A client that writes a value every millisecond: four times as much as can be copied.
     fn write(&mut self) {
         let (token, operation) = (self.ms, put(self.ms % KEYS));
-        if let Some((outcome, _)) = self.nodes[0].slots().try_apply(&operation, at(self.ms).unix_ms) {
-            self.count(&outcome);
+        if let Some((effect, _)) = self.nodes[0].slots().try_apply(&operation, at(self.ms).unix_ms) {
+            self.count(&effect);
         } else {
             let deadline = Duration::from_mins(1);
             self.feed(0, Input::Operate { token, used: None, deadline, operation });

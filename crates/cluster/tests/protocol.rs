@@ -2,8 +2,8 @@
 //! builds would take each other's bytes for damaged ones.
 
 use boato_cluster::{
-    Answer, Digest, Epoch, Frame, Guard, Hint, Item, Message, Operation, Outcome, Pid, Request, Response,
-    Run, SlotRun, Standing, Status,
+    Action, Answer, Digest, Effect, Epoch, ExpireWhen, Expiry, Frame, Guard, Hint, Item, Message, Operation,
+    Outcome, Page, Pid, Request, Response, Run, SlotRun, Standing, Status, Step,
 };
 use bytes::Bytes;
 
@@ -54,54 +54,114 @@ fn frame() -> Frame {
     Frame { from: PID, to: PID, standing: Standing::Claimed, hello: true, digest, runs }
 }
 
-fn requests() -> Vec<Request> {
-    let key = || Bytes::from("key");
+fn actions() -> Vec<Action> {
+    let bytes = || Bytes::from("bytes");
     let versions = || vec![(17, 18)];
-    let put = |guard| Operation::Put {
-        key: key(),
+    let put = |expiry, guard| Action::Put {
         value: Bytes::from("value"),
         content_type: Bytes::from("text/plain"),
-        ttl_ms: Some(19),
+        expiry,
         guard,
+        previous: true,
     };
-    let guards =
-        [Guard::Always, Guard::Absent, Guard::Present, Guard::Is(versions()), Guard::IsNot(versions())];
-    let mut operations: Vec<Operation> = guards.into_iter().map(put).collect();
+    let expire = |expiry, when| Action::Expire { expiry, when, value: true };
+    vec![
+        Action::Get,
+        Action::GetRange { first: -19, last: 20 },
+        Action::Head,
+        put(Expiry::Never, Guard::Always),
+        put(Expiry::Keep, Guard::Absent),
+        put(Expiry::After(21), Guard::Present),
+        put(Expiry::At(22), Guard::Is(versions())),
+        put(Expiry::Never, Guard::IsNot(versions())),
+        put(Expiry::Never, Guard::ValueIs(bytes())),
+        Action::Delete { guard: Guard::Present, previous: true },
+        expire(Expiry::At(23), ExpireWhen::Always),
+        expire(Expiry::Never, ExpireWhen::NoExpiry),
+        expire(Expiry::Never, ExpireWhen::HasExpiry),
+        expire(Expiry::Never, ExpireWhen::Later),
+        expire(Expiry::Never, ExpireWhen::Sooner),
+        Action::Add { by: -24, ttl_ms: Some(25) },
+        Action::AddFloat { by_bits: 0.5_f64.to_bits() },
+        Action::Append { bytes: bytes() },
+        Action::SetRange { offset: 26, bytes: bytes() },
+        Action::SetBit { offset: 27, bit: true },
+        Action::Rename { to: Bytes::from("{key}2"), replace: true, keep: false },
+    ]
+}
+
+fn requests() -> Vec<Request> {
+    let key = || Bytes::from("key");
+    let slot = boato_placement::slot(b"key");
+    let mut operations: Vec<Operation> =
+        actions().into_iter().map(|action| Operation::on(key(), action)).collect();
+    let step = Step { key: key(), action: Action::Get };
+    let watched = vec![(key(), Some((28, 29))), (key(), None)];
     operations.extend([
-        Operation::Get { key: key() },
-        Operation::Delete { key: key(), guard: Guard::Always },
         Operation::List { slot: 20, prefix: key(), after: Some(key()), limit: 21 },
+        Operation::Scan { slot: 20, position: 30, count: 31, pattern: Some(key()) },
+        Operation::Count { slot: 20 },
+        Operation::Flush { slot: 20 },
+        Operation::Transaction { slot, watched, steps: vec![step] },
     ]);
     let operate = |operation| Request::Operate { to: PID, used: Some(EPOCH), wait_ms: 22, operation };
     operations.into_iter().map(operate).chain([Request::Status]).collect()
 }
 
-fn responses() -> Vec<Response> {
+fn outcomes() -> Vec<Outcome> {
     let version = (23, 24);
-    let value = Outcome::Value {
-        value: Bytes::from("value"),
-        content_type: Bytes::from("text/plain"),
-        version,
-        ttl_ms: Some(25),
-    };
-    let outcomes = [
-        value,
+    let previous = || Some(Bytes::from("previous"));
+    vec![
+        Outcome::Value {
+            value: Bytes::from("value"),
+            content_type: Bytes::from("text/plain"),
+            version,
+            ttl_ms: Some(25),
+        },
+        Outcome::Found { length: 26, version, expires_at_ms: Some(27), ttl_ms: Some(28) },
         Outcome::Missing,
         Outcome::Created(version),
-        Outcome::Replaced(version),
-        Outcome::Deleted(version),
-        Outcome::Refused(Some(version)),
-        Outcome::Keys(vec![Bytes::from("key")]),
+        Outcome::Replaced { version, previous: previous() },
+        Outcome::Deleted { version, previous: previous() },
+        Outcome::Refused { version: Some(version), previous: previous() },
+        Outcome::Changed(true),
+        Outcome::Integer { value: -29, version },
+        Outcome::Float { bits: 0.5_f64.to_bits(), version },
+        Outcome::Length(30),
+        Outcome::NotAnInteger,
+        Outcome::NotAFloat,
+        Outcome::Overflow,
         Outcome::Full,
-        Outcome::TooFewMembers { members: 26, needed: 27 },
         Outcome::TooLarge,
-    ];
-    let answers = outcomes.into_iter().map(|outcome| Answer::Done { outcome, epoch: EPOCH });
+    ]
+}
+
+fn responses() -> Vec<Response> {
+    let keys = || vec![Bytes::from("key")];
+    let effects = outcomes().into_iter().map(Effect::Key).chain([
+        Effect::Keys(keys()),
+        Effect::Page(Page { keys: keys(), seen: 31, next: Some(32) }),
+        Effect::Count { keys: 33, left: 34 },
+        Effect::Transaction(Some(outcomes())),
+        Effect::Transaction(None),
+        Effect::TooFewMembers { members: 26, needed: 27 },
+    ]);
+    let answers = effects.map(|effect| Answer::Done { effect, epoch: EPOCH });
     let moved = Answer::Moved(Some(Hint { pid: PID, epoch: EPOCH }));
     let answers = answers.chain([moved, Answer::Busy, Answer::Expired]);
     let runs = vec![SlotRun { from: 28, to: 29, state: "held".to_owned(), custody: true }];
     let status = Status { slots: 30, slots_lost: 31, entries: 32, bytes: 33, runs };
     answers.map(Response::Operate).chain([Response::Status(status)]).collect()
+}
+
+#[test]
+fn every_request_and_answer_is_read_as_it_was_written() {
+    for request in requests() {
+        assert_eq!(Request::decode(&request.encode()), Ok(request));
+    }
+    for response in responses() {
+        assert_eq!(Response::decode(&response.encode()), Ok(response));
+    }
 }
 
 /// 64-bit FNV-1a.
@@ -118,6 +178,6 @@ fn the_bytes_of_the_protocol_change_with_its_version_only() {
     let hashes = [frame().encode(), requests, responses].map(|bytes| hash(&bytes));
     assert_eq!(
         (boato_cluster::PROTOCOL, hashes),
-        (3, [9_032_237_546_937_174_581, 1_897_803_770_623_974_909, 12_767_783_334_103_668_110])
+        (3, [9_032_237_546_937_174_581, 11_401_886_383_208_584_514, 16_406_724_997_303_954_832])
     );
 }

@@ -9,6 +9,8 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const HTTP: &str = "http";
 const LEAVING: &str = "leaving";
+const RESP: &str = "resp";
+const RESP_CLUSTER: &str = "resp_cluster";
 const VERSION_TAG: &str = "version";
 const WEIGHT: &str = "weight";
 
@@ -17,6 +19,10 @@ const WEIGHT: &str = "weight";
 pub(crate) struct Attributes {
     /// Address of its HTTP door.
     pub(crate) http: Option<SocketAddr>,
+    /// Address of its RESP door for any client.
+    pub(crate) resp: Option<SocketAddr>,
+    /// Address of its RESP door for cluster clients.
+    pub(crate) resp_cluster: Option<SocketAddr>,
     /// Whether it is handing everything off.
     pub(crate) leaving: bool,
     /// Version of its software.
@@ -32,8 +38,11 @@ impl Attributes {
     }
 
     fn read(tags: &Tags) -> Self {
+        let addr = |tag| tags.get(tag).and_then(|text| text.parse().ok());
         Self {
-            http: tags.get(HTTP).and_then(|text| text.parse().ok()),
+            http: addr(HTTP),
+            resp: addr(RESP),
+            resp_cluster: addr(RESP_CLUSTER),
             leaving: tags.get(LEAVING).is_some(),
             version: tags.get(VERSION_TAG).unwrap_or_default().to_owned(),
             weight: tags.get(WEIGHT).and_then(|text| text.parse().ok()).unwrap_or(0),
@@ -46,7 +55,8 @@ impl Attributes {
             (VERSION_TAG.to_owned(), self.version.clone()),
             (WEIGHT.to_owned(), self.weight.to_string()),
         ];
-        tags.extend(self.http.map(|http| (HTTP.to_owned(), http.to_string())));
+        let addrs = [(HTTP, self.http), (RESP, self.resp), (RESP_CLUSTER, self.resp_cluster)];
+        tags.extend(addrs.iter().filter_map(|(tag, addr)| Some(((*tag).to_owned(), (*addr)?.to_string()))));
         tags.extend(self.leaving.then(|| (LEAVING.to_owned(), "1".to_owned())));
         tags
     }
@@ -59,8 +69,14 @@ mod tests {
     #[test]
     fn tags_say_what_they_were_given() {
         for leaving in [false, true] {
-            let http = Some("127.0.0.1:7480".parse().unwrap());
-            let attributes = Attributes { http, leaving, version: "1.2.3".to_owned(), weight: 7 };
+            let attributes = Attributes {
+                http: Some("127.0.0.1:7480".parse().unwrap()),
+                resp: Some("127.0.0.1:7379".parse().unwrap()),
+                resp_cluster: Some("[::1]:17379".parse().unwrap()),
+                leaving,
+                version: "1.2.3".to_owned(),
+                weight: 7,
+            };
             assert_eq!(Attributes::read(&Tags::new(attributes.tags()).unwrap()), attributes);
         }
     }

@@ -1,17 +1,22 @@
 //! The node behind its front doors.
 
-use std::borrow::Cow;
+mod convert;
+mod topology;
+mod walk;
+
+use std::collections::HashSet;
+use std::future::ready;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use boato_api::{
-    self as api, Backend, Command, Execution, KeysPage, KeysQuery, Load, MemberInfo, Owner, Readiness, Reply,
-    SlotMap, Source,
+    self as api, Backend, Command, Entry, KeysPage, KeysQuery, Load, MemberInfo, Owner, Readiness, Reply,
+    ScanPage, ScanQuery, SlotMap, Source, Topology, Transaction,
 };
 use boato_cluster::quic::Cluster;
-use boato_cluster::{self as cluster, Guard, Operation, Outcome, Pid, Standing};
-use bytes::Bytes;
+use boato_cluster::{self as cluster, Effect, EntryRef, Operation, Pid, Standing};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -25,14 +30,11 @@ use crate::moves;
 use crate::roster::{self, Roster};
 use crate::slot_map;
 
-/// Largest value, in bytes: it has to fit a frame between nodes.
-pub(crate) const VALUE_MAX: usize = 8 << 20;
+pub(crate) use convert::failure;
+pub(crate) use topology::Latest;
 
 /// Members asked for what they hold at a time.
 const STATUS_CONCURRENCY: usize = 32;
-
-/// When a client that was turned away should come again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What the front doors see of a node.
 pub(crate) struct NodeBackend {
@@ -48,36 +50,111 @@ pub(crate) struct NodeBackend {
     pub(crate) roster: Arc<Roster>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) moving: moves::Latest,
+    pub(crate) topology: Latest,
     /// Cancelled to ask for a graceful leave.
     pub(crate) leave: CancellationToken,
     pub(crate) leaving: AtomicBool,
 }
 
 impl Backend for NodeBackend {
-    fn execute(&self, command: Command<'_>) -> Execution {
-        let now_ms = self.cluster.unix_ms();
-        let slots = self.cluster.slots();
-        if let Command::Get { key } = command
-            && let Some((outcome, _)) = slots.try_get(key, now_ms)
-        {
-            return Execution::Ready(reply(Source::Local, Arc::clone(&self.name), outcome));
-        }
-        if let Command::Put { value, .. } = command
-            && value.len() > VALUE_MAX
-        {
-            return Execution::Ready(Err(api::Failure::TooLarge { limit: VALUE_MAX as u64 }));
-        }
-        let operation = operation(&command);
-        if let Some((outcome, _)) = slots.try_apply(&operation, now_ms) {
-            return Execution::Ready(reply(Source::Local, Arc::clone(&self.name), outcome));
+    fn try_execute(&self, command: &Command<'_>) -> Option<Result<Reply, api::Failure>> {
+        let operation = match convert::operation(command) {
+            Ok(operation) => operation,
+            Err(failure) => return Some(Err(failure)),
+        };
+        self.try_apply(&operation)
+    }
+
+    fn execute_all(&self, commands: &[Command<'_>]) -> BoxFuture<'static, Vec<Result<Reply, api::Failure>>> {
+        let mut results = Vec::with_capacity(commands.len());
+        let mut pending = Vec::new();
+        // A command waits for those before it on the same slot.
+        let mut waits: HashSet<u16> = HashSet::new();
+        for command in commands {
+            let result = convert::operation(command).map(|operation| {
+                let slot = operation.slot();
+                let done = if waits.contains(&slot) { None } else { self.try_apply(&operation) };
+                done.unwrap_or_else(|| {
+                    waits.insert(slot);
+                    pending.push((results.len(), operation.to_bytes()));
+                    Err(api::Failure::OutcomeUnknown)
+                })
+            });
+            results.push(result.and_then(|result| result));
         }
         let (cluster, roster, me) = (self.cluster.clone(), Arc::clone(&self.roster), self.me);
-        let pending = async move {
-            let (outcome, holder) = cluster.execute(operation).await.map_err(failure)?;
-            let source = if holder == me { Source::Local } else { Source::Cluster };
-            reply(source, roster.name(holder), outcome)
+        async move {
+            let (places, operations): (Vec<usize>, Vec<Operation>) = pending.into_iter().unzip();
+            for (place, result) in places.into_iter().zip(cluster.execute_all(operations).await) {
+                results[place] = answered(result, &roster, me);
+            }
+            results
+        }
+        .boxed()
+    }
+
+    fn read(&self, key: &[u8], found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool {
+        let now_ms = self.cluster.unix_ms();
+        let show = |entry: Option<EntryRef<'_>>| {
+            found(entry.map(|entry| Entry {
+                value: entry.value,
+                content_type: entry.content_type,
+                version: api::Version { hlc: entry.version.hlc, node: entry.version.node },
+                ttl_left: entry.expires_at_ms.map(|at| Duration::from_millis(at.saturating_sub(now_ms))),
+            }));
         };
-        Execution::Pending(pending.boxed())
+        self.cluster.slots().try_read(key, now_ms, show).is_some()
+    }
+
+    fn transact(
+        &self,
+        transaction: Transaction<'_>,
+    ) -> BoxFuture<'static, Result<Option<Vec<Result<api::Outcome, api::Failure>>>, api::Failure>> {
+        let operation = match convert::transaction(&transaction) {
+            Ok(operation) => operation,
+            Err(failure) => return ready(Err(failure)).boxed(),
+        };
+        if let Some((effect, _)) = self.cluster.slots().try_apply(&operation, self.cluster.unix_ms()) {
+            return ready(convert::transacted(effect)).boxed();
+        }
+        let (cluster, operation) = (self.cluster.clone(), operation.to_bytes());
+        async move {
+            let (effect, _) = cluster.execute(operation).await.map_err(failure)?;
+            convert::transacted(effect)
+        }
+        .boxed()
+    }
+
+    fn scan(&self, query: ScanQuery<'_>) -> BoxFuture<'static, Result<ScanPage, api::Failure>> {
+        walk::Scan::new(query).page(self.cluster.clone()).boxed()
+    }
+
+    fn count(&self, slot: Option<u16>) -> BoxFuture<'static, Result<u64, api::Failure>> {
+        walk::count(self.cluster.clone(), slot).boxed()
+    }
+
+    fn flush(&self) -> BoxFuture<'static, Result<u64, api::Failure>> {
+        walk::flush(self.cluster.clone()).boxed()
+    }
+
+    fn slot(&self, key: &[u8]) -> u16 {
+        boato_placement::slot(key)
+    }
+
+    fn redirect(&self, slot: u16) -> Option<SocketAddr> {
+        let slots = self.cluster.slots();
+        let routes = slots.routes();
+        let target = routes.target(slot).filter(|target| *target != self.me)?;
+        if slots.inspect(slot, |header| header.custody().is_some()) {
+            return None;
+        }
+        let names = self.roster.names();
+        let addr = names.get(&target)?.resp_cluster?;
+        self.topology.is_at_rest(self.me, &routes.table, &names).then_some(addr)
+    }
+
+    fn topology(&self) -> Arc<Topology> {
+        self.topology.of(self.me, &self.cluster.slots().routes().table, &self.roster.names())
     }
 
     fn readiness(&self) -> Readiness {
@@ -164,6 +241,11 @@ impl Backend for NodeBackend {
 }
 
 impl NodeBackend {
+    fn try_apply(&self, operation: &Operation<&[u8]>) -> Option<Result<Reply, api::Failure>> {
+        let (effect, _) = self.cluster.slots().try_apply(operation, self.cluster.unix_ms())?;
+        Some(convert::reply(Source::Local, Arc::clone(&self.name), effect))
+    }
+
     fn unready(&self) -> Option<&'static str> {
         if self.leaving.load(Ordering::Relaxed) {
             return Some("leaving");
@@ -177,6 +259,16 @@ impl NodeBackend {
             Standing::Waiting => Some("joining: none of the nodes to join has answered yet"),
         }
     }
+}
+
+fn answered(
+    result: Result<(Effect, Pid), cluster::Failure>,
+    roster: &Roster,
+    me: Pid,
+) -> Result<Reply, api::Failure> {
+    let (effect, holder) = result.map_err(failure)?;
+    let source = if holder == me { Source::Local } else { Source::Cluster };
+    convert::reply(source, roster.name(holder), effect)
 }
 
 fn member_info(member: &boato_gossip::Member, status: Option<&cluster::Status>) -> MemberInfo {
@@ -195,75 +287,5 @@ fn member_info(member: &boato_gossip::Member, status: Option<&cluster::Status>) 
         weight: attributes.weight.into(),
         version: attributes.version,
         load: status.map(|status| Load { slots: status.slots, bytes: status.bytes }),
-    }
-}
-
-fn operation(command: &Command<'_>) -> Operation {
-    let copy = Bytes::copy_from_slice;
-    match command {
-        Command::Get { key } => Operation::Get { key: copy(key) },
-        Command::Put { key, value, content_type, ttl, condition } => Operation::Put {
-            key: copy(key),
-            value: copy(value),
-            content_type: copy(content_type),
-            ttl_ms: ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
-            guard: guard(condition),
-        },
-        Command::Delete { key, condition } => Operation::Delete { key: copy(key), guard: guard(condition) },
-    }
-}
-
-fn guard(condition: &api::Condition) -> Guard {
-    let pairs =
-        |versions: &[api::Version]| versions.iter().map(|version| (version.hlc, version.node)).collect();
-    match condition {
-        api::Condition::Always => Guard::Always,
-        api::Condition::Absent => Guard::Absent,
-        api::Condition::Present => Guard::Present,
-        api::Condition::Is(versions) => Guard::Is(pairs(versions)),
-        api::Condition::IsNot(versions) => Guard::IsNot(pairs(versions)),
-    }
-}
-
-fn version((hlc, node): (u64, u128)) -> api::Version {
-    api::Version { hlc, node }
-}
-
-fn reply(source: Source, holder: Arc<str>, outcome: Outcome) -> Result<Reply, api::Failure> {
-    let outcome = match outcome {
-        Outcome::Value { value, content_type, version: stored, ttl_ms } => api::Outcome::Value {
-            value,
-            content_type,
-            version: version(stored),
-            ttl_left: ttl_ms.map(Duration::from_millis),
-        },
-        Outcome::Missing => api::Outcome::Missing,
-        Outcome::Created(stored) => api::Outcome::Created(version(stored)),
-        Outcome::Replaced(stored) => api::Outcome::Replaced(version(stored)),
-        Outcome::Deleted(_) => api::Outcome::Deleted,
-        Outcome::Refused(stored) => api::Outcome::Refused(stored.map(version)),
-        Outcome::Full => api::Outcome::Full,
-        Outcome::TooFewMembers { members, needed } => {
-            return Err(unavailable(format!(
-                "the node that holds this key sees {members} of the {needed} live members that it needs to accept writes \
-                 (--min-members)"
-            )));
-        }
-        Outcome::TooLarge => return Err(api::Failure::TooLarge { limit: VALUE_MAX as u64 }),
-        Outcome::Keys(_) => return Err(unavailable("the holder speaks another protocol version")),
-    };
-    Ok(Reply { source, holder, outcome })
-}
-
-fn unavailable(reason: impl Into<Cow<'static, str>>) -> api::Failure {
-    api::Failure::Unavailable { reason: reason.into(), retry_after: RETRY_AFTER }
-}
-
-pub(crate) fn failure(failure: cluster::Failure) -> api::Failure {
-    match failure {
-        cluster::Failure::OutcomeUnknown => api::Failure::OutcomeUnknown,
-        cluster::Failure::Busy => unavailable("too many operations wait for this key's slot"),
-        cluster::Failure::Unroutable => unavailable("this key's slot is moving"),
-        _ => unavailable("this key's slot has no holder at the moment"),
     }
 }

@@ -2,7 +2,7 @@
 
 use boato_api::{self as api, KeysPage, KeysQuery};
 use boato_cluster::quic::Cluster;
-use boato_cluster::{LIST_LIMIT, Operation, Outcome};
+use boato_cluster::{Effect, LIST_LIMIT, Operation};
 use boato_placement::SLOTS;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -89,7 +89,7 @@ async fn walk(
         .buffered(CONCURRENCY);
     let mut keys: Vec<Bytes> = Vec::new();
     while let Some((slot, listed)) = lists.next().await {
-        let (Outcome::Keys(mut found), _) = listed.map_err(failure)? else { continue };
+        let (Effect::Keys(mut found), _) = listed.map_err(failure)? else { continue };
         let room = limit - keys.len();
         if found.len() >= room {
             found.truncate(room);

@@ -5,7 +5,7 @@
 //! without a socket. The node finds the others as `boato run` does, and its keys are theirs.
 //!
 //! ```
-//! use boato_api::{Command, Condition, Execution, Outcome, Readiness};
+//! use boato_api::{Action, Command, Execution, Outcome, Readiness};
 //! use node::{Config, Node, Settings};
 //!
 //! # #[tokio::main]
@@ -21,14 +21,12 @@
 //! while backend.readiness() != Readiness::Ready {
 //!     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
 //! }
-//! let (value, condition) = (b"hello".as_slice(), Condition::Always);
-//! let put = Command::Put { key: b"greeting", value, content_type: b"", ttl: None, condition };
+//! let put = Command { key: b"greeting", action: Action::put(b"hello") };
 //! // A node alone holds every key: the answer is there at once. Another node's key would be `Pending`.
-//! let Execution::Ready(reply) = backend.execute(put) else { panic!("not held here") };
+//! let Execution::Ready(reply) = backend.execute(&put) else { panic!("not held here") };
 //! assert!(matches!(reply?.outcome, Outcome::Created(_)));
-//! let Execution::Ready(reply) = backend.execute(Command::Get { key: b"greeting" }) else {
-//!     panic!("not held here")
-//! };
+//! let get = Command { key: b"greeting", action: Action::Get };
+//! let Execution::Ready(reply) = backend.execute(&get) else { panic!("not held here") };
 //! assert!(matches!(reply?.outcome, Outcome::Value { value, .. } if value == "hello"));
 //! node.leave().await;
 //! # Ok(())

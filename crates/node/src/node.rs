@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::attributes::{Attributes, VERSION};
-use crate::backend::NodeBackend;
+use crate::backend::{Latest, NodeBackend};
 use crate::config::{Config, Discover};
 use crate::discovery::{Discovery, DiscoveryError, Plan};
 use crate::journal::Journal;
@@ -142,6 +142,7 @@ impl Node {
             roster: Arc::clone(&roster),
             journal,
             moving: moving.clone(),
+            topology: Latest::default(),
             leave: CancellationToken::new(),
             leaving: AtomicBool::new(false),
         });
@@ -315,6 +316,8 @@ impl Parts {
     fn start(config: &Config, bound: &Bound, stop: &CancellationToken) -> Result<Self, StartError> {
         let attributes = Attributes {
             http: Some(bound.http),
+            resp: None,
+            resp_cluster: None,
             leaving: false,
             version: VERSION.to_owned(),
             weight: config.weight,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use boato_api::{Command, Execution, Readiness};
+use boato_api::{Action, Command, Execution, Readiness};
 use node::{Config, Node, Settings};
 
 fn settings(cluster: &str, quic: &str) -> Settings {
@@ -33,7 +33,10 @@ async fn a_node_that_left_has_given_its_ports_back() {
     let quic = node.quic().to_string();
     let backend = node.backend();
     wait("ready", async || backend.readiness() == Readiness::Ready).await;
-    assert!(matches!(backend.execute(Command::Get { key: b"none" }), Execution::Ready(Ok(_))));
+    assert!(matches!(
+        backend.execute(&Command { key: b"none", action: Action::Get }),
+        Execution::Ready(Ok(_))
+    ));
     drop(backend);
     assert_eq!(node.leave().await, 0, "the last node of a cluster leaves nothing to others");
     wait("the port is free", async || match start("ports", &quic).await {

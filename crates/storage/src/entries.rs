@@ -181,6 +181,35 @@ impl Entries {
         Delete::Deleted(version)
     }
 
+    /// Changes until when the live entry under `key` lives; none: until it is deleted. Returns the new version.
+    ///
+    /// The memory limit does not apply, though a deadline takes 8 bytes.
+    pub fn set_deadline(
+        &mut self,
+        key: &[u8],
+        expires_at_ms: Option<u64>,
+        writer: &Writer<'_>,
+    ) -> Option<Version> {
+        let before = self.memory();
+        let hash = self.hash(key);
+        let nodes = &self.nodes;
+        let (place, stored) = self.table.find(hash, |record| {
+            let entry = record::decode(record, nodes);
+            (entry.key == key).then_some(entry)
+        })?;
+        if !stored.is_live(writer.now_ms) {
+            return None;
+        }
+        let version =
+            Version { hlc: writer.clock.tick(writer.now_ms, stored.version.hlc), node: writer.node };
+        let entry = EntryRef { version, expires_at_ms, ..stored };
+        let record = Encoded::new(&entry, self.nodes.acquire(version.node));
+        self.put_record(hash, Some(place), record);
+        self.earliest_ms = self.earliest_ms.min(expires_at_ms.unwrap_or(u64::MAX));
+        self.shared.totals.update(before, self.memory());
+        Some(version)
+    }
+
     /// Takes over an entry or a tombstone of another copy of this slot, if its version is higher than what is
     /// stored. Returns whether it was taken.
     ///
@@ -326,8 +355,20 @@ impl Entries {
     fn store(&mut self, hash: u64, place: Option<Place>, entry: &EntryRef<'_>, reserved: u64) {
         let mut before = self.memory();
         before.bytes += reserved;
-        let node = self.nodes.acquire(entry.version.node);
-        let record = Encoded::new(entry, node);
+        let record = Encoded::new(entry, self.nodes.acquire(entry.version.node));
+        self.put_record(hash, place, record);
+        self.tombstones += usize::from(entry.tombstone);
+        self.earliest_ms = self.earliest_ms.min(entry.expires_at_ms.unwrap_or(u64::MAX));
+        let after = self.memory();
+        debug_assert!(
+            reserved == 0 || after.bytes <= before.bytes,
+            "more than was reserved: {after:?}, {before:?}"
+        );
+        self.shared.totals.update(before, after);
+    }
+
+    /// Puts a record into the table; what the one it replaces counted for no longer counts.
+    fn put_record(&mut self, hash: u64, place: Option<Place>, record: Encoded) {
         if let Some(place) = place {
             let old = self.table.get(place);
             self.tombstones -= usize::from(record::is_tombstone(old));
@@ -338,14 +379,6 @@ impl Entries {
         } else {
             self.table.insert(hash, record, &self.shared.seed);
         }
-        self.tombstones += usize::from(entry.tombstone);
-        self.earliest_ms = self.earliest_ms.min(entry.expires_at_ms.unwrap_or(u64::MAX));
-        let after = self.memory();
-        debug_assert!(
-            reserved == 0 || after.bytes <= before.bytes,
-            "more than was reserved: {after:?}, {before:?}"
-        );
-        self.shared.totals.update(before, after);
     }
 }
 

@@ -159,7 +159,7 @@ mod tests {
         Preconditions::parse(&map).map_err(|problem| problem.status().as_u16())
     }
 
-    fn condition(name: &'static str, value: &str) -> Condition {
+    fn condition(name: &'static str, value: &str) -> Condition<'static> {
         parse(&[(name, value)]).unwrap().condition().unwrap()
     }
 

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::future;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use boato_api::{
-    Backend, Command, Condition, Event, Execution, Failure, KeysPage, KeysQuery, Load, MemberInfo, Outcome,
-    Owner, Readiness, Reply, SlotMap, SlotRun, Source, Status, Version,
+    Action, Backend, Command, Condition, Event, Expiry, Failure, KeysPage, KeysQuery, Load, MemberInfo,
+    Outcome, Owner, Readiness, Reply, ScanPage, ScanQuery, SlotMap, SlotRun, Source, Status, Topology,
+    Transaction, Version,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -47,80 +49,137 @@ impl Memory {
         Version { hlc: self.clock.fetch_add(1, Relaxed) + 1, node: 0xb0a }
     }
 
-    fn apply(&self, command: Command<'_>) -> Outcome {
+    fn apply(&self, command: &Command<'_>) -> Outcome {
         let mut entries = self.entries.lock().unwrap();
         entries.retain(|_, entry| entry.expires.is_none_or(|at| at > Instant::now()));
-        match command {
-            Command::Get { key } => entries.get(key).map_or(Outcome::Missing, |entry| Outcome::Value {
+        let key = command.key;
+        match &command.action {
+            Action::Get => entries.get(key).map_or(Outcome::Missing, |entry| Outcome::Value {
                 value: entry.value.clone(),
                 content_type: entry.content_type.clone(),
                 version: entry.version,
                 ttl_left: entry.expires.map(|at| at - Instant::now()),
             }),
-            Command::Put { key, value, content_type, ttl, condition } => {
+            Action::Put { value, content_type, expiry, condition, .. } => {
                 let current = entries.get(key).map(|entry| entry.version);
-                if !holds(&condition, current) {
-                    return Outcome::Refused(current);
+                if !holds(condition, current) {
+                    return Outcome::Refused { version: current, previous: None };
                 }
                 let version = self.tick();
+                let expires = match expiry {
+                    Expiry::After(ttl) => Some(Instant::now() + *ttl),
+                    _ => None,
+                };
                 let entry = Entry {
                     value: Bytes::copy_from_slice(value),
                     content_type: Bytes::copy_from_slice(content_type),
                     version,
-                    expires: ttl.map(|ttl| Instant::now() + ttl),
+                    expires,
                 };
                 entries.insert(key.to_vec(), entry);
-                if current.is_some() { Outcome::Replaced(version) } else { Outcome::Created(version) }
-            }
-            Command::Delete { key, condition } => {
-                let current = entries.get(key).map(|entry| entry.version);
-                if !holds(&condition, current) {
-                    return Outcome::Refused(current);
+                match current {
+                    Some(_) => Outcome::Replaced { version, previous: None },
+                    None => Outcome::Created(version),
                 }
-                if entries.remove(key).is_some() { Outcome::Deleted } else { Outcome::Missing }
             }
+            Action::Delete { condition, .. } => {
+                let current = entries.get(key).map(|entry| entry.version);
+                if !holds(condition, current) {
+                    return Outcome::Refused { version: current, previous: None };
+                }
+                match entries.remove(key) {
+                    Some(_) => Outcome::Deleted { version: self.tick(), previous: None },
+                    None => Outcome::Missing,
+                }
+            }
+            other => panic!("the HTTP door asks for {other:?}"),
         }
     }
 }
 
-fn holds(condition: &Condition, current: Option<Version>) -> bool {
+fn reply(source: Source, holder: &str, outcome: Outcome) -> Reply {
+    Reply { source, holder: holder.into(), outcome }
+}
+
+fn holds(condition: &Condition<'_>, current: Option<Version>) -> bool {
     match condition {
         Condition::Always => true,
         Condition::Absent => current.is_none(),
         Condition::Present => current.is_some(),
         Condition::Is(versions) => current.is_some_and(|current| versions.contains(&current)),
         Condition::IsNot(versions) => current.is_none_or(|current| !versions.contains(&current)),
+        Condition::ValueIs(_) => panic!("the HTTP door compares versions"),
     }
 }
 
-fn key_of<'a>(command: &Command<'a>) -> &'a [u8] {
-    match command {
-        Command::Get { key } | Command::Put { key, .. } | Command::Delete { key, .. } => key,
-    }
+/// The part of a key that says how it behaves.
+fn kind<'a>(command: &Command<'a>) -> &'a [u8] {
+    command.key.split(|b| *b == b'/').next().unwrap()
 }
 
 impl Backend for Memory {
-    fn execute(&self, command: Command<'_>) -> Execution {
-        let later = |result| {
-            Execution::Pending(Box::pin(async {
-                tokio::task::yield_now().await;
-                result
-            }))
-        };
-        let reply = |source, holder: &str, outcome| Ok(Reply { source, holder: holder.into(), outcome });
-        let key = key_of(&command);
-        match key.split(|b| *b == b'/').next().unwrap() {
-            b"cluster" => later(reply(Source::Cluster, "another", self.apply(command))),
-            b"busy" => later(Err(Failure::Unavailable {
+    fn try_execute(&self, command: &Command<'_>) -> Option<Result<Reply, Failure>> {
+        match kind(command) {
+            b"cluster" | b"busy" | b"unknown" | b"full" | b"never" => None,
+            b"large" => Some(Err(Failure::TooLarge { limit: 5 })),
+            _ => Some(Ok(reply(Source::Local, "this one", self.apply(command)))),
+        }
+    }
+
+    fn execute_all(&self, commands: &[Command<'_>]) -> BoxFuture<'static, Vec<Result<Reply, Failure>>> {
+        let result = |command: &Command<'_>| match kind(command) {
+            b"cluster" => Some(Ok(reply(Source::Cluster, "another", self.apply(command)))),
+            b"busy" => Some(Err(Failure::Unavailable {
                 reason: "the slot is moving".into(),
                 retry_after: Duration::from_millis(1500),
             })),
-            b"unknown" => later(Err(Failure::OutcomeUnknown)),
-            b"full" => later(reply(Source::Cluster, "another", Outcome::Full)),
-            b"large" => Execution::Ready(Err(Failure::TooLarge { limit: 5 })),
-            b"never" => Execution::Pending(Box::pin(future::pending())),
-            _ => Execution::Ready(reply(Source::Local, "this one", self.apply(command))),
-        }
+            b"unknown" => Some(Err(Failure::OutcomeUnknown)),
+            b"full" => Some(Ok(reply(Source::Cluster, "another", Outcome::Full))),
+            _ => self.try_execute(command),
+        };
+        let results: Option<Vec<_>> = commands.iter().map(result).collect();
+        Box::pin(async {
+            tokio::task::yield_now().await;
+            match results {
+                Some(results) => results,
+                None => future::pending().await,
+            }
+        })
+    }
+
+    fn read(&self, _: &[u8], _: &mut dyn FnMut(Option<boato_api::Entry<'_>>)) -> bool {
+        false
+    }
+
+    fn transact(
+        &self,
+        _: Transaction<'_>,
+    ) -> BoxFuture<'static, Result<Option<Vec<Result<Outcome, Failure>>>, Failure>> {
+        panic!("the HTTP door has no transactions")
+    }
+
+    fn scan(&self, _: ScanQuery<'_>) -> BoxFuture<'static, Result<ScanPage, Failure>> {
+        panic!("the HTTP door lists keys by prefix")
+    }
+
+    fn count(&self, _: Option<u16>) -> BoxFuture<'static, Result<u64, Failure>> {
+        panic!("the HTTP door does not count")
+    }
+
+    fn flush(&self) -> BoxFuture<'static, Result<u64, Failure>> {
+        panic!("the HTTP door does not flush")
+    }
+
+    fn slot(&self, _: &[u8]) -> u16 {
+        0
+    }
+
+    fn redirect(&self, _: u16) -> Option<SocketAddr> {
+        None
+    }
+
+    fn topology(&self) -> Arc<Topology> {
+        Arc::default()
     }
 
     fn readiness(&self) -> Readiness {

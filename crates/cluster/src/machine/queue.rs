@@ -42,7 +42,7 @@ impl Machine {
                     cell.header.queue.push_back(queued);
                     continue;
                 }
-                Disposition::Serve if !cell.header.admit(&queued.operation) => {
+                Disposition::Serve if !cell.header.admit(&queued.operation, cell.entries) => {
                     cell.header.queue.push_back(queued);
                     continue;
                 }
@@ -56,8 +56,8 @@ impl Machine {
 
     fn apply(&mut self, cell: &mut Cell, operation: &Operation, now: Now) -> Answer {
         let epoch = cell.header.serving().expect("invariant: only called where the slot is served");
-        let outcome = self.slots.apply(operation, cell.header, cell.entries, now.unix_ms);
-        Answer::Done { outcome, epoch }
+        let effect = self.slots.apply(operation, cell.header, cell.entries, now.unix_ms);
+        Answer::Done { effect, epoch }
     }
 
     /// Answers the operations whose time has run out: they were not applied.

@@ -1,20 +1,25 @@
 //! One client operation, from the node that was asked.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use boato_transport::RequestError;
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::{Cluster, Inner, OPERATIONS, Waiter, unix_ms};
 use crate::message::{Answer, Request, Response};
-use crate::operation::{Operation, Outcome};
+use crate::operation::{Effect, Operation, Outcome};
 use crate::pid::{Epoch, Pid};
 use crate::route::{Attempt, Failure, Next, Sent, Verdict};
 
 /// What a peer gets beyond the time the operation may wait in its queue, before its answer counts as lost.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// Slots on which the operations of one call are under way at a time.
+const WAYS: usize = 64;
 
 impl Cluster {
     /// Applies `operation` wherever its slot is held: the answer, and who gave it. Takes at most the patience
@@ -24,8 +29,11 @@ impl Cluster {
     /// # Errors
     ///
     /// [`Failure`], which says whether the operation may have been applied.
-    pub async fn execute(&self, operation: Operation) -> Result<(Outcome, Pid), Failure> {
+    pub async fn execute(&self, operation: Operation) -> Result<(Effect, Pid), Failure> {
         let inner = &*self.0;
+        if !operation.fits() {
+            return Ok((Effect::Key(Outcome::TooLarge), inner.slots.me()));
+        }
         let deadline = inner.now().at + inner.patience;
         let mut attempt = Attempt::new(&operation);
         loop {
@@ -44,11 +52,40 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// [`Cluster::execute`] for several operations side by side, those on one slot one after the other in their order.
+    /// The answers are in the order of the operations.
+    pub async fn execute_all(&self, operations: Vec<Operation>) -> Vec<Result<(Effect, Pid), Failure>> {
+        let mut by_slot: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+        let mut results = Vec::with_capacity(operations.len());
+        for (place, operation) in operations.iter().enumerate() {
+            by_slot.entry(operation.slot()).or_default().push(place);
+            results.push(Err(Failure::Unavailable));
+        }
+        let operations = &operations;
+        let mut ways = stream::iter(by_slot.into_values())
+            .map(|places| async move {
+                let mut done = Vec::with_capacity(places.len());
+                for place in places {
+                    done.push((place, self.execute(operations[place].clone()).await));
+                }
+                done
+            })
+            .buffer_unordered(WAYS);
+        while let Some(done) = ways.next().await {
+            for (place, result) in done {
+                results[place] = result;
+            }
+        }
+        results
+    }
+}
+
 impl Inner {
     /// Waits for this node's own machine, which answers by the deadline, whatever happens.
     async fn here(&self, operation: &Operation, used: Option<Epoch>, deadline: Duration) -> Sent {
-        if let Some((outcome, epoch)) = self.slots.try_apply(operation, unix_ms()) {
-            return Sent::Answered(Answer::Done { outcome, epoch });
+        if let Some((effect, epoch)) = self.slots.try_apply(operation, unix_ms()) {
+            return Sent::Answered(Answer::Done { effect, epoch });
         }
         let (waiter, answer) = oneshot::channel();
         self.operate(Waiter::Here(waiter), used, deadline, operation.clone());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use boato_cluster::{Attempt, Failure, Guard, Next, Operation, Outcome, Pid, Sent, Verdict};
+use boato_cluster::{Action, Attempt, Effect, Failure, Next, Operation, Outcome, Pid, Sent, Verdict};
 use bytes::Bytes;
 
 use super::{What, World};
@@ -34,16 +34,11 @@ impl World {
         let unix_ms = self.time().unix_ms;
         for client in 0..self.clients.len() {
             for index in 0..8 {
-                let put = Operation::Put {
-                    key: Bytes::from(format!("{{key-{client}}}/{index}")),
-                    value: Bytes::from(vec![b'b'; bytes]),
-                    content_type: Bytes::new(),
-                    ttl_ms: None,
-                    guard: Guard::Always,
-                };
+                let key = format!("{{key-{client}}}/{index}");
+                let put: Operation = Operation::on(key, Action::put(vec![b'b'; bytes]));
                 let stored = self.nodes.values().find_map(|node| node.slots.try_apply(&put, unix_ms));
                 assert!(
-                    matches!(stored, Some((Outcome::Created(_) | Outcome::Replaced(_), _))),
+                    matches!(stored, Some((Effect::Key(Outcome::Created(_) | Outcome::Replaced { .. }), _))),
                     "{stored:?}"
                 );
             }
@@ -59,8 +54,9 @@ impl World {
             world.nodes.values().find_map(|node| node.slots.try_apply(operation, unix_ms))
         };
         for index in 0..self.clients.len() {
-            let operation = Operation::Get { key: self.clients[index].key.clone() };
-            let (outcome, _) = serving(self, &operation).expect("every slot is served");
+            let operation = Operation::get(self.clients[index].key.clone());
+            let (effect, _) = serving(self, &operation).expect("every slot is served");
+            let outcome = effect.outcome().expect("a read is answered");
             self.check_read(index, &outcome);
         }
         self.clients.iter().fold((0, 0), |sum, client| (sum.0 + client.acknowledged, sum.1 + client.failed))
@@ -78,19 +74,12 @@ impl World {
         let client = &mut self.clients[index];
         let key = client.key.clone();
         let (operation, value) = match dice {
-            0..4 => (Operation::Get { key }, None),
-            4 => (Operation::Delete { key, guard: Guard::Always }, None),
+            0..4 => (Operation::get(key), None),
+            4 => (Operation::on(key, Action::DELETE), None),
             _ => {
                 client.writes += 1;
-                let value = Bytes::from(client.writes.to_string());
-                let put = Operation::Put {
-                    key,
-                    value,
-                    content_type: Bytes::new(),
-                    ttl_ms: None,
-                    guard: Guard::Always,
-                };
-                (put, Some(client.writes))
+                let put = Action::put(client.writes.to_string());
+                (Operation::on(key, put), Some(client.writes))
             }
         };
         let attempt = Attempt::new(&operation);
@@ -137,7 +126,10 @@ impl World {
         let Some(entry) = self.nodes.get(&current.entry) else { return };
         let next = current.next.take().expect("a reply follows a try");
         match current.attempt.judge(&entry.slots, next, sent) {
-            Verdict::Done(result) => self.finish(index, result.map(|(outcome, _)| outcome), Duration::ZERO),
+            Verdict::Done(result) => {
+                let result = result.and_then(|(effect, _)| effect.outcome().ok_or(Failure::Unavailable));
+                self.finish(index, result, Duration::ZERO);
+            }
             Verdict::Again(pause) => {
                 self.clients[index].serial += 1;
                 self.schedule(pause, What::Client { client: index });
@@ -172,7 +164,7 @@ impl World {
         let possible = &self.clients[index].possible;
         let existed = match outcome {
             Outcome::Created(_) | Outcome::Missing => false,
-            Outcome::Replaced(_) | Outcome::Deleted(_) => true,
+            Outcome::Replaced { .. } | Outcome::Deleted { .. } => true,
             other => panic!("a write was answered {other:?}"),
         };
         assert!(

@@ -353,8 +353,8 @@ impl World {
             return self
                 .schedule(Duration::from_millis(50), What::Reply { client, serial, sent: Sent::NotSent });
         };
-        if let Some((outcome, epoch)) = node.slots.try_apply(&operation, now.unix_ms) {
-            return self.send_reply(client, serial, local, Sent::Answered(Answer::Done { outcome, epoch }));
+        if let Some((effect, epoch)) = node.slots.try_apply(&operation, now.unix_ms) {
+            return self.send_reply(client, serial, local, Sent::Answered(Answer::Done { effect, epoch }));
         }
         self.count += 1;
         let token = self.count;
@@ -366,7 +366,7 @@ impl World {
     fn check_single_holder(&self) {
         let unix_ms = self.time().unix_ms;
         for Client { key, .. } in &self.clients {
-            let serves = |node: &&Node| node.slots.try_get(key, unix_ms).is_some();
+            let serves = |node: &&Node| node.slots.try_read(key, unix_ms, |_| ()).is_some();
             let holders: Vec<Pid> = self.nodes.values().filter(serves).map(|node| node.pid).collect();
             assert!(holders.len() <= 1, "at {:?} the slot of {key:?} is served by {holders:?}", self.now);
         }

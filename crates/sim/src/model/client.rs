@@ -1,7 +1,8 @@
 //! Clients: each makes its calls one after the other, at any node, by the way that production operations go.
 
 use boato_cluster::{
-    Answer, Attempt, Failure, Guard, Input, Machine, Next, Operation, Outcome, Pid, Sent, Verdict,
+    Action, Answer, Attempt, Expiry, Failure, Guard, Input, Machine, Next, Operation, Outcome, Pid, Sent,
+    Verdict,
 };
 use bytes::Bytes;
 
@@ -37,16 +38,16 @@ pub(super) struct Current {
 
 pub(super) fn operation(call: Call) -> Operation {
     let key = keys()[call.key()].0.clone();
-    let put = |key, value: u64, ttl_ms, guard| {
+    let put = |key: Bytes, value: u64, expiry, guard| {
         let (value, content_type) = (Bytes::from(value.to_string()), Bytes::new());
-        Operation::Put { key, value, content_type, ttl_ms, guard }
+        Operation::on(key, Action::Put { value, content_type, expiry, guard, previous: false })
     };
     match call {
-        Call::Get(_) => Operation::Get { key },
-        Call::Put(_, value) => put(key, value, None, Guard::Always),
-        Call::PutFor(_, value) => put(key, value, Some(1000), Guard::Always),
-        Call::Create(_, value) => put(key, value, None, Guard::Absent),
-        Call::Delete(_) => Operation::Delete { key, guard: Guard::Always },
+        Call::Get(_) => Operation::get(key),
+        Call::Put(_, value) => put(key, value, Expiry::Never, Guard::Always),
+        Call::PutFor(_, value) => put(key, value, Expiry::After(1000), Guard::Always),
+        Call::Create(_, value) => put(key, value, Expiry::Never, Guard::Absent),
+        Call::Delete(_) => Operation::on(key, Action::DELETE),
     }
 }
 
@@ -115,8 +116,8 @@ impl World {
                         done
                     });
                     // Whatever the machine answers at once has been judged already.
-                    let Some(Some((outcome, epoch))) = done else { return };
-                    Sent::Answered(Answer::Done { outcome, epoch })
+                    let Some(Some((effect, epoch))) = done else { return };
+                    Sent::Answered(Answer::Done { effect, epoch })
                 }
                 Next::Peer { to, used } if self.place(to).is_some() => {
                     let operation = operation.clone();
@@ -149,7 +150,9 @@ impl World {
                 }
                 Err(Failure::Unavailable)
             }
-            Some(Verdict::Done(result)) => result.map(|(outcome, _)| outcome),
+            Some(Verdict::Done(result)) => {
+                result.and_then(|(effect, _)| effect.outcome().ok_or(Failure::Unavailable))
+            }
             None => Err(Failure::OutcomeUnknown),
         };
         self.conclude(client, &result);
@@ -168,8 +171,9 @@ impl World {
                 None => false,
             },
         };
-        if let Ok(Outcome::Created(version) | Outcome::Replaced(version) | Outcome::Deleted(version)) =
-            *result
+        if let Ok(
+            Outcome::Created(version) | Outcome::Replaced { version, .. } | Outcome::Deleted { version, .. },
+        ) = *result
         {
             let value = match call {
                 Call::Put(_, value) | Call::PutFor(_, value) | Call::Create(_, value) => Some(value),
@@ -227,8 +231,8 @@ impl World {
             }
             done
         });
-        if let Some(Some((outcome, epoch))) = done {
-            self.answered(packet.to, token, Answer::Done { outcome, epoch });
+        if let Some(Some((effect, epoch))) = done {
+            self.answered(packet.to, token, Answer::Done { effect, epoch });
         }
     }
 
@@ -245,8 +249,12 @@ impl World {
 /// What an outcome says was there before; `None`: nothing of the kind asked for.
 fn found(outcome: &Outcome) -> Option<Found> {
     match outcome {
-        Outcome::Missing | Outcome::Created(_) | Outcome::Refused(None) => Some(Found::Nothing),
-        Outcome::Replaced(_) | Outcome::Deleted(_) | Outcome::Refused(Some(_)) => Some(Found::Something),
+        Outcome::Missing | Outcome::Created(_) | Outcome::Refused { version: None, .. } => {
+            Some(Found::Nothing)
+        }
+        Outcome::Replaced { .. } | Outcome::Deleted { .. } | Outcome::Refused { .. } => {
+            Some(Found::Something)
+        }
         Outcome::Value { value, .. } => number(value).map(Found::Value),
         _ => None,
     }

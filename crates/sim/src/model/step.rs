@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use boato_cluster::{Input, Liveness, Machine, Outcome, Pid, Timer};
+use boato_cluster::{self as cluster, Input, Liveness, Machine, Outcome, Pid, Timer};
 
 use super::client::operation;
 use super::fair;
@@ -44,7 +44,7 @@ impl World {
             let now = self.now();
             let put = operation(Call::Put(key, 1));
             let stored = self.with(holder, |machine| machine.slots().try_apply(&put, now.unix_ms));
-            if let Some(Some((Outcome::Created(version), _))) = stored {
+            if let Some(Some((cluster::Effect::Key(Outcome::Created(version)), _))) = stored {
                 self.acknowledged[key] = Some((version, Some(1)));
                 self.registers[key] = Register::new(Some(1));
             }

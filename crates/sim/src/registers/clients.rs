@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use boato_cluster::{Failure, Guard, Operation, Outcome, Superseded};
+use boato_cluster::{self as cluster, Expiry, Failure, Guard, Operation, Outcome, Superseded};
 use bytes::Bytes;
 use fastrand::Rng;
 
@@ -144,7 +144,7 @@ impl Clients {
 
     /// A read of a key for its own sake.
     pub(super) fn read(&mut self, key: usize, entry: Host, now: Duration) -> (u64, Operation) {
-        let operation = Operation::Get { key: self.keys[key].name.clone() };
+        let operation = Operation::get(self.keys[key].name.clone());
         (self.begin(None, key, entry, now, Intent::Get), operation)
     }
 
@@ -166,16 +166,15 @@ impl Clients {
         let dice = self.rng.u8(..20);
         let key = &mut self.keys[key];
         let name = key.name.clone();
-        let put = |key: &Key, value, guard, ttl_ms| Operation::Put {
-            key: key.name.clone(),
-            value: key.encode(value),
-            content_type: Bytes::new(),
-            ttl_ms,
-            guard,
+        let put = |key: &Key, value, guard, ttl_ms: Option<u64>| {
+            let expiry = ttl_ms.map_or(Expiry::Never, Expiry::After);
+            let (value, content_type) = (key.encode(value), Bytes::new());
+            let action = cluster::Action::Put { value, content_type, expiry, guard, previous: false };
+            Operation::on(key.name.clone(), action)
         };
         let guard = |seen: Seen| seen.map_or(Guard::Absent, |it| Guard::Is(vec![it.1]));
         match (key.role, seen) {
-            _ if now >= key.written_until => (Intent::Get, Operation::Get { key: name }),
+            _ if now >= key.written_until => (Intent::Get, Operation::get(name)),
             (Role::Counter, Some(seen)) => {
                 let value = seen.map_or(0, |(value, _)| value) + 1;
                 (Intent::Swap(seen, value), put(key, value, guard(seen), None))
@@ -184,9 +183,7 @@ impl Clients {
                 key.writes += 1;
                 (Intent::Swap(seen, key.writes), put(key, key.writes, guard(seen), None))
             }
-            (Role::Mixed, _) if dice < 9 => {
-                (Intent::Delete, Operation::Delete { key: name, guard: Guard::Always })
-            }
+            (Role::Mixed, _) if dice < 9 => (Intent::Delete, Operation::on(name, cluster::Action::DELETE)),
             (Role::Plain | Role::Mixed | Role::Expiring(_), _) if dice < 14 => {
                 key.writes += 1;
                 let ttl_ms = match key.role {
@@ -195,7 +192,7 @@ impl Clients {
                 };
                 (Intent::Put(key.writes), put(key, key.writes, Guard::Always, ttl_ms))
             }
-            _ => (Intent::Get, Operation::Get { key: name }),
+            _ => (Intent::Get, Operation::get(name)),
         }
     }
 
@@ -282,7 +279,7 @@ impl Clients {
             Intent::Swap(..) => &mut self.operations.swap,
         };
         match result {
-            Ok((Outcome::Refused(_), _)) => kind.refused += 1,
+            Ok((Outcome::Refused { .. }, _)) => kind.refused += 1,
             Ok(_) => kind.done += 1,
             Err(Failure::OutcomeUnknown) => kind.unknown += 1,
             Err(_) => kind.unavailable += 1,
@@ -323,8 +320,8 @@ impl Intent {
         let version = match outcome {
             Some(
                 Outcome::Created(version)
-                | Outcome::Replaced(version)
-                | Outcome::Deleted(version)
+                | Outcome::Replaced { version, .. }
+                | Outcome::Deleted { version, .. }
                 | Outcome::Value { version, .. },
             ) => Some(*version),
             _ => None,
@@ -337,15 +334,17 @@ impl Intent {
             (Self::Get, Some(Outcome::Value { value, .. })) => Action::Read { found: Some(decode(value)) },
             (Self::Get, Some(Outcome::Missing)) => Action::Read { found: None },
             (Self::Put(value), Some(Outcome::Created(_))) => Action::Write { value, replaced: Some(false) },
-            (Self::Put(value), Some(Outcome::Replaced(_))) => Action::Write { value, replaced: Some(true) },
+            (Self::Put(value), Some(Outcome::Replaced { .. })) => {
+                Action::Write { value, replaced: Some(true) }
+            }
             (Self::Put(value), None) => Action::Write { value, replaced: None },
-            (Self::Delete, Some(Outcome::Deleted(_))) => Action::Delete { existed: Some(true) },
+            (Self::Delete, Some(Outcome::Deleted { .. })) => Action::Delete { existed: Some(true) },
             (Self::Delete, Some(Outcome::Missing)) => Action::Delete { existed: Some(false) },
             (Self::Delete, None) => Action::Delete { existed: None },
-            (Self::Swap(_, value), Some(Outcome::Created(_) | Outcome::Replaced(_))) => {
+            (Self::Swap(_, value), Some(Outcome::Created(_) | Outcome::Replaced { .. })) => {
                 Action::Swap { expected, value, done: Some(true) }
             }
-            (Self::Swap(_, value), Some(Outcome::Refused(_))) => {
+            (Self::Swap(_, value), Some(Outcome::Refused { .. })) => {
                 Action::Swap { expected, value, done: Some(false) }
             }
             (Self::Swap(_, value), None) => Action::Swap { expected, value, done: None },

@@ -46,8 +46,8 @@ impl Node {
             Next::Here { used } => {
                 let (operation, deadline) = (errand.operation.clone(), errand.deadline);
                 let now = self.now(outbox);
-                if let Some((outcome, epoch)) = self.slots.try_apply(&operation, now.unix_ms) {
-                    self.judge(call, Sent::Answered(Answer::Done { outcome, epoch }), outbox);
+                if let Some((effect, epoch)) = self.slots.try_apply(&operation, now.unix_ms) {
+                    self.judge(call, Sent::Answered(Answer::Done { effect, epoch }), outbox);
                 } else {
                     self.queue(Waiter::Errand(call), used, deadline, operation, outbox);
                 }
@@ -86,7 +86,10 @@ impl Node {
             outbox.note(Note::Wanders);
         }
         let result = match verdict {
-            Verdict::Done(result) => result,
+            // What is no outcome was refused.
+            Verdict::Done(result) => {
+                result.and_then(|(effect, pid)| Ok((effect.outcome().ok_or(Failure::Unavailable)?, pid)))
+            }
             Verdict::Again(pause) if now + pause >= errand.deadline => Err(Failure::Unavailable),
             Verdict::Again(pause) if pause.is_zero() => return self.try_errand(call, outbox),
             Verdict::Again(pause) => {
@@ -139,8 +142,8 @@ impl Node {
             }
             Ok(Request::Operate { used, wait_ms, operation, .. }) => {
                 let now = self.now(outbox);
-                if let Some((outcome, epoch)) = self.slots.try_apply(&operation, now.unix_ms) {
-                    return respond(host, number, Answer::Done { outcome, epoch }, outbox);
+                if let Some((effect, epoch)) = self.slots.try_apply(&operation, now.unix_ms) {
+                    return respond(host, number, Answer::Done { effect, epoch }, outbox);
                 }
                 let deadline = now.at + Duration::from_millis(wait_ms.into()).min(PATIENCE);
                 self.queue(Waiter::Peer { host, number }, used, deadline, operation, outbox);

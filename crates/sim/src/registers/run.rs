@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Arguments;
 use std::time::Duration;
 
-use boato_cluster::{Event, Guard, Header, Operation, Pid, Standing};
+use boato_cluster::{Action, Event, Header, Operation, Pid, Standing, Step};
 use bytes::Bytes;
 use fastrand::Rng;
 
@@ -288,13 +288,8 @@ impl<'a> Run<'a> {
             let Some(host) = self.any_running() else { return };
             let size = self.rng.usize(500..50_000).min(left);
             let slot = self.clients.keys[self.rng.usize(..self.clients.keys.len())].slot;
-            let operation = Operation::Put {
-                key: keys::name(format_args!("b{number}"), slot),
-                value: Bytes::from(vec![b'b'; size]),
-                content_type: Bytes::new(),
-                ttl_ms: None,
-                guard: Guard::Always,
-            };
+            let name = keys::name(format_args!("b{number}"), slot);
+            let operation = Operation::on(name, Action::put(vec![b'b'; size]));
             self.engine
                 .post(host, Command::Execute { call: BALLAST_CALLS + u64::from(number), operation }.into());
             number += 1;
@@ -383,12 +378,12 @@ impl<'a> Run<'a> {
 fn describe(operation: &Operation) -> String {
     let name = |key: &Bytes| String::from_utf8_lossy(key).into_owned();
     match operation {
-        Operation::Get { key } => format!("get {}", name(key)),
-        Operation::Put { key, value, guard, .. } => {
+        Operation::Key(Step { key, action: Action::Get }) => format!("get {}", name(key)),
+        Operation::Key(Step { key, action: Action::Put { value, guard, .. } }) => {
             format!("put {} {} if {guard:?}", name(key), keys::decode(value))
         }
-        Operation::Delete { key, .. } => format!("delete {}", name(key)),
-        Operation::List { slot, .. } => format!("list {slot}"),
+        Operation::Key(Step { key, action: Action::Delete { .. } }) => format!("delete {}", name(key)),
+        other => format!("{other:?}"),
     }
 }
 
