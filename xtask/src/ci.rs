@@ -46,6 +46,15 @@ const STEPS: &[Step] = &[
     step("fresh-seeds", "xtask campaign --seeds 500"),
     step("model-check", "xtask model-check --states 3000 --minutes 0.3"),
     step("build-tests", "test --workspace --no-run"),
+    step(
+        "rolling",
+        "xtask churn --scenario rolling --nodes 3 --seed 1 --keys 500 --ballast-mib 4 --clients 3",
+    ),
+    step(
+        "bad-network",
+        "xtask churn --nodes 3 --minutes 0.1 --seed 1 --keys 200 --ballast-mib 1 --clients 2 \
+         --faults join,leave --loss 0.01 --delay-ms 2 --duplicate 0.02",
+    ),
     step("example", "example edge_config --hosts 2000"),
     step("tests", "test --workspace"),
 ];
