@@ -42,6 +42,15 @@ pub(crate) struct Args {
     /// Membership: how many nodes crash [default: 1]
     #[arg(long)]
     crashes: Option<u32>,
+    /// Membership: so many minutes of the run, the cluster is cut in half [default: 0]
+    #[arg(long)]
+    partition: Option<f64>,
+    /// Membership: so many nodes stand still again and again [default: 0]
+    #[arg(long)]
+    stalls: Option<u32>,
+    /// Membership: how long they stand still, and run in between, at most [default: 5s]
+    #[arg(long, value_parser = duration)]
+    stall: Option<Duration>,
     /// Registers: "all": a few kinds, drawn from the seed; "none"; or the kinds, separated by commas [default: all]
     #[arg(long)]
     faults: Option<String>,
@@ -97,6 +106,9 @@ impl Args {
             loss: self.loss.unwrap_or(default.loss),
             latency: self.latency.unwrap_or(default.latency),
             crashes: self.crashes.unwrap_or(default.crashes),
+            partition: self.partition.map_or(Ok(Duration::ZERO), span)?,
+            stalls: self.stalls.unwrap_or(default.stalls),
+            stall: self.stall.unwrap_or(default.stall),
             ..default
         })
     }
@@ -111,9 +123,13 @@ impl Args {
 }
 
 fn length(minutes: f64) -> Result<Duration> {
-    let length = Duration::try_from_secs_f64(60.0 * minutes);
-    let length = length.ok().filter(|length| !length.is_zero() && minutes <= 1e6);
-    length.with_context(|| format!("--minutes {minutes}: give a time above 0"))
+    ensure!(minutes > 0.0, "--minutes {minutes}: give a time above 0");
+    span(minutes)
+}
+
+fn span(minutes: f64) -> Result<Duration> {
+    let span = Duration::try_from_secs_f64(60.0 * minutes).ok().filter(|_| minutes <= 1e6);
+    span.with_context(|| format!("{minutes} minutes: give 0 to a million"))
 }
 
 fn made_up() -> u64 {
@@ -122,9 +138,11 @@ fn made_up() -> u64 {
 
 /// All options by the names of their flags, so that anybody can do the same run again.
 fn options(scenario: &Scenario, minutes: f64) -> String {
-    let Scenario { nodes, seed, loss, latency, crashes, .. } = scenario;
+    let Scenario { nodes, seed, loss, latency, crashes, partition, stalls, stall, .. } = scenario;
+    let partition = partition.as_secs_f64() / 60.0;
     format!(
-        "seed {seed}  nodes {nodes}  loss {loss}  latency {latency:?}  minutes {minutes}  crashes {crashes}"
+        "seed {seed}  nodes {nodes}  loss {loss}  latency {latency:?}  minutes {minutes}  crashes {crashes}  \
+         partition {partition}  stalls {stalls}  stall {stall:?}"
     )
 }
 

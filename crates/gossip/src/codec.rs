@@ -7,11 +7,13 @@ use rkyv::rancor::Failure;
 use rkyv::ser::allocator::ArenaHandle;
 use rkyv::util::with_arena;
 
+use crate::digest::BUCKETS_LOG2_MAX;
 use crate::member::{ATTRIBUTE_BYTES_MAX, announceable, attribute_bytes};
+use crate::precedence::Standing;
 use crate::wire::{
     Announce, ArchivedAnnounce, ArchivedBelief, ArchivedClaim, ArchivedMessage, ArchivedPacket,
-    ArchivedPushPull, ArchivedRecord, ArchivedWireAddr, ArchivedWirePid, Belief, Claim, Message, WireAddr,
-    WirePid,
+    ArchivedPushPull, ArchivedRecord, ArchivedStep, ArchivedWireAddr, ArchivedWirePid, ArchivedWireStanding,
+    Belief, Claim, Message, WireAddr, WirePid, WireStanding,
 };
 use crate::{DecodeError, Member, NodeId, Pid, State, Tags};
 
@@ -20,6 +22,8 @@ pub(crate) const PACKET_BYTES: usize = size_of::<ArchivedMessage<'static>>();
 /// Bytes that a claim adds.
 pub(crate) const CLAIM_BYTES: usize = size_of::<ArchivedClaim>();
 const ANNOUNCE_BYTES: usize = size_of::<ArchivedAnnounce<'static>>();
+/// Bytes that a standing adds.
+pub(crate) const STANDING_BYTES: usize = size_of::<ArchivedWireStanding>();
 const RECORD_BYTES: usize = size_of::<ArchivedRecord<'static>>();
 
 /// What every QUIC path carries. The largest announcement fits, with a claim about its reader.
@@ -81,11 +85,33 @@ fn check_packet(packet: &ArchivedPacket<'static>) -> Result<(), DecodeError> {
 }
 
 fn check_push_pull(push_pull: &ArchivedPushPull<'static>) -> Result<(), DecodeError> {
+    match &push_pull.step {
+        ArchivedStep::Digest(buckets) => {
+            let count = buckets.len();
+            ensure(count == 0 || count.is_power_of_two(), "number of buckets")?;
+            ensure(count <= 1 << BUCKETS_LOG2_MAX, "number of buckets")?;
+        }
+        ArchivedStep::Summary { log2, buckets, standings } => {
+            ensure(*log2 <= BUCKETS_LOG2_MAX, "number of buckets")?;
+            ensure(buckets.iter().all(|bucket| u32::from(bucket.to_native()) < 1 << log2), "bucket")?;
+            standings.iter().try_for_each(check_standing)?;
+        }
+        ArchivedStep::Difference { standings, .. } => {
+            standings.iter().try_for_each(check_standing)?;
+            let alive = |standing: &ArchivedWireStanding| matches!(standing.state, ArchivedBelief::Alive);
+            ensure(!standings.iter().any(alive), "a claim that somebody else is alive")?;
+        }
+        ArchivedStep::Answer => {}
+    }
     push_pull.records.iter().try_for_each(|record| {
         check_announce(&record.announce)?;
         ensure(record.incarnation <= INCARNATION_MAX, "incarnation of a record")?;
         ensure(record.announce.incarnation <= record.incarnation, "an announcement newer than its record")
     })
+}
+
+fn check_standing(standing: &ArchivedWireStanding) -> Result<(), DecodeError> {
+    ensure(standing.incarnation <= INCARNATION_MAX, "incarnation of a standing")
 }
 
 fn check_announce(announce: &ArchivedAnnounce<'static>) -> Result<(), DecodeError> {
@@ -112,6 +138,11 @@ pub(crate) fn claim(member: &Member, by: NodeId) -> Claim {
     Claim { pid: member.pid().into(), incarnation: member.incarnation, state: member.state.into(), by: by.0 }
 }
 
+/// What is believed about `member`, for an exchange of state.
+pub(crate) fn standing(member: &Member) -> WireStanding {
+    WireStanding { pid: member.pid().into(), incarnation: member.incarnation, state: member.state.into() }
+}
+
 /// The member that announces itself, alive.
 pub(crate) fn announced(announce: &ArchivedAnnounce<'static>) -> Member {
     let pid = Pid::from(&announce.pid);
@@ -123,6 +154,16 @@ pub(crate) fn announced(announce: &ArchivedAnnounce<'static>) -> Member {
         state: State::Alive,
         name: (*announce.name).into(),
         tags: Tags::from_text(&announce.tags),
+    }
+}
+
+impl From<&ArchivedWireStanding> for Standing {
+    fn from(standing: &ArchivedWireStanding) -> Standing {
+        Standing {
+            boot: standing.pid.boot.to_native(),
+            incarnation: standing.incarnation.to_native(),
+            state: State::from(&standing.state),
+        }
     }
 }
 
@@ -179,167 +220,4 @@ impl From<&ArchivedBelief> for State {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::wire::{Body, Packet, PushPull, Record};
-
-    fn member() -> impl Strategy<Value = Member> {
-        let ip = prop_oneof![
-            any::<[u8; 4]>().prop_map(IpAddr::from),
-            any::<[u8; 16]>().prop_map(|ip| IpAddr::from(ip).to_canonical()),
-        ];
-        let addr = (ip, 1..u16::MAX).prop_map(SocketAddr::from);
-        let addr = addr.prop_filter("announceable", |addr| announceable(*addr).is_ok());
-        let tags = proptest::collection::btree_map("[^\x1e\x1f]{1,9}", "[^\x1e\x1f]{0,20}", 0..4)
-            .prop_map(|tags| Tags::new(tags).expect("unique keys"));
-        (any::<u128>(), any::<u64>(), 0..=INCARNATION_MAX, addr, ".{0,40}", tags).prop_map(
-            |(id, boot, incarnation, addr, name, tags)| Member {
-                id: NodeId(id),
-                boot,
-                incarnation,
-                addr,
-                state: State::Alive,
-                name: name.into(),
-                tags,
-            },
-        )
-    }
-
-    proptest! {
-        #[test]
-        fn announcements_survive_the_way_and_sizes_are_exact(members in proptest::collection::vec(member(), 0..9)) {
-            let announces = members.iter().map(|m| announce(m, m.incarnation)).collect();
-            let claims = members.iter().map(|m| claim(&Member { state: State::Dead, ..m.clone() }, NodeId(7)));
-            let from = Pid { id: NodeId(1), boot: 2 };
-            let packet = Packet { from: from.into(), body: Body::News, announces, claims: claims.collect() };
-            let bytes = encode(&Message::Packet(packet), 0);
-            let news: usize = members.iter().map(|m| announce_bytes(m) + CLAIM_BYTES).sum();
-            prop_assert_eq!(bytes.len(), PACKET_BYTES + news);
-            let Ok(ArchivedMessage::Packet(packet)) = decode(&bytes) else { panic!("a packet") };
-            prop_assert_eq!(Pid::from(&packet.from), from);
-            prop_assert_eq!(packet.announces.iter().map(announced).collect::<Vec<_>>(), members.clone());
-            for (claim, member) in packet.claims.iter().zip(&members) {
-                prop_assert_eq!(Pid::from(&claim.pid), member.pid());
-                prop_assert_eq!(claim.incarnation.to_native(), member.incarnation);
-                prop_assert_eq!(State::from(&claim.state), State::Dead);
-            }
-        }
-
-        #[test]
-        fn records_survive_the_way_and_sizes_are_exact(members in proptest::collection::vec(member(), 0..9)) {
-            let record = |m| Record {
-                announce: announce(m, m.incarnation / 2),
-                state: Belief::Left,
-                incarnation: m.incarnation,
-                by: 7,
-                gone_s: 9,
-            };
-            let records = members.iter().map(record).collect();
-            let push_pull = PushPull { from: members_pid(&members).into(), number: 5, answer: true, records };
-            let bytes = encode(&Message::PushPull(push_pull), 0);
-            prop_assert_eq!(bytes.len(), PACKET_BYTES + members.iter().map(record_bytes).sum::<usize>());
-            let Ok(ArchivedMessage::PushPull(push_pull)) = decode(&bytes) else { panic!("a push-pull") };
-            prop_assert!(push_pull.answer && push_pull.number == 5);
-            for (record, member) in push_pull.records.iter().zip(&members) {
-                let words = Member { incarnation: member.incarnation / 2, ..member.clone() };
-                prop_assert_eq!(announced(&record.announce), words);
-                prop_assert_eq!(record.incarnation.to_native(), member.incarnation);
-                prop_assert_eq!(State::from(&record.state), State::Left);
-            }
-        }
-    }
-
-    fn members_pid(members: &[Member]) -> Pid {
-        members.first().map_or(Pid { id: NodeId(1), boot: 1 }, Member::pid)
-    }
-
-    fn sample() -> Member {
-        Member {
-            id: NodeId(0x0123_4567_89ab_cdef),
-            boot: 3,
-            incarnation: 5,
-            addr: SocketAddr::from(([10, 0, 0, 1], 7400)),
-            state: State::Alive,
-            name: "one".into(),
-            tags: Tags::new([("k".to_owned(), "v".to_owned())]).unwrap(),
-        }
-    }
-
-    /// What `decode` says about a packet with this announcement and claim.
-    fn judged(announce: Announce<'_>, claim: Claim) -> Result<(), DecodeError> {
-        let from = Pid { id: NodeId(1), boot: 2 }.into();
-        let packet = Packet { from, body: Body::News, announces: vec![announce], claims: vec![claim] };
-        decode(&encode(&Message::Packet(packet), 0)).map(|_| ())
-    }
-
-    #[test]
-    fn values_out_of_range_are_refused() {
-        let m = sample();
-        let dead = || claim(&Member { state: State::Dead, ..sample() }, NodeId(7));
-        let words = || announce(&m, 5);
-        assert_eq!(judged(words(), dead()), Ok(()));
-        let long = "x".repeat(ATTRIBUTE_BYTES_MAX);
-        let nobody = WireAddr::V4 { ip: [0; 4], port: 1 };
-        let mapped = WireAddr::V6 { ip: std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets(), port: 1 };
-        let wrong = [
-            Announce { incarnation: INCARNATION_MAX + 1, ..words() },
-            Announce { name: &long, ..words() },
-            Announce { addr: nobody, ..words() },
-            Announce { addr: mapped, ..words() },
-            Announce { addr: WireAddr::V4 { ip: [10, 0, 0, 1], port: 0 }, ..words() },
-            Announce { tags: "a\x1f\x1ea\x1f\x1e", ..words() },
-            Announce { tags: "a", ..words() },
-        ];
-        for announce in wrong {
-            assert!(matches!(judged(announce, dead()), Err(DecodeError::Range(_))));
-        }
-        let ahead = Claim { incarnation: INCARNATION_MAX + 1, ..dead() };
-        assert!(matches!(judged(words(), ahead), Err(DecodeError::Range(_))));
-        let alive = Claim { state: Belief::Alive, ..dead() };
-        assert!(matches!(judged(words(), alive), Err(DecodeError::Range(_))));
-        let record = Record { announce: words(), state: Belief::Alive, incarnation: 4, by: 1, gone_s: 0 };
-        let push_pull = PushPull { from: m.pid().into(), number: 1, answer: false, records: vec![record] };
-        let bytes = encode(&Message::PushPull(push_pull), 0);
-        assert!(matches!(decode(&bytes), Err(DecodeError::Range(_))), "words newer than their record");
-    }
-
-    /// The bytes of version 1. If this fails, [`PROTOCOL`](crate::PROTOCOL) has to change, too.
-    #[test]
-    fn the_protocol_is_frozen() {
-        let m = sample();
-        let ping = Packet {
-            from: m.pid().into(),
-            body: Body::Ping { number: 9, target: m.pid().into() },
-            announces: vec![announce(&m, 5)],
-            claims: vec![claim(&Member { state: State::Suspect, ..sample() }, NodeId(7))],
-        };
-        let record =
-            Record { announce: announce(&m, 5), state: Belief::Dead, incarnation: 6, by: 7, gone_s: 8 };
-        let push_pull = PushPull { from: m.pid().into(), number: 9, answer: true, records: vec![record] };
-        let hex = |message| {
-            encode(&message, 0).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
-        };
-        assert_eq!(
-            hex(Message::Packet(ping)),
-            concat!(
-                "6f6e656b1f761eefcdab8967452301000000000000000003000000000000000500000000000000000a000001",
-                "e81c000000000000000000000000c6ffffff03000000c1ffffff04000000efcdab8967452301000000000000",
-                "000003000000000000000500000000000000010700000000000000000000000000000000efcdab8967452301",
-                "00000000000000000300000000000000010900000000000000efcdab89674523010000000000000000030000",
-                "000000000052ffffff010000008dffffff01000000",
-            )
-        );
-        assert_eq!(
-            hex(Message::PushPull(push_pull)),
-            concat!(
-                "6f6e656b1f761eefcdab8967452301000000000000000003000000000000000500000000000000000a000001",
-                "e81c000000000000000000000000c6ffffff03000000c1ffffff040000000206000000000000000700000000",
-                "00000000000000000000000800000001efcdab89674523010000000000000000030000000000000009000000",
-                "00000000017effffff0100000000000000000000000000000000000000000000000000000000000000000000",
-                "00",
-            )
-        );
-    }
-}
+mod tests;

@@ -29,8 +29,8 @@ pub struct Config {
     pub retransmit_multiplier: u32,
     /// How long members found dead still receive news, so that one that is not dead can say so. LAN 30 s.
     pub gossip_to_dead: Duration,
-    /// How often the full state is exchanged with one random member, up to 32 members; longer with log2 of more.
-    /// LAN 30 s.
+    /// How often all beliefs are compared with those of one random member, up to 32 members; longer with log2 of
+    /// more. Much sooner while a comparison finds much that differs, as after a partition. LAN 30 s.
     pub push_pull_interval: Duration,
     /// How long a push-pull waits for the answer. 10 s.
     pub push_pull_timeout: Duration,

@@ -50,12 +50,16 @@ pub struct Gossip {
     push_pulls: PushPulls,
     /// Members found dead a short while ago, and until when they still receive news.
     fallen: VecDeque<(Duration, NodeId)>,
+    /// Suspects that have yet to be told so.
+    warnings: VecDeque<NodeId>,
     /// Addresses of members that died and were forgotten; contacted now and then for ever.
     forgotten: VecDeque<SocketAddr>,
     /// When news is sent next; none while there is none.
     spread_at: Option<Duration>,
     /// The last number given to a probe or a push-pull.
     number: u64,
+    /// How often a belief has changed.
+    changes: usize,
     outputs: VecDeque<Output>,
     stats: Stats,
 }
@@ -103,9 +107,11 @@ impl Gossip {
             relays: Relays::default(),
             push_pulls: PushPulls::default(),
             fallen: VecDeque::new(),
+            warnings: VecDeque::new(),
             forgotten: VecDeque::new(),
             spread_at: None,
             number: 0,
+            changes: 0,
             outputs: VecDeque::new(),
             stats: Stats::default(),
             config,

@@ -25,8 +25,9 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `gossip` | the state machine; below it `probe` and `relay` (failure detection), `merge` (what is believed), `spread` (dissemination), `push_pull` (full state, joins), `reconnect` (knocking at the dead), `leave`, `receive` |
+//! | `gossip` | the state machine; below it `probe` and `relay` (failure detection), `merge` (what is believed), `spread` (dissemination), `push_pull` (anti-entropy, joins), `reconnect` (knocking at the dead), `leave`, `receive` |
 //! | `precedence` | the one rule which of two statements wins |
+//! | `digest` | fingerprints of all beliefs, by which two members find their differences |
 //! | `suspicion`, `awareness` | Lifeguard: how long a suspicion lasts, how far to trust the own clock |
 //! | `table`, `queue`, `timers` | the members and the order of probes; what is still to be told; what is still to happen |
 //! | `wire`, `codec` | the messages, frozen per [`PROTOCOL`]; their bytes and the ranges of their values |
@@ -88,6 +89,7 @@
 mod awareness;
 mod codec;
 mod config;
+mod digest;
 mod error;
 mod gossip;
 mod id;

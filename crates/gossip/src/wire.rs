@@ -6,7 +6,7 @@ use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
 /// Version of the messages below. Part of the protocol version that two nodes compare before they speak.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// A datagram, or a probe on a stream; or an exchange of state on a stream.
 #[derive(Archive, Serialize)]
@@ -87,14 +87,39 @@ pub(crate) enum Belief {
     Left,
 }
 
-/// The full state of one side.
+/// A part of the comparison of all that two members know.
 #[derive(Archive, Serialize)]
 pub(crate) struct PushPull<'a> {
     pub(crate) from: WirePid,
+    /// As whoever began gave it, in all steps of one exchange.
     pub(crate) number: u64,
-    /// A request is answered with an answer of the same number.
-    pub(crate) answer: bool,
+    pub(crate) step: Step,
+    /// The own record of the sender, and what else belongs to the step.
     pub(crate) records: Vec<Record<'a>>,
+}
+
+/// How far an exchange is. Whoever begins takes the first and the third step, the other the second and the last.
+#[derive(Archive, Serialize)]
+pub(crate) enum Step {
+    /// Fingerprints of what I know, one per bucket of node ids, their number a power of two. Answered by `Summary`.
+    /// None at all: I know nobody, tell me everything. Answered by `Answer`.
+    Digest(Vec<u64>),
+    /// Of so many buckets (`2^log2`) these differ, and this is what I know in them. If nothing differs, or whoever
+    /// began has nothing newer and wants nothing, this was the last step.
+    Summary { log2: u8, buckets: Vec<u16>, standings: Vec<WireStanding> },
+    /// What I know better: as standings where you know the member's own words, else as records. And whose records I
+    /// want; answered by `Answer` if there are any.
+    Difference { standings: Vec<WireStanding>, wanted: Vec<u128> },
+    /// The records asked for, as far as there is room.
+    Answer,
+}
+
+/// What is believed about a member, without its words.
+#[derive(Archive, Serialize)]
+pub(crate) struct WireStanding {
+    pub(crate) pid: WirePid,
+    pub(crate) incarnation: u64,
+    pub(crate) state: Belief,
 }
 
 /// All that is known about one member.

@@ -72,9 +72,46 @@ fn scenarios_out_of_range_are_refused() {
     assert!(matches!(refused(Scenario::new(1, 0)), ScenarioError::Nodes(1)));
     assert!(matches!(refused(Scenario::new(1_000_000, 0)), ScenarioError::Nodes(_)));
     assert!(matches!(refused(Scenario { crashes: 3, ..Scenario::new(3, 0) }), ScenarioError::Crashes(3)));
+    let all = Scenario::new(3, 0).length;
+    assert!(matches!(
+        refused(Scenario { partition: all, ..Scenario::new(3, 0) }),
+        ScenarioError::Partition(_)
+    ));
+    assert!(matches!(refused(Scenario { stalls: 4, ..Scenario::new(3, 0) }), ScenarioError::Stalls(4)));
     for loss in [-0.1, 1.0, f64::NAN] {
         assert!(matches!(refused(Scenario { loss, ..Scenario::new(3, 0) }), ScenarioError::Loss(_)));
     }
+}
+
+#[test]
+fn halves_of_a_cluster_are_one_again_within_seconds_of_the_heal() {
+    let partition = Duration::from_mins(3);
+    let report = report(&Scenario { crashes: 0, partition, ..minutes(60, 1, 4) });
+    assert_eq!((report.shortfalls, report.figures.false_deaths), (vec![], 0));
+    assert!(report.figures.heal_ms.is_some_and(|ms| ms < 10_000.0), "{:?}", report.figures);
+    assert!(report.figures.heal_bytes_per_node.is_some_and(|bytes| bytes < 200_000), "{:?}", report.figures);
+}
+
+#[test]
+fn a_heal_that_has_no_time_is_reported() {
+    let partition = Duration::from_secs(119);
+    let report = report(&Scenario {
+        crashes: 0,
+        partition,
+        length: partition + Duration::from_secs(1),
+        ..minutes(10, 1, 2)
+    });
+    assert!(
+        matches!(report.shortfalls[..], [Shortfall::NotHealed { .. }, Shortfall::WrongViews { .. }]),
+        "{report:?}"
+    );
+}
+
+#[test]
+fn nodes_that_stand_still_again_and_again_are_not_declared_dead() {
+    let report = report(&Scenario { crashes: 0, stalls: 10, ..minutes(50, 1, 10) });
+    assert_eq!((report.shortfalls, report.figures.false_deaths), (vec![], 0));
+    assert!(report.false_suspicions > 0, "stalls are seen");
 }
 
 /// A cluster in the hands of the test, which is told the events.

@@ -19,6 +19,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
         ("--loss", args.loss.is_some()),
         ("--latency", args.latency.is_some()),
         ("--crashes", args.crashes.is_some()),
+        ("--partition", args.partition.is_some()),
+        ("--stalls", args.stalls.is_some()),
+        ("--stall", args.stall.is_some()),
     ])?;
     let scenario = scenario(args)?;
     let started = Instant::now();

@@ -18,6 +18,10 @@ impl fmt::Display for Table<'_> {
         let Report { figures, detect_max_ms, false_suspicions, happened, .. } = self.report;
         let pair = |one, other| format!("{:>9} {:>10}", seconds(one), seconds(other));
         row(f, "converged", &format!("{:>9}", seconds(figures.converge_ms)))?;
+        if let Some(bytes) = figures.heal_bytes_per_node {
+            row(f, "one again after the heal", &format!("{:>9}", seconds(figures.heal_ms)))?;
+            row(f, "bytes per node until then", &format!("{bytes:>9}"))?;
+        }
         writeln!(f, "{:<28} {:>9} {:>10} {:>10}", "", "p50", "p99", "max")?;
         row(f, "crash suspected", &pair(figures.suspect_p50_ms, figures.suspect_p99_ms))?;
         let declared = pair(figures.detect_p50_ms, figures.detect_p99_ms);

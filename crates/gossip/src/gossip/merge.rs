@@ -77,6 +77,19 @@ impl Gossip {
         });
     }
 
+    /// A member is not alive, says `by` in an exchange.
+    pub(super) fn learn_claim(&mut self, pid: Pid, standing: Standing, by: NodeId, spread: bool) {
+        self.learn(News {
+            pid,
+            incarnation: standing.incarnation,
+            state: standing.state,
+            by,
+            gone: Duration::ZERO,
+            words: None,
+            source: Source::PushPull { spread },
+        });
+    }
+
     /// This member got no answer.
     pub(super) fn accuse(&mut self, id: NodeId) {
         self.learn_own(id, State::Suspect);
@@ -154,6 +167,7 @@ impl Gossip {
             return;
         }
         let id = news.pid.id;
+        self.changes += 1;
         // Comes in alive and is then changed like any other, so there is one place where states change.
         self.table.insert(Entry::new(announced(words)), &mut self.rng);
         if gone {
@@ -190,6 +204,7 @@ impl Gossip {
     /// A known boot has another standing now.
     fn change(&mut self, news: News<'_>) {
         let id = news.pid.id;
+        self.changes += 1;
         let former = self.standing(id).state;
         let updated = self.take_words(&news);
         self.set_belief(&news);
@@ -327,9 +342,13 @@ impl Gossip {
 
     /// Passes news on, unless it came in a push-pull and there was nobody to tell. What one other member has known for
     /// a while needs a few messengers only, who pass it on in full; it must not hold up what has just happened.
+    ///
+    /// What others need not hear at all is a suspicion from an exchange: it is as old as the death that was heard of,
+    /// and after a partition there is one about everybody. The suspect alone is told, so that it refutes.
     fn pass_on(&mut self, news: &News<'_>) {
         match news.source {
             Source::Packet => self.tell(news.pid.id),
+            Source::PushPull { .. } if news.state == State::Suspect => self.warn(news.pid.id),
             Source::PushPull { spread: true } => self.tell_some(news.pid.id),
             Source::PushPull { spread: false } => {}
         }

@@ -14,6 +14,11 @@ use crate::{NodeId, Output, Pid, State};
 /// Most members that are remembered as found dead a short while ago.
 const FALLEN_MAX: usize = 1024;
 
+/// Most suspects that wait to be told so.
+const WARNINGS_MAX: usize = 1024;
+/// Suspects told so per interval.
+const WARNINGS_PER_INTERVAL: usize = 32;
+
 /// To how many members a newcomer shows itself.
 const INTRODUCTIONS_MAX: usize = 32;
 
@@ -31,6 +36,25 @@ impl Gossip {
         self.wake_gossip();
     }
 
+    /// Somebody is suspected because of what was heard in an exchange: it is told soon, and by itself. The queue drops
+    /// what is too much; the next packet to the suspect says it as well.
+    pub(super) fn warn(&mut self, suspect: NodeId) {
+        if self.warnings.len() < WARNINGS_MAX {
+            self.warnings.push_back(suspect);
+            self.wake_gossip();
+        }
+    }
+
+    fn send_warnings(&mut self) {
+        for _ in 0..WARNINGS_PER_INTERVAL.min(self.warnings.len()) {
+            let Some(entry) = self.warnings.pop_front().and_then(|id| self.table.get(id)) else { continue };
+            if entry.member.state == State::Suspect {
+                let (addr, pid) = (entry.member.addr, entry.member.pid());
+                self.send(addr, Some(pid), Body::News, Way::Datagram);
+            }
+        }
+    }
+
     /// Sees to it that the gossip clock ticks: it rests while there is nothing to do.
     pub(super) fn wake_gossip(&mut self) {
         if self.spread_at.is_none() {
@@ -43,12 +67,13 @@ impl Gossip {
 
     pub(super) fn on_gossip_interval(&mut self) {
         // Until the end, the clock counts as set: nothing in between may set it a second time.
+        self.send_warnings();
         self.spread_news();
         self.resume_answers();
         if self.phase == Phase::Leaving && !self.queue.contains(self.me.id) {
             self.left();
         }
-        let more = !self.queue.is_empty() || self.answers_waiting();
+        let more = !self.queue.is_empty() || !self.warnings.is_empty() || self.answers_waiting();
         self.spread_at = more.then(|| self.now + self.config.gossip_interval);
         if let Some(at) = self.spread_at {
             self.timers.set(at, Timer::Gossip);

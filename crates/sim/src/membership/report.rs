@@ -22,7 +22,11 @@ pub struct Figures {
     pub detect_p50_ms: Option<f64>,
     /// The same, 99th percentile.
     pub detect_p99_ms: Option<f64>,
-    /// How often some node declared one dead that ran.
+    /// From the end of the partition until every node listed all others again and suspected none.
+    pub heal_ms: Option<f64>,
+    /// Payload bytes that a node sent in that time.
+    pub heal_bytes_per_node: Option<u64>,
+    /// How often some node declared one dead that ran and that it could reach.
     pub false_deaths: u64,
     /// Messages that a running node sent per second once the cluster had converged.
     pub msgs_per_node_s: Option<f64>,
@@ -54,6 +58,11 @@ pub enum Shortfall {
         /// Part of the member lists that was complete, 0 to 1.
         completeness: f64,
     },
+    /// After a partition the nodes never all listed each other again.
+    NotHealed {
+        /// Part of the member lists that was complete at the end, 0 to 1.
+        completeness: f64,
+    },
     /// Survivors had not declared a crashed node dead.
     Undetected {
         /// How many pairs of survivor and crashed node.
@@ -81,6 +90,9 @@ impl fmt::Display for Shortfall {
         match self {
             Self::NotConverged { completeness } => {
                 write!(f, "did not converge: the member lists are {:.1} % complete", 100.0 * completeness)
+            }
+            Self::NotHealed { completeness } => {
+                write!(f, "did not heal: the member lists are {:.1} % complete", 100.0 * completeness)
             }
             Self::Undetected { pairs } => {
                 write!(f, "{pairs} times a survivor had not declared a crashed node dead")

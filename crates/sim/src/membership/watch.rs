@@ -10,10 +10,13 @@ use crate::Host;
 /// The observer of a run.
 pub(super) struct Watch {
     nodes: usize,
-    /// Whether a node (row) counts another one (column) as live.
-    listed: Vec<bool>,
-    /// How many cells of `listed` are true.
+    /// What a node (row) holds of another one (column).
+    views: Vec<View>,
+    /// How many cells of `views` are live, and how many of these are suspect.
     listings: usize,
+    suspects: usize,
+    /// Nodes below and from this one on cannot reach each other.
+    divided_at: Option<usize>,
     crashed: Vec<Option<Crash>>,
     /// When the last node listed its last other node.
     converged_at: Option<Duration>,
@@ -23,6 +26,14 @@ pub(super) struct Watch {
     pub(super) false_suspicions: u64,
     /// Messages of peers that a core refused.
     pub(super) refused: u64,
+}
+
+/// What one node holds of another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    Gone,
+    Suspect,
+    Alive,
 }
 
 /// One crash, and when each survivor noticed.
@@ -36,8 +47,10 @@ impl Watch {
     pub(super) fn new(nodes: usize) -> Self {
         Self {
             nodes,
-            listed: vec![false; nodes * nodes],
+            views: vec![View::Gone; nodes * nodes],
             listings: 0,
+            suspects: 0,
+            divided_at: None,
             crashed: (0..nodes).map(|_| None).collect(),
             converged_at: None,
             false_deaths: 0,
@@ -66,50 +79,70 @@ impl Watch {
 
     pub(super) fn event(&mut self, at: Duration, observer: Host, event: &Event) {
         match event {
-            Event::Joined(member) => self.list(at, observer, member, true),
-            Event::Left(member) => self.list(at, observer, member, false),
-            Event::Suspected(member) => self.suspected(at, observer, member),
+            Event::Joined(member) | Event::Recovered(member) => self.list(at, observer, member, View::Alive),
+            Event::Left(member) => self.list(at, observer, member, View::Gone),
+            Event::Suspected(member) => {
+                self.list(at, observer, member, View::Suspect);
+                self.suspected(at, observer, member);
+            }
             Event::Failed(member) => {
-                self.list(at, observer, member, false);
+                self.list(at, observer, member, View::Gone);
                 self.declared(at, observer, member);
             }
             _ => {}
         }
     }
 
-    fn list(&mut self, at: Duration, observer: Host, member: &Member, live: bool) {
+    fn list(&mut self, at: Duration, observer: Host, member: &Member, view: View) {
         let Some(subject) = host_of(member.addr) else { return };
-        let cell = &mut self.listed[observer.index() * self.nodes + subject.index()];
-        if *cell == live {
-            return;
-        }
-        *cell = live;
-        if live {
-            self.listings += 1;
-        } else {
-            self.listings -= 1;
-        }
+        let former =
+            std::mem::replace(&mut self.views[observer.index() * self.nodes + subject.index()], view);
+        self.listings += usize::from(view != View::Gone);
+        self.listings -= usize::from(former != View::Gone);
+        self.suspects += usize::from(view == View::Suspect);
+        self.suspects -= usize::from(former == View::Suspect);
         if self.listings == self.nodes * (self.nodes - 1) {
             self.converged_at.get_or_insert(at);
         }
     }
 
+    /// From now on, the first `near` nodes and the others cannot reach each other.
+    pub(super) fn divide(&mut self, near: usize) {
+        self.divided_at = Some(near);
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.divided_at = None;
+    }
+
+    /// Whether every node lists all others and suspects none.
+    pub(super) fn is_one(&self) -> bool {
+        self.listings == self.nodes * (self.nodes - 1) && self.suspects == 0
+    }
+
+    fn reaches(&self, observer: Host, member: &Member) -> bool {
+        let (Some(near), Some(subject)) = (self.divided_at, host_of(member.addr)) else { return true };
+        (observer.index() < near) == (subject.index() < near)
+    }
+
     fn suspected(&mut self, at: Duration, observer: Host, member: &Member) {
+        let reaches = self.reaches(observer, member);
         match self.crash_of(member) {
             Some(crash) => _ = crash.suspected[observer.index()].get_or_insert(at.saturating_sub(crash.at)),
-            None => self.false_suspicions += 1,
+            None => self.false_suspicions += u64::from(reaches),
         }
     }
 
     /// A death counts as a suspicion too: who hears of it late never suspects.
     fn declared(&mut self, at: Duration, observer: Host, member: &Member) {
+        let reaches = self.reaches(observer, member);
         match self.crash_of(member) {
             Some(crash) => {
                 let took = at.saturating_sub(crash.at);
                 crash.suspected[observer.index()].get_or_insert(took);
                 crash.declared[observer.index()].get_or_insert(took);
             }
-            None => self.false_deaths += 1,
+            None => self.false_deaths += u64::from(reaches),
         }
     }
 
@@ -144,14 +177,15 @@ impl Watch {
 
     /// What an observer's list must be by its events: whether it counts `subject` as live.
     pub(super) fn lists(&self, observer: Host, subject: Host) -> bool {
-        self.listed[observer.index() * self.nodes + subject.index()]
+        self.views[observer.index() * self.nodes + subject.index()] != View::Gone
     }
 
     /// How many survivors list a crashed node or miss a running one.
     pub(super) fn wrong_views(&self) -> usize {
         let wrong = |observer: usize| {
-            let row = &self.listed[observer * self.nodes..][..self.nodes];
-            (0..self.nodes).any(|subject| subject != observer && row[subject] == self.has_crashed(subject))
+            let row = &self.views[observer * self.nodes..][..self.nodes];
+            let lists = |subject: usize| row[subject] != View::Gone;
+            (0..self.nodes).any(|subject| subject != observer && lists(subject) == self.has_crashed(subject))
         };
         self.survivors().filter(|observer| wrong(*observer)).count()
     }
@@ -232,5 +266,20 @@ mod tests {
         assert!(!watch.lists(A, B) && watch.lists(B, A));
         watch.event(s(4), A, &Event::Joined(member(B)));
         assert_eq!(watch.wrong_views(), 0);
+    }
+
+    #[test]
+    fn across_a_partition_nothing_said_is_false_and_a_suspect_is_not_healed() {
+        let mut watch = converged();
+        watch.divide(1);
+        watch.event(s(2), A, &Event::Suspected(member(B)));
+        watch.event(s(3), A, &Event::Failed(member(B)));
+        watch.event(s(3), B, &Event::Suspected(member(C)));
+        assert_eq!((watch.false_suspicions, watch.false_deaths), (1, 0));
+        watch.heal();
+        watch.event(s(4), A, &Event::Joined(member(B)));
+        assert!(!watch.is_one());
+        watch.event(s(4), B, &Event::Recovered(member(C)));
+        assert!(watch.is_one());
     }
 }

@@ -1,0 +1,167 @@
+//! Messages survive the way, sizes are exact, values out of range are refused, bytes are frozen.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::wire::{Body, Packet, PushPull, Record, Step};
+
+fn member() -> impl Strategy<Value = Member> {
+    let ip = prop_oneof![
+        any::<[u8; 4]>().prop_map(IpAddr::from),
+        any::<[u8; 16]>().prop_map(|ip| IpAddr::from(ip).to_canonical()),
+    ];
+    let addr = (ip, 1..u16::MAX).prop_map(SocketAddr::from);
+    let addr = addr.prop_filter("announceable", |addr| announceable(*addr).is_ok());
+    let tags = proptest::collection::btree_map("[^\x1e\x1f]{1,9}", "[^\x1e\x1f]{0,20}", 0..4)
+        .prop_map(|tags| Tags::new(tags).expect("unique keys"));
+    (any::<u128>(), any::<u64>(), 0..=INCARNATION_MAX, addr, ".{0,40}", tags).prop_map(
+        |(id, boot, incarnation, addr, name, tags)| Member {
+            id: NodeId(id),
+            boot,
+            incarnation,
+            addr,
+            state: State::Alive,
+            name: name.into(),
+            tags,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn announcements_survive_the_way_and_sizes_are_exact(members in proptest::collection::vec(member(), 0..9)) {
+        let announces = members.iter().map(|m| announce(m, m.incarnation)).collect();
+        let claims = members.iter().map(|m| claim(&Member { state: State::Dead, ..m.clone() }, NodeId(7)));
+        let from = Pid { id: NodeId(1), boot: 2 };
+        let packet = Packet { from: from.into(), body: Body::News, announces, claims: claims.collect() };
+        let bytes = encode(&Message::Packet(packet), 0);
+        let news: usize = members.iter().map(|m| announce_bytes(m) + CLAIM_BYTES).sum();
+        prop_assert_eq!(bytes.len(), PACKET_BYTES + news);
+        let Ok(ArchivedMessage::Packet(packet)) = decode(&bytes) else { panic!("a packet") };
+        prop_assert_eq!(Pid::from(&packet.from), from);
+        prop_assert_eq!(packet.announces.iter().map(announced).collect::<Vec<_>>(), members.clone());
+        for (claim, member) in packet.claims.iter().zip(&members) {
+            prop_assert_eq!(Pid::from(&claim.pid), member.pid());
+            prop_assert_eq!(claim.incarnation.to_native(), member.incarnation);
+            prop_assert_eq!(State::from(&claim.state), State::Dead);
+        }
+    }
+
+    #[test]
+    fn records_survive_the_way_and_sizes_are_exact(members in proptest::collection::vec(member(), 0..9)) {
+        let record = |m| Record {
+            announce: announce(m, m.incarnation / 2),
+            state: Belief::Left,
+            incarnation: m.incarnation,
+            by: 7,
+            gone_s: 9,
+        };
+        let records = members.iter().map(record).collect();
+        let push_pull = PushPull { from: members_pid(&members).into(), number: 5, step: Step::Answer, records };
+        let bytes = encode(&Message::PushPull(push_pull), 0);
+        prop_assert_eq!(bytes.len(), PACKET_BYTES + members.iter().map(record_bytes).sum::<usize>());
+        let Ok(ArchivedMessage::PushPull(push_pull)) = decode(&bytes) else { panic!("a push-pull") };
+        prop_assert!(matches!(push_pull.step, ArchivedStep::Answer) && push_pull.number == 5);
+        for (record, member) in push_pull.records.iter().zip(&members) {
+            let words = Member { incarnation: member.incarnation / 2, ..member.clone() };
+            prop_assert_eq!(announced(&record.announce), words);
+            prop_assert_eq!(record.incarnation.to_native(), member.incarnation);
+            prop_assert_eq!(State::from(&record.state), State::Left);
+        }
+    }
+}
+
+fn members_pid(members: &[Member]) -> Pid {
+    members.first().map_or(Pid { id: NodeId(1), boot: 1 }, Member::pid)
+}
+
+fn sample() -> Member {
+    Member {
+        id: NodeId(0x0123_4567_89ab_cdef),
+        boot: 3,
+        incarnation: 5,
+        addr: SocketAddr::from(([10, 0, 0, 1], 7400)),
+        state: State::Alive,
+        name: "one".into(),
+        tags: Tags::new([("k".to_owned(), "v".to_owned())]).unwrap(),
+    }
+}
+
+/// What `decode` says about a packet with this announcement and claim.
+fn judged(announce: Announce<'_>, claim: Claim) -> Result<(), DecodeError> {
+    let from = Pid { id: NodeId(1), boot: 2 }.into();
+    let packet = Packet { from, body: Body::News, announces: vec![announce], claims: vec![claim] };
+    decode(&encode(&Message::Packet(packet), 0)).map(|_| ())
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
+    let m = sample();
+    let dead = || claim(&Member { state: State::Dead, ..sample() }, NodeId(7));
+    let words = || announce(&m, 5);
+    assert_eq!(judged(words(), dead()), Ok(()));
+    let long = "x".repeat(ATTRIBUTE_BYTES_MAX);
+    let nobody = WireAddr::V4 { ip: [0; 4], port: 1 };
+    let mapped = WireAddr::V6 { ip: std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets(), port: 1 };
+    let wrong = [
+        Announce { incarnation: INCARNATION_MAX + 1, ..words() },
+        Announce { name: &long, ..words() },
+        Announce { addr: nobody, ..words() },
+        Announce { addr: mapped, ..words() },
+        Announce { addr: WireAddr::V4 { ip: [10, 0, 0, 1], port: 0 }, ..words() },
+        Announce { tags: "a\x1f\x1ea\x1f\x1e", ..words() },
+        Announce { tags: "a", ..words() },
+    ];
+    for announce in wrong {
+        assert!(matches!(judged(announce, dead()), Err(DecodeError::Range(_))));
+    }
+    let ahead = Claim { incarnation: INCARNATION_MAX + 1, ..dead() };
+    assert!(matches!(judged(words(), ahead), Err(DecodeError::Range(_))));
+    let alive = Claim { state: Belief::Alive, ..dead() };
+    assert!(matches!(judged(words(), alive), Err(DecodeError::Range(_))));
+    let record = Record { announce: words(), state: Belief::Alive, incarnation: 4, by: 1, gone_s: 0 };
+    let push_pull = PushPull { from: m.pid().into(), number: 1, step: Step::Answer, records: vec![record] };
+    let bytes = encode(&Message::PushPull(push_pull), 0);
+    assert!(matches!(decode(&bytes), Err(DecodeError::Range(_))), "words newer than their record");
+}
+
+/// The bytes of version 2. If this fails, [`PROTOCOL`](crate::PROTOCOL) has to change, too.
+#[test]
+fn the_protocol_is_frozen() {
+    let m = sample();
+    let ping = Packet {
+        from: m.pid().into(),
+        body: Body::Ping { number: 9, target: m.pid().into() },
+        announces: vec![announce(&m, 5)],
+        claims: vec![claim(&Member { state: State::Suspect, ..sample() }, NodeId(7))],
+    };
+    let record =
+        || Record { announce: announce(&m, 5), state: Belief::Dead, incarnation: 6, by: 7, gone_s: 8 };
+    let push_pull = |step| {
+        let records = vec![record()];
+        Message::PushPull(PushPull { from: m.pid().into(), number: 9, step, records })
+    };
+    let hash = |message: &Message<'_>| {
+        encode(message, 0).iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        })
+    };
+    let standings = || vec![standing(&m)];
+    let gone = || vec![standing(&Member { state: State::Left, ..sample() })];
+    let messages = [
+        Message::Packet(ping),
+        push_pull(Step::Digest(vec![1, 2])),
+        push_pull(Step::Summary { log2: 1, buckets: vec![1], standings: standings() }),
+        push_pull(Step::Difference { standings: gone(), wanted: vec![3] }),
+        push_pull(Step::Answer),
+    ];
+    let (lengths, hashes): (Vec<usize>, Vec<String>) = messages
+        .into_iter()
+        .map(|message| (encode(&message, 0).len(), format!("{:016x}", hash(&message))))
+        .unzip();
+    assert_eq!(lengths, [197, 193, 212, 226, 177]);
+    assert_eq!(
+        hashes,
+        ["e3313fd6eb1dc909", "55bfb18398c2cf9e", "83f1c9b173f61494", "73a8b1a27a5c4360", "6a1bc75c0b705df4"]
+    );
+}

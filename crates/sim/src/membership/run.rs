@@ -1,0 +1,246 @@
+//! The run: start, converge, divide and heal, crash, measure.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::node::{Node, Note};
+use super::report::{Figures, Report, Shortfall, millis, percentile};
+use super::scenario::{Progress, Scenario, ScenarioError};
+use super::stalls::Stalls;
+use super::watch::Watch;
+use crate::{Engine, Host, Hosts, Traffic};
+
+/// All nodes start within this time.
+pub const START_WINDOW: Duration = Duration::from_millis(100);
+/// Between two reports of progress, in steps of the engine.
+const PROGRESS_STEPS: u32 = 4096;
+
+pub(super) struct Run<'a> {
+    scenario: &'a Scenario,
+    progress: &'a mut dyn FnMut(Progress),
+    /// What the scenario itself draws: identities, start times, victims.
+    rng: Rng,
+    engine: Engine<Node>,
+    watch: Watch,
+    /// Traffic until the cluster had converged.
+    calm: Traffic,
+    /// Time that nodes ran after the cluster had converged, summed.
+    node_time: Duration,
+    stalls: Stalls,
+    heal: Option<Heal>,
+}
+
+/// The end of a partition.
+struct Heal {
+    at: Duration,
+    before: Traffic,
+    /// When all lists were complete again and nobody suspected, and what had been sent by then.
+    done: Option<(Duration, Traffic)>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(scenario: &'a Scenario, progress: &'a mut dyn FnMut(Progress)) -> Self {
+        let mut rng = Rng::with_seed(scenario.seed);
+        let engine = Engine::new(scenario.network(), rng.u64(..));
+        let watch = Watch::new(scenario.nodes as usize);
+        Self {
+            scenario,
+            progress,
+            rng,
+            engine,
+            watch,
+            calm: Traffic::default(),
+            node_time: Duration::ZERO,
+            stalls: Stalls::default(),
+            heal: None,
+        }
+    }
+
+    pub(super) fn play(mut self) -> Result<Report, ScenarioError> {
+        let length = self.scenario.length;
+        self.start()?;
+        self.advance(length, |watch| watch.converged_at().is_some());
+        self.calm = self.traffic();
+        if self.watch.converged_at().is_some() {
+            self.node_time = length.saturating_sub(self.engine.now()) * self.scenario.nodes;
+            self.stalls = Stalls::new(self.scenario, self.engine.now(), &mut self.rng);
+            self.divide();
+            self.crash();
+        }
+        self.advance(length, |_| false);
+        Ok(self.report())
+    }
+
+    /// Cuts the cluster in half for as long as the scenario says, and waits until it is one again.
+    fn divide(&mut self) {
+        if self.scenario.partition.is_zero() {
+            return;
+        }
+        let half = self.engine.hosts().count() / 2;
+        let [near, far]: [Hosts; 2] =
+            [self.engine.hosts().take(half).collect(), self.engine.hosts().skip(half).collect()];
+        let cut = self.engine.network().partition(&near, &far);
+        self.watch.divide(half);
+        self.advance(self.engine.now() + self.scenario.partition, |_| false);
+        for rule in cut {
+            self.engine.network().remove(rule);
+        }
+        self.watch.heal();
+        let (at, before) = (self.engine.now(), self.traffic());
+        self.advance(self.scenario.length, Watch::is_one);
+        let done = self.watch.is_one().then(|| (self.engine.now(), self.traffic()));
+        self.heal = Some(Heal { at, before, done });
+    }
+
+    /// Starts every node; all but the first join through the first.
+    fn start(&mut self) -> Result<(), ScenarioError> {
+        let mut delays: Vec<_> =
+            (1..self.scenario.nodes).map(|_| START_WINDOW.mul_f64(self.rng.f64())).collect();
+        delays.sort();
+        let mut seed_host = None;
+        for at in std::iter::once(Duration::ZERO).chain(delays) {
+            self.advance(at.min(self.scenario.length), |_| false);
+            let host = self.engine.add_host();
+            let config = self.scenario.gossip.clone();
+            let node = Node::new(host, seed_host, config, &mut self.rng, self.engine.now())?;
+            self.engine.start(host, node);
+            self.observe();
+            seed_host.get_or_insert(host);
+        }
+        Ok(())
+    }
+
+    /// Crashes nodes from a sixth to a half of the time that is left.
+    fn crash(&mut self) {
+        let begin = self.engine.now();
+        let left = self.scenario.length.saturating_sub(begin);
+        let mut hosts: Vec<Host> = self.engine.hosts().collect();
+        self.rng.shuffle(&mut hosts);
+        for (index, victim) in (0..self.scenario.crashes).zip(hosts) {
+            let at = begin + left / 6 + left / 3 * index / self.scenario.crashes;
+            self.advance(at, |_| false);
+            self.engine.stop(victim);
+            self.watch.crash(at, victim);
+            self.node_time -= self.scenario.length.saturating_sub(at);
+        }
+    }
+
+    /// Lets virtual time pass until `deadline`, or until `enough`.
+    fn advance(&mut self, deadline: Duration, enough: impl Fn(&Watch) -> bool) {
+        for step in 0_u32.. {
+            if enough(&self.watch) {
+                return;
+            }
+            let stall = self.stalls.next().filter(|at| *at <= deadline);
+            if self.engine.step(stall.unwrap_or(deadline)) {
+                self.observe();
+            } else if stall.is_some() {
+                self.stalls.begin(&mut self.engine, &mut self.rng);
+            } else {
+                return;
+            }
+            if step.is_multiple_of(PROGRESS_STEPS) {
+                self.tell_progress();
+            }
+        }
+    }
+
+    fn observe(&mut self) {
+        for (at, observer, note) in self.engine.notes() {
+            match note {
+                Note::Event(event) => self.watch.event(at, observer, &event),
+                Note::Refused(_) => self.watch.refused += 1,
+            }
+        }
+    }
+
+    fn tell_progress(&mut self) {
+        let (now, length) = (self.engine.now(), self.scenario.length);
+        (self.progress)(Progress { now, length, completeness: self.watch.completeness() });
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.engine.hosts().map(|host| self.engine.traffic(host)).sum()
+    }
+
+    fn report(&self) -> Report {
+        let [suspicions, deaths] = [self.watch.suspicions(), self.watch.deaths()].map(|times| {
+            let mut times: Vec<_> = times.into_iter().flatten().collect();
+            times.sort();
+            times
+        });
+        let at = |samples: &[Duration], percent| percentile(samples, percent).map(millis);
+        let sent = self.traffic();
+        let nodes = u64::from(self.scenario.nodes);
+        Report {
+            figures: Figures {
+                seed: self.scenario.seed,
+                trace_hash: self.engine.trace_hash().to_string(),
+                converge_ms: self.watch.converged_at().map(millis),
+                suspect_p50_ms: at(&suspicions, 50),
+                suspect_p99_ms: at(&suspicions, 99),
+                detect_p50_ms: at(&deaths, 50),
+                detect_p99_ms: at(&deaths, 99),
+                heal_ms: self.heal.as_ref().and_then(Heal::took).map(millis),
+                heal_bytes_per_node: self.heal.as_ref().and_then(Heal::bytes).map(|sum| sum / nodes),
+                false_deaths: self.watch.false_deaths,
+                msgs_per_node_s: self.per_node_second(sent.messages - self.calm.messages),
+                bytes_per_node_s: self.per_node_second(sent.bytes - self.calm.bytes),
+            },
+            detect_max_ms: at(&deaths, 100),
+            false_suspicions: self.watch.false_suspicions,
+            happened: self.engine.happened(),
+            shortfalls: self.shortfalls(),
+        }
+    }
+
+    fn per_node_second(&self, count: u64) -> Option<f64> {
+        let seconds = self.node_time.as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people to look at")]
+        let rate = count as f64 / seconds;
+        (seconds > 0.0).then(|| (rate * 1e3).round() / 1e3)
+    }
+
+    fn shortfalls(&self) -> Vec<Shortfall> {
+        let mut found = Vec::new();
+        if self.watch.converged_at().is_none() {
+            found.push(Shortfall::NotConverged { completeness: self.watch.completeness() });
+            return found;
+        }
+        if self.heal.as_ref().is_some_and(|heal| heal.done.is_none()) {
+            found.push(Shortfall::NotHealed { completeness: self.watch.completeness() });
+        }
+        let pairs = self.watch.deaths().iter().filter(|took| took.is_none()).count();
+        let nodes = self.watch.wrong_views();
+        let differ = self.engine.hosts().filter(|host| self.events_differ(*host)).count();
+        found.extend((pairs > 0).then_some(Shortfall::Undetected { pairs }));
+        found.extend((nodes > 0).then_some(Shortfall::WrongViews { nodes }));
+        found.extend((self.watch.refused > 0).then_some(Shortfall::Refused { messages: self.watch.refused }));
+        found.extend((differ > 0).then_some(Shortfall::EventsDiffer { nodes: differ }));
+        found
+    }
+
+    /// Whether the list of a core is not what its events told.
+    fn events_differ(&self, observer: Host) -> bool {
+        let Some(node) = self.engine.process(observer) else { return false };
+        let mut listed: Vec<_> =
+            node.core().live().filter_map(|member| super::node::host_of(member.addr)).collect();
+        listed.sort();
+        let told = self
+            .engine
+            .hosts()
+            .filter(|subject| *subject == observer || self.watch.lists(observer, *subject));
+        !told.eq(listed)
+    }
+}
+
+impl Heal {
+    fn took(&self) -> Option<Duration> {
+        self.done.map(|(at, _)| at.saturating_sub(self.at))
+    }
+
+    fn bytes(&self) -> Option<u64> {
+        self.done.map(|(_, sent)| sent.bytes - self.before.bytes)
+    }
+}
