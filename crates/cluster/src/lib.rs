@@ -77,7 +77,7 @@ pub use machine::Superseded;
 pub use machine::Timer;
 pub use machine::{Config, Event, Input, Machine, Output, Progress, Stats};
 pub use message::{
-    Answer, Digest, Frame, Item, Lane, Message, Request, Response, Run, SlotRun, Standing, Status,
+    Answer, Digest, Frame, Item, Lane, Load, Message, Request, Response, Run, SlotRun, Standing, Status,
 };
 pub use operation::{
     Action, Effect, ExpireWhen, Expiry, FLUSH_LIMIT, Guard, LIST_LIMIT, Operation, Outcome, POSITION_BITS,

@@ -195,8 +195,10 @@ pub enum Request {
         /// The operation.
         operation: Operation,
     },
-    /// Tell what you hold.
+    /// Tell what you hold, slot by slot.
     Status,
+    /// Tell how much you hold.
+    Load,
 }
 
 /// The answer to [`Request::Operate`].
@@ -245,6 +247,15 @@ pub struct Status {
     pub runs: Vec<SlotRun>,
 }
 
+/// How much a node holds; the answer to [`Request::Load`], which costs nothing to give.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
+pub struct Load {
+    /// Slots in custody.
+    pub slots: u32,
+    /// Bytes of entries and tables.
+    pub bytes: u64,
+}
+
 /// The answer to a [`Request`].
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
 pub enum Response {
@@ -252,4 +263,6 @@ pub enum Response {
     Operate(Answer),
     /// To [`Request::Status`].
     Status(Status),
+    /// To [`Request::Load`].
+    Load(Load),
 }

@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::machine::{Config, Event, Input, Machine, Output, Progress, Stats};
-use crate::message::{Answer, Frame, Lane, Request, Response, Standing, Status};
+use crate::message::{Answer, Frame, Lane, Load, Request, Response, Standing, Status};
 use crate::pid::{Epoch, Pid};
 use crate::shared::Slots;
 use crate::time::Now;
@@ -184,6 +184,7 @@ impl Cluster {
     pub fn request(&self, from: Peer, payload: &[u8], reply: Responder) {
         match Request::decode(payload) {
             Ok(Request::Status) => reply.send(encode(&Response::Status(self.own_status()))),
+            Ok(Request::Load) => reply.send(encode(&Response::Load(self.own_load()))),
             Ok(Request::Operate { to, .. }) if to != self.0.slots.me() => respond(reply, Answer::Moved(None)),
             Ok(Request::Operate { used, wait_ms, operation, .. }) => {
                 if let Some((effect, epoch)) = self.0.slots.try_apply(&operation, unix_ms()) {
@@ -202,16 +203,29 @@ impl Cluster {
         self.0.slots.status(slots_lost)
     }
 
-    /// What a node holds; `None` if it does not answer in time.
+    fn own_load(&self) -> Load {
+        let slots = u32::try_from(self.stats().custody).expect("invariant: 16384 slots");
+        Load { slots, bytes: self.0.slots.memory().bytes }
+    }
+
+    /// What a node holds, slot by slot; `None` if it does not answer in time. Each node looks at every slot for it.
     pub async fn status(&self, pid: Pid) -> Option<Status> {
         if pid == self.0.slots.me() {
             return Some(self.own_status());
         }
-        let to = self.0.address(pid)?;
-        let pending = self.0.transport.request(to, OPERATIONS, Request::Status.encode().into());
-        let bytes = timeout(STATUS_TIMEOUT, pending).await.ok()?.ok()?;
-        match Response::decode(&bytes) {
-            Ok(Response::Status(status)) => Some(status),
+        match self.0.tell(pid, &Request::Status).await? {
+            Response::Status(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// How much a node holds; `None` if it does not answer in time.
+    pub async fn load(&self, pid: Pid) -> Option<Load> {
+        if pid == self.0.slots.me() {
+            return Some(self.own_load());
+        }
+        match self.0.tell(pid, &Request::Load).await? {
+            Response::Load(load) => Some(load),
             _ => None,
         }
     }
@@ -224,6 +238,14 @@ impl Inner {
 
     fn address(&self, pid: Pid) -> Option<SocketAddr> {
         self.addresses.read().get(&pid).copied()
+    }
+
+    /// What a peer says of itself, if it does so in time.
+    async fn tell(&self, pid: Pid, request: &Request) -> Option<Response> {
+        let to = self.address(pid)?;
+        let pending = self.transport.request(to, OPERATIONS, request.encode().into());
+        let bytes = timeout(STATUS_TIMEOUT, pending).await.ok()?.ok()?;
+        Response::decode(&bytes).ok()
     }
 
     fn drive(&self, input: Input) {

@@ -9,7 +9,7 @@ use crate::pid::{Epoch, Hint};
 
 /// The version of what nodes say to each other about slots. Any change of [`Frame`], [`Request`] or [`Response`], or of
 /// a type in them, is another one. It is not part of the bytes: whoever connects nodes lets only equal versions meet.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// Why bytes from a peer are not taken. Nothing was changed by them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl Response {
         match &response {
             Self::Operate(Answer::Done { epoch, .. }) => check_epoch(*epoch)?,
             Self::Operate(Answer::Moved(Some(hint))) => check_epoch(hint.epoch)?,
-            Self::Operate(Answer::Moved(None) | Answer::Busy | Answer::Expired) => {}
+            Self::Operate(Answer::Moved(None) | Answer::Busy | Answer::Expired) | Self::Load(_) => {}
             Self::Status(status) => status.runs.iter().try_for_each(|run| {
                 check_slot(run.from, run.to.saturating_sub(run.from).saturating_add(1))
             })?,

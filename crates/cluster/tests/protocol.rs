@@ -2,8 +2,8 @@
 //! builds would take each other's bytes for damaged ones.
 
 use boato_cluster::{
-    Action, Answer, Digest, Effect, Epoch, ExpireWhen, Expiry, Frame, Guard, Hint, Item, Message, Operation,
-    Outcome, Page, Pid, Request, Response, Run, SlotRun, Standing, Status, Step,
+    Action, Answer, Digest, Effect, Epoch, ExpireWhen, Expiry, Frame, Guard, Hint, Item, Load, Message,
+    Operation, Outcome, Page, Pid, Request, Response, Run, SlotRun, Standing, Status, Step,
 };
 use bytes::Bytes;
 
@@ -105,7 +105,7 @@ fn requests() -> Vec<Request> {
         Operation::Transaction { slot, watched, steps: vec![step] },
     ]);
     let operate = |operation| Request::Operate { to: PID, used: Some(EPOCH), wait_ms: 22, operation };
-    operations.into_iter().map(operate).chain([Request::Status]).collect()
+    operations.into_iter().map(operate).chain([Request::Status, Request::Load]).collect()
 }
 
 fn outcomes() -> Vec<Outcome> {
@@ -151,7 +151,8 @@ fn responses() -> Vec<Response> {
     let answers = answers.chain([moved, Answer::Busy, Answer::Expired]);
     let runs = vec![SlotRun { from: 28, to: 29, state: "held".to_owned(), custody: true }];
     let status = Status { slots: 30, slots_lost: 31, entries: 32, bytes: 33, runs };
-    answers.map(Response::Operate).chain([Response::Status(status)]).collect()
+    let load = Load { slots: 34, bytes: 35 };
+    answers.map(Response::Operate).chain([Response::Status(status), Response::Load(load)]).collect()
 }
 
 #[test]
@@ -178,6 +179,6 @@ fn the_bytes_of_the_protocol_change_with_its_version_only() {
     let hashes = [frame().encode(), requests, responses].map(|bytes| hash(&bytes));
     assert_eq!(
         (boato_cluster::PROTOCOL, hashes),
-        (3, [9_032_237_546_937_174_581, 11_401_886_383_208_584_514, 16_406_724_997_303_954_832])
+        (4, [9_032_237_546_937_174_581, 16_296_127_960_798_742_976, 16_655_265_358_900_484_629])
     );
 }

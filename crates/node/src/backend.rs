@@ -193,9 +193,8 @@ impl Backend for NodeBackend {
             .map(move |member| {
                 let cluster = cluster.clone();
                 async move {
-                    let status =
-                        if member.is_live() { cluster.status(roster::pid(&member)).await } else { None };
-                    member_info(&member, status.as_ref())
+                    let load = if member.is_live() { cluster.load(roster::pid(&member)).await } else { None };
+                    member_info(&member, load)
                 }
             })
             .buffered(STATUS_CONCURRENCY);
@@ -271,7 +270,7 @@ fn answered(
     convert::reply(source, roster.name(holder), effect)
 }
 
-fn member_info(member: &boato_gossip::Member, status: Option<&cluster::Status>) -> MemberInfo {
+fn member_info(member: &boato_gossip::Member, load: Option<cluster::Load>) -> MemberInfo {
     let attributes = Attributes::of(member);
     MemberInfo {
         id: member.id.to_string(),
@@ -286,6 +285,6 @@ fn member_info(member: &boato_gossip::Member, status: Option<&cluster::Status>) 
         http: attributes.http.map(|http| http.to_string()),
         weight: attributes.weight.into(),
         version: attributes.version,
-        load: status.map(|status| Load { slots: status.slots, bytes: status.bytes }),
+        load: load.map(|load| Load { slots: load.slots, bytes: load.bytes }),
     }
 }

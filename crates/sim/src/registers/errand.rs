@@ -148,7 +148,7 @@ impl Node {
                 let deadline = now.at + Duration::from_millis(wait_ms.into()).min(PATIENCE);
                 self.queue(Waiter::Peer { host, number }, used, deadline, operation, outbox);
             }
-            Ok(Request::Status) => {}
+            Ok(Request::Status | Request::Load) => {}
             Err(error) => outbox.note(Note::Refused(error.to_string())),
         }
     }
@@ -158,7 +158,7 @@ impl Node {
         let Some(Waiter::Errand(call)) = self.waiting.remove(&number) else { return };
         let answer = match Response::decode(bytes) {
             Ok(Response::Operate(answer)) => answer,
-            Ok(Response::Status(_)) => return,
+            Ok(Response::Status(_) | Response::Load(_)) => return,
             Err(error) => return outbox.note(Note::Refused(error.to_string())),
         };
         if let Some(errand) = self.errands.get_mut(&call)
