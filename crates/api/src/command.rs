@@ -163,6 +163,8 @@ pub enum ExpireWhen {
     Later,
     /// It expires later than the new time.
     Sooner,
+    /// It expires, and later than the new time.
+    OnlySooner,
 }
 
 /// Commands on keys of one slot, applied in one step if no watched key has changed.

@@ -163,6 +163,8 @@ pub struct ScanQuery<'a> {
     pub count: usize,
     /// Only keys of this slot.
     pub slot: Option<u16>,
+    /// Only keys of slots for which this node's topology names this node.
+    pub mine: bool,
 }
 
 /// A page of keys.

@@ -137,6 +137,7 @@ impl Model {
                     ExpireWhen::HasExpiry => until.is_some(),
                     ExpireWhen::Later => new_at > old_at,
                     ExpireWhen::Sooner => new_at < old_at,
+                    ExpireWhen::OnlySooner => until.is_some() && new_at < old_at,
                 };
                 let persists = *expiry == Expiry::Never && until.is_none();
                 let changes = holds && *expiry != Expiry::Keep && !persists;
@@ -255,6 +256,7 @@ fn when() -> impl Strategy<Value = ExpireWhen> {
         Just(ExpireWhen::HasExpiry),
         Just(ExpireWhen::Later),
         Just(ExpireWhen::Sooner),
+        Just(ExpireWhen::OnlySooner),
     ]
 }
 

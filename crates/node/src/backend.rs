@@ -126,7 +126,7 @@ impl Backend for NodeBackend {
     }
 
     fn scan(&self, query: ScanQuery<'_>) -> BoxFuture<'static, Result<ScanPage, api::Failure>> {
-        walk::Scan::new(query).page(self.cluster.clone()).boxed()
+        walk::Scan::new(query, &self.topology()).page(self.cluster.clone()).boxed()
     }
 
     fn count(&self, slot: Option<u16>) -> BoxFuture<'static, Result<u64, api::Failure>> {

@@ -129,6 +129,8 @@ pub enum ExpireWhen {
     Later,
     /// Where it expires later than the new time.
     Sooner,
+    /// Where it expires, and later than the new time.
+    OnlySooner,
 }
 
 impl ExpireWhen {
@@ -140,6 +142,7 @@ impl ExpireWhen {
             Self::HasExpiry => current.is_some(),
             Self::Later => at(current) < at(new),
             Self::Sooner => at(current) > at(new),
+            Self::OnlySooner => current.is_some() && at(current) > at(new),
         }
     }
 }
@@ -324,6 +327,9 @@ mod tests {
         assert!(holds(ExpireWhen::Sooner, None, Some(5)));
         assert!(holds(ExpireWhen::Later, Some(5), Some(6)) && !holds(ExpireWhen::Later, Some(6), Some(6)));
         assert!(holds(ExpireWhen::Sooner, Some(7), Some(6)) && !holds(ExpireWhen::Sooner, Some(6), Some(6)));
+        assert!(
+            holds(ExpireWhen::OnlySooner, Some(7), Some(6)) && !holds(ExpireWhen::OnlySooner, None, Some(6))
+        );
         assert!(holds(ExpireWhen::NoExpiry, None, Some(1)) && !holds(ExpireWhen::NoExpiry, Some(1), Some(1)));
         assert!(holds(ExpireWhen::HasExpiry, Some(1), None) && !holds(ExpireWhen::HasExpiry, None, Some(1)));
     }

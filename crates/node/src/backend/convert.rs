@@ -101,6 +101,7 @@ fn when(when: api::ExpireWhen) -> ExpireWhen {
         api::ExpireWhen::HasExpiry => ExpireWhen::HasExpiry,
         api::ExpireWhen::Later => ExpireWhen::Later,
         api::ExpireWhen::Sooner => ExpireWhen::Sooner,
+        api::ExpireWhen::OnlySooner => ExpireWhen::OnlySooner,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What concerns all slots, wherever each is held: pages of keys by number, counting, removing.
 
-use boato_api::{self as api, ScanPage, ScanQuery};
+use boato_api::{self as api, ScanPage, ScanQuery, Topology};
 use boato_cluster::quic::Cluster;
 use boato_cluster::{Effect, FLUSH_LIMIT, Operation, POSITION_BITS, SCAN_LIMIT};
 use boato_placement::SLOTS;
@@ -42,10 +42,12 @@ pub(super) struct Scan {
     pattern: Option<Bytes>,
     count: usize,
     only: Option<u16>,
+    /// Whether a slot is walked through at all.
+    walked: Vec<bool>,
 }
 
 impl Scan {
-    pub(super) fn new(query: ScanQuery<'_>) -> Self {
+    pub(super) fn new(query: ScanQuery<'_>, topology: &Topology) -> Self {
         let mut cursor = Cursor::read(query.cursor);
         let mut end = SLOTS.min(cursor.slot + SLOTS_PER_PAGE);
         if let Some(slot) = query.slot.map(usize::from) {
@@ -55,32 +57,36 @@ impl Scan {
         }
         let pattern = query.pattern.filter(|pattern| *pattern != b"*").map(Bytes::copy_from_slice);
         let count = query.count.clamp(1, SCAN_LIMIT as usize);
-        Self { cursor, end, pattern, count, only: query.slot }
+        let walked = if query.mine { own_slots(topology) } else { vec![true; SLOTS] };
+        Self { cursor, end, pattern, count, only: query.slot, walked }
     }
 
     /// Looks at so many slots at a time that what is asked for should be found in them; what they have beyond it is
     /// asked for again with the next page.
     pub(super) async fn page(self, cluster: Cluster) -> Result<ScanPage, api::Failure> {
-        let Self { mut cursor, end, pattern, count, only } = self;
+        let Self { mut cursor, end, pattern, count, only, walked } = self;
         let mut page = ScanPage::default();
         let mut seen = 0;
         while cursor.slot < end && seen < count {
             let until = end.min(cursor.slot + likely_slots(&cluster, count - seen));
             let ask = u32::try_from(count - seen).unwrap_or(SCAN_LIMIT);
-            let operations = (cursor.slot..until).map(|slot| {
-                let position = if slot == cursor.slot { cursor.position } else { 0 };
-                Operation::Scan { slot: number(slot), position, count: ask, pattern: pattern.clone() }
+            let slots: Vec<usize> = (cursor.slot..until).filter(|slot| walked[*slot]).collect();
+            let operations = slots.iter().map(|slot| {
+                let position = if *slot == cursor.slot { cursor.position } else { 0 };
+                Operation::Scan { slot: number(*slot), position, count: ask, pattern: pattern.clone() }
             });
-            for result in cluster.execute_all(operations.collect()).await {
+            let results = cluster.execute_all(operations.collect()).await;
+            cursor = Cursor { slot: until, position: 0 };
+            for (slot, result) in slots.into_iter().zip(results) {
                 let (effect, _) = result.map_err(failure)?;
                 let Effect::Page(mut found) = effect else { return Err(refusal(&effect)) };
                 seen += found.seen as usize;
                 page.keys.append(&mut found.keys);
-                cursor = match found.next {
-                    Some(position) => Cursor { slot: cursor.slot, position },
-                    None => Cursor { slot: cursor.slot + 1, position: 0 },
-                };
-                if seen >= count || cursor.position > 0 {
+                if seen >= count || found.next.is_some() {
+                    cursor = match found.next {
+                        Some(position) => Cursor { slot, position },
+                        None => Cursor { slot: slot + 1, position: 0 },
+                    };
                     break;
                 }
             }
@@ -89,6 +95,15 @@ impl Scan {
         page.cursor = if is_over { 0 } else { cursor.number() };
         Ok(page)
     }
+}
+
+/// Which slots the topology names this node for.
+fn own_slots(topology: &Topology) -> Vec<bool> {
+    let mut own = vec![false; SLOTS];
+    for (first, last, _) in topology.runs.iter().filter(|(.., node)| topology.nodes[*node].me) {
+        own[usize::from(*first)..=usize::from(*last)].fill(true);
+    }
+    own
 }
 
 /// How many slots have so many keys together, if the others have as many as those held here.
@@ -167,8 +182,8 @@ mod tests {
     #[test]
     fn any_number_is_a_cursor() {
         for number in [u64::MAX, 1 << 53, (SLOTS as u64) << POSITION_BITS] {
-            let query = ScanQuery { cursor: number, pattern: None, count: 10, slot: None };
-            let scan = Scan::new(query);
+            let query = ScanQuery { cursor: number, pattern: None, count: 10, slot: None, mine: false };
+            let scan = Scan::new(query, &Topology::default());
             assert!(scan.cursor.slot >= scan.end, "{number} is past the last slot");
         }
     }
