@@ -128,10 +128,13 @@
 //! ```
 
 mod backend;
+mod budget;
 mod command;
 pub mod http;
 mod info;
 mod reply;
+pub mod resp;
+mod token;
 mod version;
 
 pub use backend::{Backend, Entry};
@@ -141,4 +144,5 @@ pub use info::{
     SlotRun, Status, Topology, TopologyNode,
 };
 pub use reply::{Execution, Failure, Outcome, Reply, Source};
+pub use token::Token;
 pub use version::{Version, VersionError};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use boato_api::Backend;
-use boato_api::http::{self, Guard, Metrics, Token};
+use boato_api::{Backend, Token};
+use boato_api::http::{self, Guard, Metrics};
 use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS, WeakCluster};
 use boato_cluster::{self as cluster, Pid};
 use boato_gossip::Gossip;

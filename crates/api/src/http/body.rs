@@ -14,7 +14,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
 use super::activity::Exchange;
-use super::budget::{Budget, Share};
+use crate::budget::{Budget, Share};
 use super::problem::Problem;
 
 /// A body must bring this much (or its end) within each body timeout.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
 use super::body::{Body, Reader};
-use super::budget::Budget;
+use crate::budget::Budget;
 use super::config::{Config, Limits};
 use super::guard::Guard;
 use super::metrics::Metrics;

@@ -13,7 +13,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::activity::Activity;
 use super::body::Body;
-use super::budget::Budget;
+use crate::budget::Budget;
 use super::door::{Answer, Door, options, status};
 use super::precondition::{Preconditions, Read};
 use super::problem::Problem;

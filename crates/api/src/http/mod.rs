@@ -33,7 +33,6 @@
 mod activity;
 mod admin;
 mod body;
-mod budget;
 mod config;
 mod connection;
 mod door;
@@ -53,7 +52,7 @@ mod target;
 mod ttl;
 
 pub use config::{Config, Limits};
-pub use guard::{Guard, Token};
+pub use guard::Guard;
 pub use metrics::Metrics;
 pub use server::run;
 pub use target::KEY_BYTES_MAX;

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boato_api::http::{Config, Guard, Limits, Metrics, Token, run};
+use boato_api::Token;
+use boato_api::http::{Config, Guard, Limits, Metrics, run};
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -5,29 +5,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that may be held at once; what is taken comes back when its [`Share`] is dropped.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     free: AtomicUsize,
 }
 
 impl Budget {
-    pub(super) fn new(bytes: usize) -> Arc<Budget> {
+    pub(crate) fn new(bytes: usize) -> Arc<Budget> {
         Arc::new(Budget { free: AtomicUsize::new(bytes) })
     }
 
     /// Whether this many bytes are free right now; reserves nothing.
-    pub(super) fn has(&self, bytes: usize) -> bool {
+    pub(crate) fn has(&self, bytes: usize) -> bool {
         self.free.load(Ordering::Relaxed) >= bytes
     }
 
     /// A share of nothing, to be grown.
-    pub(super) fn share(self: &Arc<Self>) -> Share {
+    pub(crate) fn share(self: &Arc<Self>) -> Share {
         Share { budget: Arc::clone(self), bytes: 0 }
     }
 }
 
 /// Bytes taken from a [`Budget`].
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     budget: Arc<Budget>,
     bytes: usize,
 }
@@ -35,7 +35,7 @@ pub(super) struct Share {
 impl Share {
     /// Takes this many bytes more; on `false` nothing has changed. Never waits: a client is told to come
     /// again.
-    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let free = &self.budget.free;
         let taken =
             free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes)).is_ok();

@@ -1,0 +1,65 @@
+//! What the connections of one door share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::config::{Config, Kind, Limits};
+use super::metrics::Metrics;
+use crate::budget::Budget;
+use crate::{Backend, Token};
+
+pub(super) struct Door {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) kind: Kind,
+    pub(super) limits: Limits,
+    pub(super) metrics: Metrics,
+    /// Where it is bound.
+    pub(super) addr: SocketAddr,
+    /// When it was opened.
+    pub(super) started: Instant,
+    /// What connections hold beyond what each has of its own.
+    pub(super) memory: Arc<Budget>,
+    /// Cancelled when the door starts to shut down.
+    pub(super) closing: CancellationToken,
+    passwords: Vec<Token>,
+    clients: AtomicU64,
+}
+
+impl Door {
+    pub(super) fn new(backend: Arc<dyn Backend>, addr: SocketAddr, config: Config) -> Door {
+        let Config { kind, passwords, limits, metrics } = config;
+        let limits = limits.within_reason();
+        Door {
+            backend,
+            kind,
+            limits,
+            metrics,
+            addr,
+            started: Instant::now(),
+            memory: Budget::new(limits.memory_bytes),
+            closing: CancellationToken::new(),
+            passwords,
+            clients: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether clients have to show a password.
+    pub(super) fn asks_for_password(&self) -> bool {
+        !self.passwords.is_empty()
+    }
+
+    /// Whether this is one of the passwords.
+    pub(super) fn admits(&self, password: &[u8]) -> bool {
+        self.passwords.iter().fold(false, |admitted, own| admitted | own.matches(password))
+    }
+
+    /// A number for a new client, from 1.
+    pub(super) fn next_client(&self) -> u64 {
+        self.clients.fetch_add(1, Relaxed) + 1
+    }
+}
