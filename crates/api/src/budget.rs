@@ -42,6 +42,16 @@ impl Share {
         self.bytes += if taken { bytes } else { 0 };
         taken
     }
+
+    /// Takes or gives back until this many bytes are held; on `false` nothing has changed.
+    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
+        if bytes > self.bytes {
+            return self.grow(bytes - self.bytes);
+        }
+        self.budget.free.fetch_add(self.bytes - bytes, Ordering::Relaxed);
+        self.bytes = bytes;
+        true
+    }
 }
 
 impl Drop for Share {
@@ -62,6 +72,8 @@ mod tests {
         assert!(!share.grow(4));
         assert!(share.grow(3));
         assert!(!budget.has(1));
+        assert!(!share.hold(11) && share.hold(4));
+        assert!(budget.has(6) && !budget.has(7));
         drop(share);
         assert!(budget.has(10) && !budget.has(11));
     }

@@ -127,6 +127,7 @@
 //! # }
 //! ```
 
+mod accept;
 mod backend;
 mod budget;
 mod command;

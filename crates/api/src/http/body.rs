@@ -14,8 +14,8 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
 use super::activity::Exchange;
-use crate::budget::{Budget, Share};
 use super::problem::Problem;
+use crate::budget::{Budget, Share};
 
 /// A body must bring this much (or its end) within each body timeout.
 const PROGRESS_BYTES: usize = 16 * 1024;

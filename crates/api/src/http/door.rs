@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
 use super::body::{Body, Reader};
-use crate::budget::Budget;
 use super::config::{Config, Limits};
 use super::guard::Guard;
 use super::metrics::Metrics;
@@ -21,6 +20,7 @@ use super::problem::Problem;
 use super::target::{self, Target};
 use super::{admin, keys};
 use crate::Backend;
+use crate::budget::Budget;
 
 pub(super) struct Door {
     pub(super) backend: Arc<dyn Backend>,

@@ -13,11 +13,11 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::activity::Activity;
 use super::body::Body;
-use crate::budget::Budget;
 use super::door::{Answer, Door, options, status};
 use super::precondition::{Preconditions, Read};
 use super::problem::Problem;
 use super::{query, ttl};
+use crate::budget::Budget;
 use crate::{Action, Command, Execution, Expiry, Failure, Outcome, Reply, Source, Version};
 
 const ALLOW: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS";

@@ -141,7 +141,8 @@ impl Collector for Metrics {
             .encode_descriptor("resp_connections", "Connections open", None, MetricType::Gauge)?
             .encode_gauge(&open)?;
         let opened = ("resp_connections_opened", "Connections accepted", None, &counters.opened);
-        let refused = ("resp_connections_refused", "Connections turned away at the cap", None, &counters.refused);
+        let refused =
+            ("resp_connections_refused", "Connections turned away at the cap", None, &counters.refused);
         let received = ("resp_received", "Bytes read from clients", Some(&Unit::Bytes), &counters.received);
         let sent = ("resp_sent", "Bytes written to clients", Some(&Unit::Bytes), &counters.sent);
         for (name, help, unit, count) in [opened, refused, received, sent] {

@@ -12,10 +12,15 @@
 //! Replies come in the order of their commands. The commands of one connection on one key are applied in that order too;
 //! those on keys of different slots may overtake each other within a pipeline.
 
+mod batch;
+mod client;
 mod commands;
 mod config;
 mod connection;
 mod door;
+mod form;
+mod inline;
+mod input;
 mod metrics;
 mod parser;
 mod pending;

@@ -1,7 +1,7 @@
 //! The replies on their way to a client, encoded as they are made.
 
 /// Room that is kept when a buffer is emptied.
-const KEPT_BYTES: usize = 16 << 10;
+const KEPT_BYTES: usize = 64 << 10;
 
 /// The version of the protocol that a client speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(super) enum Protocol {
 #[derive(Debug)]
 pub(super) struct Replies {
     bytes: Vec<u8>,
+    /// How many of them the client has taken.
+    taken: usize,
     protocol: Protocol,
     limit: usize,
     overflown: bool,
@@ -25,9 +27,9 @@ pub(super) struct Replies {
 }
 
 impl Replies {
-    /// No replies, in RESP2, of at most `limit` bytes together.
+    /// No replies, in RESP2, of at most `limit` bytes that the client has not taken.
     pub(super) fn new(limit: usize) -> Replies {
-        Replies { bytes: Vec::new(), protocol: Protocol::V2, limit, overflown: false, errors: 0 }
+        Replies { bytes: Vec::new(), taken: 0, protocol: Protocol::V2, limit, overflown: false, errors: 0 }
     }
 
     /// `+OK`.
@@ -152,25 +154,42 @@ impl Replies {
         self.protocol = protocol;
     }
 
-    /// Bytes encoded so far.
+    /// Where the next reply begins; valid until [`Replies::advance`].
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// What has been encoded.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Takes back what was encoded after the first `len` bytes.
+    /// Takes back what was encoded from `len` on.
     pub(super) fn truncate(&mut self, len: usize) {
         self.bytes.truncate(len);
     }
 
-    /// Forgets everything encoded and gives the memory of large replies back.
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.bytes.shrink_to(KEPT_BYTES);
+    /// Takes out what was encoded from `len` on.
+    pub(super) fn split_off(&mut self, len: usize) -> Vec<u8> {
+        if len == self.bytes.len() { Vec::new() } else { self.bytes.split_off(len) }
+    }
+
+    /// What the client has not taken.
+    pub(super) fn waiting(&self) -> &[u8] {
+        &self.bytes[self.taken..]
+    }
+
+    /// The client took so many bytes. Gives the memory of large replies back once all is taken.
+    pub(super) fn advance(&mut self, bytes: usize) {
+        self.taken += bytes;
+        if self.taken == self.bytes.len() {
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT_BYTES);
+            self.taken = 0;
+        } else if self.taken >= KEPT_BYTES.max(self.bytes.len() / 2) {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+
+    /// Bytes of memory held.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Whether a reply was left out because of the limit.
@@ -184,7 +203,7 @@ impl Replies {
     }
 
     fn has_room(&mut self, more: usize) -> bool {
-        self.overflown |= more > self.limit.saturating_sub(self.bytes.len());
+        self.overflown |= more > self.limit.saturating_sub(self.bytes.len() - self.taken);
         if !self.overflown {
             self.bytes.reserve(more);
         }
@@ -272,7 +291,7 @@ mod tests {
         let mut replies = Replies::new(1 << 20);
         replies.set_protocol(protocol);
         write(&mut replies);
-        String::from_utf8(replies.bytes().to_vec()).unwrap()
+        String::from_utf8(replies.waiting().to_vec()).unwrap()
     }
 
     fn both(write: impl Fn(&mut Replies)) -> (String, String) {
@@ -318,8 +337,20 @@ mod tests {
         let mut replies = Replies::new(100);
         replies.error("ERR a\r\nb");
         replies.error("ERR c\n");
-        assert_eq!(replies.bytes(), b"-ERR a  b\r\n-ERR c \r\n");
+        assert_eq!(replies.waiting(), b"-ERR a  b\r\n-ERR c \r\n");
         assert_eq!(replies.errors(), 2);
+    }
+
+    #[test]
+    fn what_the_client_has_taken_makes_room() {
+        let mut replies = Replies::new(200_000);
+        replies.bulk(&[b'x'; 150_000]);
+        replies.advance(100_000);
+        replies.bulk(&[b'y'; 100_000]);
+        assert!(!replies.overflown());
+        assert!(replies.waiting().starts_with(b"x") && replies.waiting().ends_with(b"y\r\n"));
+        replies.advance(replies.waiting().len());
+        assert!(replies.waiting().is_empty() && replies.held_bytes() <= KEPT_BYTES);
     }
 
     #[test]

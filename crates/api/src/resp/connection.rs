@@ -1,0 +1,287 @@
+//! One connection, from its first byte to its close: read, run every command that is there, write once.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::batch::Batch;
+use super::client::{Client, Next};
+use super::door::Door;
+use super::input::Input;
+use super::parser::{Bounds, Frame, Parser, ProtocolError};
+use super::request::Request;
+use crate::budget::Share;
+
+/// With so many bytes of replies waiting, a connection writes before it runs more commands.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// What a connection may hold of commands, and of replies, without taking from the memory that all share.
+const OWN_BYTES: usize = 64 << 10;
+
+/// How long, and for how many bytes, a connection that ends goes on reading what its client is still sending. Closing with
+/// bytes unread would reset it and could take the last reply away before the client has read it.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// Serves a connection until either side ends it or the door closes.
+pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, door: Arc<Door>) {
+    let _open = door.metrics.open();
+    let share = door.memory.share();
+    let client = Client::new(peer, door);
+    let closing = client.session.killed();
+    let (parser, input, parts) = (Parser::default(), Input::new(), Vec::new());
+    let mut connection = Connection { stream, client, parser, input, share, parts };
+    // How it ends is the client's business: it has its replies, or it is gone.
+    if let Ok(End::Goodbye) = connection.talk(&closing).await {
+        let _ = timeout(LINGER, connection.linger()).await;
+    }
+}
+
+/// How a connection ends.
+enum End {
+    /// At once.
+    Now,
+    /// The client may still be sending, and is to see what was written last.
+    Goodbye,
+}
+
+/// Why no further command is run.
+enum Stop {
+    /// There is none yet.
+    Incomplete,
+    /// The client has said goodbye.
+    Closed,
+    /// What follows cannot be understood.
+    Broken(ProtocolError),
+}
+
+struct Connection {
+    stream: TcpStream,
+    client: Client,
+    parser: Parser,
+    input: Input,
+    share: Share,
+    /// The memory of a request's parts, without parts.
+    parts: Vec<&'static [u8]>,
+}
+
+impl Connection {
+    async fn talk(&mut self, closing: &CancellationToken) -> io::Result<End> {
+        let mut closed = pin!(closing.cancelled());
+        loop {
+            self.input.make_room(self.parser.needed());
+            if !self.hold_memory() {
+                return self.refuse_memory();
+            }
+            if !self.read(closed.as_mut()).await? {
+                self.write_all().await?;
+                return Ok(if closing.is_cancelled() { End::Goodbye } else { End::Now });
+            }
+            let goes_on = self.answer().await?;
+            self.client.pass_on_counts();
+            self.write()?;
+            if !goes_on || closing.is_cancelled() {
+                self.write_all().await?;
+                return Ok(End::Goodbye);
+            }
+        }
+    }
+
+    /// Reads what there is, meanwhile writing what is left to write. False: the client sends no more, or nothing has come and
+    /// the door closes.
+    async fn read(&mut self, mut closed: Pin<&mut impl Future<Output = ()>>) -> io::Result<bool> {
+        let limits = self.client.door.limits;
+        loop {
+            let deadline = self.input.deadline(limits.command_timeout);
+            let waiting = self.client.out.waiting().len();
+            let (mut reader, writer) = self.stream.split();
+            let read = async {
+                tokio::select! {
+                    biased;
+                    read = self.input.read(&mut reader), if waiting <= limits.reply_bytes / 2 => read.map(Some),
+                    () = closed.as_mut(), if waiting == 0 => Ok(Some(0)),
+                    writable = writer.writable(), if waiting > 0 => writable.map(|()| None),
+                }
+            };
+            let read = match (waiting, deadline, limits.idle_timeout) {
+                (0, None, None) => read.await?,
+                (0, None, Some(limit)) => timeout(limit, read).await??,
+                (0, Some(deadline), _) => timeout_at(deadline, read).await??,
+                (_, _, _) => timeout(limits.write_timeout, read).await??,
+            };
+            match read {
+                Some(bytes) => {
+                    self.client.door.metrics.received(bytes);
+                    return Ok(bytes > 0);
+                }
+                None => self.write()?,
+            }
+        }
+    }
+
+    /// Runs every command that has arrived. False: the connection ends here.
+    async fn answer(&mut self) -> io::Result<bool> {
+        let Connection { stream, client, parser, input, .. } = self;
+        let bytes = input.bytes();
+        let mut bounds = bounds(&client.door);
+        let mut batch = Batch::default();
+        let mut parts: Vec<&[u8]> = std::mem::take(&mut self.parts);
+        let mut at = 0;
+        let stop = loop {
+            bounds.stranger = !client.session.authenticated();
+            let next = match parser.next(&bytes[at..], &bounds, &mut parts) {
+                Ok(Some(Frame::Command(length))) => {
+                    at += length;
+                    let request = Request::new(parts);
+                    let next = client.start(&request, length, &mut batch);
+                    parts = request.into_parts();
+                    parts.clear();
+                    next
+                }
+                Ok(Some(Frame::Line(line, length))) => {
+                    at += length;
+                    client.settle(&mut batch).await;
+                    match client.run_line(line).await {
+                        Ok(next) => next,
+                        Err(error) => break Stop::Broken(error),
+                    }
+                }
+                Ok(Some(Frame::Nothing(length))) => {
+                    at += length;
+                    continue;
+                }
+                Ok(None) => break Stop::Incomplete,
+                Err(error) => break Stop::Broken(error),
+            };
+            let much = client.out.waiting().len() > WRITE_BYTES;
+            if batch.is_full() || much || !matches!(next, Next::GoOn) {
+                client.settle(&mut batch).await;
+            }
+            match next {
+                Next::GoOn => {}
+                Next::Later(reply) => client.finish(reply).await,
+                Next::Close => break Stop::Closed,
+            }
+            if much {
+                make_way(stream, client).await?;
+            }
+        };
+        client.settle(&mut batch).await;
+        drop(batch);
+        self.parts = recycle(parts);
+        self.input.forget(at);
+        self.go_on(&stop)
+    }
+
+    /// Whether the connection goes on; tells the client why not.
+    fn go_on(&mut self, stop: &Stop) -> io::Result<bool> {
+        let out = &mut self.client.out;
+        match stop {
+            // What was left out would shift all later replies.
+            _ if out.overflown() => Err(io::Error::other("a reply is longer than may wait")),
+            Stop::Incomplete => Ok(true),
+            Stop::Closed => Ok(false),
+            Stop::Broken(ProtocolError::Http) => Err(io::Error::other("HTTP")),
+            Stop::Broken(error) => {
+                out.error(&format!("ERR {error}"));
+                Ok(false)
+            }
+        }
+    }
+
+    /// Writes what the client takes now.
+    fn write(&mut self) -> io::Result<()> {
+        write(&self.stream, &mut self.client)
+    }
+
+    /// Writes everything.
+    async fn write_all(&mut self) -> io::Result<()> {
+        drain(&self.stream, &mut self.client, 0).await
+    }
+
+    /// Takes what this connection needs of the shared memory; false: there is not enough.
+    fn hold_memory(&mut self) -> bool {
+        let own = |bytes: usize| bytes.saturating_sub(OWN_BYTES);
+        let parser = own(self.parser.held_bytes());
+        self.share.hold(own(self.input.held_bytes()) + own(self.client.out.held_bytes()) + parser)
+    }
+
+    /// Ends a connection for whose command there is no memory. One whose replies take it all is told nothing: what it was told
+    /// would come in the middle of a reply.
+    fn refuse_memory(&mut self) -> io::Result<End> {
+        let out = &mut self.client.out;
+        if !out.waiting().is_empty() {
+            return Ok(End::Now);
+        }
+        out.error(
+            "ERR the commands and replies of all clients take up the memory set aside for them; try again",
+        );
+        self.write()?;
+        Ok(End::Goodbye)
+    }
+
+    /// Ends the stream and reads on until the client has ended its own.
+    async fn linger(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let (mut scratch, mut left) = ([0; 4096], LINGER_BYTES);
+        loop {
+            let bytes = self.stream.read(&mut scratch).await?;
+            if bytes == 0 || bytes > left {
+                return Ok(());
+            }
+            left -= bytes;
+        }
+    }
+}
+
+fn bounds(door: &Door) -> Bounds {
+    let limits = &door.limits;
+    let (arguments, bulk_bytes, command_bytes) = (limits.arguments, limits.bulk_bytes, limits.command_bytes);
+    Bounds { arguments, bulk_bytes, command_bytes, stranger: true }
+}
+
+/// Writes what the client takes now.
+fn write(stream: &TcpStream, client: &mut Client) -> io::Result<()> {
+    while !client.out.waiting().is_empty() {
+        match stream.try_write(client.out.waiting()) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(bytes) => {
+                client.door.metrics.sent(bytes);
+                client.out.advance(bytes);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes, and waits for the client while half of what may wait for it does.
+async fn make_way(stream: &TcpStream, client: &mut Client) -> io::Result<()> {
+    let half = client.door.limits.reply_bytes / 2;
+    drain(stream, client, half).await
+}
+
+/// Writes until no more than so many bytes wait.
+async fn drain(stream: &TcpStream, client: &mut Client, most: usize) -> io::Result<()> {
+    write(stream, client)?;
+    while client.out.waiting().len() > most {
+        timeout(client.door.limits.write_timeout, stream.writable()).await??;
+        write(stream, client)?;
+    }
+    Ok(())
+}
+
+/// The memory of `parts`, for parts of another buffer.
+fn recycle<'a>(mut parts: Vec<&[u8]>) -> Vec<&'a [u8]> {
+    parts.clear();
+    // Collects in place: the memory stays where it is.
+    parts.into_iter().map(|_| &[][..]).collect()
+}
