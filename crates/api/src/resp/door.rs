@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use super::clients::Clients;
+use super::commands::TopologyCache;
 use super::config::{Config, Kind, Limits};
 use super::metrics::Metrics;
 use crate::budget::Budget;
@@ -26,8 +26,11 @@ pub(super) struct Door {
     pub(super) memory: Arc<Budget>,
     /// Cancelled when the door starts to shut down.
     pub(super) closing: CancellationToken,
+    /// Who is connected.
+    pub(super) clients: Clients,
+    /// What cluster clients are told, encoded.
+    pub(super) topology: TopologyCache,
     passwords: Vec<Token>,
-    clients: AtomicU64,
 }
 
 impl Door {
@@ -43,8 +46,9 @@ impl Door {
             started: Instant::now(),
             memory: Budget::new(limits.memory_bytes),
             closing: CancellationToken::new(),
+            clients: Clients::default(),
+            topology: TopologyCache::default(),
             passwords,
-            clients: AtomicU64::new(0),
         }
     }
 
@@ -56,10 +60,5 @@ impl Door {
     /// Whether this is one of the passwords.
     pub(super) fn admits(&self, password: &[u8]) -> bool {
         self.passwords.iter().fold(false, |admitted, own| admitted | own.matches(password))
-    }
-
-    /// A number for a new client, from 1.
-    pub(super) fn next_client(&self) -> u64 {
-        self.clients.fetch_add(1, Relaxed) + 1
     }
 }

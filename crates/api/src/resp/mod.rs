@@ -14,14 +14,17 @@
 
 mod batch;
 mod client;
+mod clients;
 mod commands;
 mod config;
 mod connection;
 mod door;
 mod form;
+mod glob;
 mod inline;
 mod input;
 mod metrics;
+mod number;
 mod parser;
 mod pending;
 mod replies;

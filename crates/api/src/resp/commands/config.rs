@@ -1,0 +1,103 @@
+//! `CONFIG`: the parameters that clients ask for. A node is configured when it is started: what is set here must be so
+//! already.
+
+use super::{Context, server};
+use crate::resp::config::Kind;
+use crate::resp::door::Door;
+use crate::resp::glob;
+use crate::resp::request::Request;
+use crate::resp::step::Refusal;
+use crate::resp::table::{ADMIN, Group, LOADING, NOSCRIPT, Run, STALE, Spec};
+
+pub(super) static SPECS: [Spec; 4] = [
+    sub("config|get", -3, ADMIN | NOSCRIPT, get).about("2.0.0", "Parameters by pattern."),
+    sub("config|set", -4, ADMIN | NOSCRIPT, set)
+        .about("2.0.0", "Takes the values that parameters have anyway."),
+    sub("config|rewrite", 2, ADMIN | NOSCRIPT, rewrite).about("2.8.0", "Refused: there is no such file."),
+    sub("config|help", 2, 0, help).about("5.0.0", "Tells the subcommands."),
+];
+
+const fn sub(
+    name: &'static str,
+    arity: i8,
+    flags: u32,
+    run: fn(&mut Context<'_>, &Request<'_>) -> Result<(), Refusal>,
+) -> Spec {
+    Spec::new(name, arity, flags | LOADING | STALE, Group::Server, Run::Here(run))
+}
+
+/// A handler's result.
+type Handled = Result<(), Refusal>;
+
+#[expect(clippy::unnecessary_wraps, reason = "a handler")]
+fn help(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
+    server::help("config", context.out);
+    Ok(())
+}
+
+fn rewrite(_: &mut Context<'_>, _: &Request<'_>) -> Handled {
+    Err("ERR The server is running without a config file".into())
+}
+
+/// All parameters and their values.
+fn parameters(door: &Door) -> Vec<(&'static str, String)> {
+    let limits = &door.limits;
+    let cluster = if door.kind == Kind::Cluster { "yes" } else { "no" };
+    let max_memory = door.backend.status().max_memory.unwrap_or(0);
+    vec![
+        ("appendonly", "no".into()),
+        ("bind", door.addr.ip().to_string()),
+        ("client-query-buffer-limit", limits.command_bytes.to_string()),
+        ("cluster-enabled", cluster.into()),
+        ("databases", "1".into()),
+        ("maxclients", limits.connections.to_string()),
+        ("maxmemory", max_memory.to_string()),
+        ("maxmemory-policy", "noeviction".into()),
+        ("notify-keyspace-events", String::new()),
+        ("port", door.addr.port().to_string()),
+        ("proto-max-bulk-len", limits.bulk_bytes.to_string()),
+        ("save", String::new()),
+        ("timeout", limits.idle_timeout.map_or(0, |idle| idle.as_secs()).to_string()),
+    ]
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a handler")]
+fn get(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
+    let patterns = &request.args()[1..];
+    let mut found = parameters(context.door);
+    found.retain(|(name, _)| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true)));
+    context.out.map(found.len());
+    for (name, value) in found {
+        context.out.bulk(name.as_bytes());
+        context.out.bulk(value.as_bytes());
+    }
+    Ok(())
+}
+
+fn set(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
+    let known = parameters(context.door);
+    let (pairs, rest) = request.args()[1..].as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(Refusal::arity("config|set"));
+    }
+    for [name, value] in pairs {
+        let same = |(own, _): &&(&str, String)| own.as_bytes().eq_ignore_ascii_case(name);
+        let name = String::from_utf8_lossy(name);
+        match known.iter().find(same) {
+            None => {
+                return Err(
+                    format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'").into()
+                );
+            }
+            Some((_, own)) if own.as_bytes() == *value => {}
+            Some(_) => {
+                return Err(format!(
+                    "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable config"
+                )
+                .into());
+            }
+        }
+    }
+    context.out.ok();
+    Ok(())
+}

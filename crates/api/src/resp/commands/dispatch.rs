@@ -1,0 +1,255 @@
+//! From a command to its reply, or to what has to be awaited for it.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::plan::Plan;
+use super::{Context, Owned, Planned};
+use crate::resp::config::Kind;
+use crate::resp::door::Door;
+use crate::resp::form::{self, Form, Join};
+use crate::resp::replies::Replies;
+use crate::resp::request::Request;
+use crate::resp::session::{Quiet, Session};
+use crate::resp::step::{Finish, Later, Refusal, Step};
+use crate::resp::table::{self, NO_AUTH, NO_MULTI, Run, Spec};
+use crate::{Action, Backend, Command, Transaction};
+
+/// Most characters of a command's name, and of its arguments together, that an error repeats.
+const REPEATED_BYTES: usize = 128;
+
+/// Runs a command, as far as that can be done at once.
+pub(in crate::resp) fn dispatch<'a>(
+    session: &mut Session,
+    door: &Door,
+    request: &Request<'a>,
+    out: &mut Replies,
+) -> Step<'a> {
+    let before = out.len();
+    let step = admit(session, door, request)
+        .and_then(|spec| run(&mut Context { session, door, out }, spec, request))
+        .unwrap_or_else(|refusal| {
+            out.error(&refusal.0);
+            Step::Done
+        });
+    if session.quiet == Quiet::No || !session.is_quiet() {
+        return step;
+    }
+    out.truncate(before);
+    hush(step)
+}
+
+/// The command, if this client may give it now. A command that is refused spoils the transaction it is part of.
+fn admit(session: &mut Session, door: &Door, request: &Request<'_>) -> Result<&'static Spec, Refusal> {
+    session.command = table::UNKNOWN;
+    let admitted = find(session, request).and_then(|spec| {
+        if !session.authenticated() && !spec.has(NO_AUTH) {
+            return Err("NOAUTH Authentication required.".into());
+        }
+        if door.kind == Kind::Cluster {
+            check_slots(session, door, spec, request)?;
+        }
+        Ok(spec)
+    });
+    if admitted.is_err()
+        && let Some(queue) = &mut session.queue
+    {
+        queue.spoil();
+    }
+    admitted
+}
+
+fn find(session: &mut Session, request: &Request<'_>) -> Result<&'static Spec, Refusal> {
+    let (place, mut spec) = table::command(request.name()).ok_or_else(|| unknown(request))?;
+    session.command = place;
+    if let (false, Some(name)) = (spec.subcommands.is_empty(), request.args().first()) {
+        spec = table::subcommand(spec, name).ok_or_else(|| unknown_subcommand(spec, name))?;
+    }
+    if spec.takes(request.len()) { Ok(spec) } else { Err(Refusal::arity(spec.name)) }
+}
+
+/// On the door for cluster clients: the keys must be of one slot, and what is to wait in a transaction must be served here.
+fn check_slots(session: &Session, door: &Door, spec: &Spec, request: &Request<'_>) -> Result<(), Refusal> {
+    let several = spec.keys.last != spec.keys.first;
+    if !several && session.queue.is_none() {
+        return Ok(());
+    }
+    let words: Vec<_> = std::iter::once(request.name()).chain(request.args().iter().copied()).collect();
+    let mut slots = spec.keys_of(&words).map(|key| door.backend.slot(key));
+    let Some(slot) = slots.next() else { return Ok(()) };
+    if slots.any(|other| other != slot) {
+        return Err(Refusal::CROSS_SLOT);
+    }
+    if session.queue.is_some() { served_here(door.kind, &*door.backend, slot) } else { Ok(()) }
+}
+
+/// Whether this door answers for the slot, or which one does.
+pub(super) fn served_here(kind: Kind, backend: &dyn Backend, slot: u16) -> Result<(), Refusal> {
+    match kind {
+        Kind::Proxy => Ok(()),
+        Kind::Cluster => backend.redirect(slot).map_or(Ok(()), |addr| Err(moved(slot, addr))),
+    }
+}
+
+fn moved(slot: u16, addr: SocketAddr) -> Refusal {
+    format!("MOVED {slot} {}:{}", addr.ip(), addr.port()).into()
+}
+
+fn run<'a>(
+    context: &mut Context<'_>,
+    spec: &'static Spec,
+    request: &Request<'a>,
+) -> Result<Step<'a>, Refusal> {
+    if context.session.queue.is_some() && !matches!(spec.run, Run::Flow(_)) {
+        return enqueue(context, spec, request).map(|()| Step::Done);
+    }
+    match spec.run {
+        Run::Keys(plan) => keyed(context, plan, request),
+        Run::Here(run) => run(context, request).map(|()| Step::Done),
+        Run::Away(run) => run(context.door, request).map(Step::Later),
+        Run::Flow(run) => run(context, request),
+        Run::Container => Err(Refusal::arity(spec.name)),
+    }
+}
+
+fn enqueue(context: &mut Context<'_>, spec: &'static Spec, request: &Request<'_>) -> Result<(), Refusal> {
+    let Some(queue) = &mut context.session.queue else { return Ok(()) };
+    if spec.has(NO_MULTI) || matches!(spec.run, Run::Away(_)) {
+        queue.spoil();
+        return Err("ERR Command not allowed inside a transaction".into());
+    }
+    queue.push(request, spec, context.door)?;
+    context.out.simple("QUEUED");
+    Ok(())
+}
+
+fn keyed<'a>(
+    context: &mut Context<'_>,
+    plan: for<'b> fn(&Request<'b>) -> Planned<'b>,
+    request: &Request<'a>,
+) -> Result<Step<'a>, Refusal> {
+    let door = context.door;
+    let commands = match plan(request)? {
+        Plan::One(command, form) => return alone(context, command, form),
+        Plan::Many(commands, join) => {
+            if common_slot(door, &commands).is_none() && door.kind == Kind::Proxy {
+                return Ok(Step::Many(commands, join));
+            }
+            commands
+        }
+        Plan::IfAbsent(commands) => commands,
+    };
+    let slot = common_slot(door, &commands).ok_or(Refusal::CROSS_SLOT)?;
+    served_here(door.kind, &*door.backend, slot)?;
+    let owned = Owned::of(request, &door.memory)?;
+    Ok(Step::Later(in_one_step(Arc::clone(&door.backend), plan, owned)))
+}
+
+/// The way of nearly all commands: one key, done at once where it is held here.
+fn alone<'a>(context: &mut Context<'_>, command: Command<'a>, form: Form) -> Result<Step<'a>, Refusal> {
+    let Context { session, door, out } = context;
+    let overtakes = !session.pending.is_empty() && session.pending.contains(door.backend.slot(command.key));
+    if !overtakes && done_here(&*door.backend, &command, form, out) {
+        return Ok(Step::Done);
+    }
+    if door.kind == Kind::Cluster {
+        served_here(door.kind, &*door.backend, door.backend.slot(command.key))?;
+    }
+    Ok(Step::Key(command, form))
+}
+
+fn done_here(backend: &dyn Backend, command: &Command<'_>, form: Form, out: &mut Replies) -> bool {
+    if form == Form::Value && command.action == Action::Get {
+        return backend.read(command.key, &mut |entry| match entry {
+            Some(entry) => out.bulk(entry.value),
+            None => out.null(),
+        });
+    }
+    backend.try_execute(command).map(|result| form.write(result, out)).is_some()
+}
+
+fn common_slot(door: &Door, commands: &[Command<'_>]) -> Option<u16> {
+    let mut slots = commands.iter().map(|command| door.backend.slot(command.key));
+    let first = slots.next()?;
+    slots.all(|slot| slot == first).then_some(first)
+}
+
+/// Operations on several keys of one slot.
+fn in_one_step(
+    backend: Arc<dyn Backend>,
+    plan: for<'b> fn(&Request<'b>) -> Planned<'b>,
+    owned: Owned,
+) -> Later {
+    Box::pin(async move {
+        let call = match plan(&owned.request()) {
+            Ok(Plan::Many(commands, join)) => {
+                Ok((backend.transact(Transaction { watched: &[], commands: &commands }), join))
+            }
+            Ok(Plan::IfAbsent(commands)) => {
+                let watched: Vec<_> = commands.iter().map(|command| (command.key, None)).collect();
+                Ok((backend.transact(Transaction { watched: &watched, commands: &commands }), Join::One))
+            }
+            Ok(Plan::One(..)) => Err(Refusal::SYNTAX),
+            Err(refusal) => Err(refusal),
+        };
+        let (call, join) = match call {
+            Ok(call) => call,
+            Err(refusal) => return refused(refusal),
+        };
+        let result = call.await;
+        let finish: Finish = Box::new(move |_, _, out| match result {
+            Ok(Some(outcomes)) => join.write_outcomes(outcomes.into_iter(), out),
+            Ok(None) => out.integer(0),
+            Err(failure) => form::fail(&failure, out),
+        });
+        finish
+    })
+}
+
+/// Answers by an error.
+pub(super) fn refused(refusal: Refusal) -> Finish {
+    Box::new(move |_, _, out| out.error(&refusal.0))
+}
+
+/// The same without a reply.
+fn hush(step: Step<'_>) -> Step<'_> {
+    match step {
+        Step::Key(command, _) => Step::Key(command, Form::Silent),
+        Step::Many(commands, _) => Step::Many(commands, Join::Silent),
+        Step::Later(later) => Step::Later(Box::pin(async move {
+            let finish = later.await;
+            let silent: Finish = Box::new(move |session, door, out| {
+                let before = out.len();
+                finish(session, door, out);
+                out.truncate(before);
+            });
+            silent
+        })),
+        other @ (Step::Done | Step::Close) => other,
+    }
+}
+
+fn unknown(request: &Request<'_>) -> Refusal {
+    let mut args = String::new();
+    for arg in request.args() {
+        if args.len() >= REPEATED_BYTES {
+            break;
+        }
+        let arg = repeatable(arg, REPEATED_BYTES - args.len());
+        args.extend(["'", &*arg, "' "]);
+    }
+    let name = repeatable(request.name(), REPEATED_BYTES);
+    format!("ERR unknown command '{name}', with args beginning with: {args}").into()
+}
+
+fn unknown_subcommand(spec: &Spec, name: &[u8]) -> Refusal {
+    let name = repeatable(name, REPEATED_BYTES);
+    format!("ERR unknown subcommand '{name}'. Try {} HELP.", spec.name.to_uppercase()).into()
+}
+
+/// The beginning of a word, up to its first zero byte.
+fn repeatable(word: &[u8], bytes: usize) -> Cow<'_, str> {
+    let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(&word[..word.len().min(bytes)])
+}

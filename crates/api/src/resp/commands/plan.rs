@@ -1,0 +1,34 @@
+//! What a command on keys comes to.
+
+use crate::resp::form::{Form, Join};
+use crate::resp::step::Refusal;
+use crate::{Action, Command};
+
+/// What is to be done with which keys.
+#[derive(Debug)]
+pub(in crate::resp) enum Plan<'a> {
+    /// An operation on one key.
+    One(Command<'a>, Form),
+    /// Operations on several keys, in one step where they are of one slot.
+    Many(Vec<Command<'a>>, Join),
+    /// Operations in one step if none of their keys has a value; else the reply is 0.
+    IfAbsent(Vec<Command<'a>>),
+}
+
+/// A plan, or what is wrong with the arguments.
+pub(in crate::resp) type Planned<'a> = Result<Plan<'a>, Refusal>;
+
+/// One operation on one key.
+#[expect(clippy::unnecessary_wraps, reason = "what handlers return")]
+pub(super) fn one<'a>(key: &'a [u8], action: Action<'a>, form: Form) -> Planned<'a> {
+    Ok(Plan::One(Command { key, action }, form))
+}
+
+/// The same operation on each key; on one alone its reply has the form `single`.
+pub(super) fn each<'a>(keys: &[&'a [u8]], action: &Action<'a>, single: Form, join: Join) -> Planned<'a> {
+    if let [key] = keys {
+        return one(key, action.clone(), single);
+    }
+    let command = |key: &&'a [u8]| Command { key, action: action.clone() };
+    Ok(Plan::Many(keys.iter().map(command).collect(), join))
+}

@@ -1,0 +1,114 @@
+//! The server as such.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::plan::{Planned, one};
+use super::{Context, command, config, info};
+use crate::Action;
+use crate::resp::form::Form;
+use crate::resp::number;
+use crate::resp::replies::Replies;
+use crate::resp::request::Request;
+use crate::resp::step::Refusal;
+use crate::resp::table::{
+    self, DANGEROUS, FAST, Group, LOADING, NOSCRIPT, READONLY, Run, SECOND_KEY, STALE, Spec, WRITE,
+};
+
+pub(super) static SPECS: &[Spec] = &[
+    server("command", -1, LOADING | STALE, command::all)
+        .about("2.8.13", "The commands.")
+        .with(&command::SPECS),
+    server("info", -1, LOADING | STALE | DANGEROUS, info::info).about("1.0.0", "This node in figures."),
+    server("time", 1, LOADING | STALE | FAST, time)
+        .about("2.6.0", "The time: seconds since 1970 and microseconds."),
+    Spec::new("config", -2, 0, Group::Server, Run::Container)
+        .about("2.0.0", "The parameters of the door.")
+        .with(&config::SPECS),
+    Spec::new("memory", -2, 0, Group::Server, Run::Container)
+        .about("4.0.0", "The memory of keys.")
+        .with(&MEMORY),
+    Spec::new("function", -2, 0, Group::Scripting, Run::Container)
+        .about("7.0.0", "Functions, of which there are none.")
+        .with(&FUNCTION),
+];
+
+static MEMORY: [Spec; 2] = [
+    Spec::new("memory|usage", -3, READONLY, Group::Server, Run::Keys(usage))
+        .keys(SECOND_KEY)
+        .about("4.0.0", "Bytes of memory that a key takes."),
+    server("memory|help", 2, LOADING | STALE, memory_help).about("4.0.0", "Tells the subcommands."),
+];
+
+static FUNCTION: [Spec; 2] = [
+    Spec::new("function|flush", -2, WRITE | NOSCRIPT, Group::Scripting, Run::Here(function_flush))
+        .about("7.0.0", "Does nothing: there are no functions."),
+    Spec::new("function|help", 2, LOADING | STALE, Group::Scripting, Run::Here(function_help))
+        .about("7.0.0", "Tells the subcommands."),
+];
+
+const fn server(
+    name: &'static str,
+    arity: i8,
+    flags: u32,
+    run: fn(&mut Context<'_>, &Request<'_>) -> Result<(), Refusal>,
+) -> Spec {
+    Spec::new(name, arity, flags, Group::Server, Run::Here(run))
+}
+
+/// Tells the subcommands of a command, two lines for each, as Redis does.
+pub(super) fn help(name: &str, out: &mut Replies) {
+    let subcommands = table::command(name.as_bytes()).map_or(&[][..], |(_, spec)| spec.subcommands);
+    out.array(1 + subcommands.len() * 2);
+    let name = name.to_uppercase();
+    out.simple(&format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    for sub in subcommands {
+        out.simple(&sub.name[name.len() + 1..].to_uppercase());
+        out.simple(&format!("    {}", sub.summary));
+    }
+}
+
+fn time(context: &mut Context<'_>, _: &Request<'_>) -> Result<(), Refusal> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_err(|_| "ERR the clock of this machine is before 1970")?;
+    context.out.array(2);
+    context.out.bulk(now.as_secs().to_string().as_bytes());
+    context.out.bulk(now.subsec_micros().to_string().as_bytes());
+    Ok(())
+}
+
+fn usage<'a>(request: &Request<'a>) -> Planned<'a> {
+    let key = request.args()[1];
+    match &request.args()[2..] {
+        [] => {}
+        [option, samples] if option.eq_ignore_ascii_case(b"SAMPLES") => {
+            let samples = number::integer(samples).ok_or(Refusal::NOT_AN_INTEGER)?;
+            if samples < 0 {
+                return Err(Refusal::SYNTAX);
+            }
+        }
+        _ => return Err(Refusal::SYNTAX),
+    }
+    one(key, Action::Head, Form::Memory(key.len()))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a handler")]
+fn memory_help(context: &mut Context<'_>, _: &Request<'_>) -> Result<(), Refusal> {
+    help("memory", context.out);
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a handler")]
+fn function_help(context: &mut Context<'_>, _: &Request<'_>) -> Result<(), Refusal> {
+    help("function", context.out);
+    Ok(())
+}
+
+fn function_flush(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Refusal> {
+    match &request.args()[1..] {
+        [] => {}
+        [how] if how.eq_ignore_ascii_case(b"SYNC") || how.eq_ignore_ascii_case(b"ASYNC") => {}
+        _ => return Err("ERR FUNCTION FLUSH only supports SYNC|ASYNC option".into()),
+    }
+    context.out.ok();
+    Ok(())
+}
