@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +19,6 @@ pub(super) struct Door {
     pub(super) metrics: Metrics,
     /// Where it is bound.
     pub(super) addr: SocketAddr,
-    /// When it was opened.
-    pub(super) started: Instant,
     /// What connections hold beyond what each has of its own.
     pub(super) memory: Arc<Budget>,
     /// Cancelled when the door starts to shut down.
@@ -43,7 +40,6 @@ impl Door {
             limits,
             metrics,
             addr,
-            started: Instant::now(),
             memory: Budget::new(limits.memory_bytes),
             closing: CancellationToken::new(),
             clients: Clients::default(),

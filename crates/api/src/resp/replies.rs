@@ -99,30 +99,6 @@ impl Replies {
         }
     }
 
-    /// A number with a fraction; in RESP2 its text as a string.
-    pub(super) fn double(&mut self, value: f64) {
-        let text = if value.is_infinite() {
-            if value > 0.0 { "inf".to_owned() } else { "-inf".to_owned() }
-        } else if value.is_nan() {
-            "nan".to_owned()
-        } else {
-            value.to_string()
-        };
-        match self.protocol {
-            Protocol::V2 => self.bulk(text.as_bytes()),
-            Protocol::V3 => self.line(b',', &text),
-        }
-    }
-
-    /// True or false; in RESP2 1 or 0.
-    pub(super) fn boolean(&mut self, value: bool) {
-        match (value, self.protocol) {
-            (_, Protocol::V2) => self.integer(value.into()),
-            (true, Protocol::V3) => self.put(b"#t\r\n"),
-            (false, Protocol::V3) => self.put(b"#f\r\n"),
-        }
-    }
-
     /// A text for people; in RESP2 a string.
     pub(super) fn verbatim(&mut self, text: &str) {
         match self.protocol {
@@ -326,9 +302,6 @@ mod tests {
         assert_eq!(both(Replies::null_array), pair("*-1\r\n", "_\r\n"));
         assert_eq!(both(|out| out.map(2)), pair("*4\r\n", "%2\r\n"));
         assert_eq!(both(|out| out.set(2)), pair("*2\r\n", "~2\r\n"));
-        assert_eq!(both(|out| out.double(1.5)), pair("$3\r\n1.5\r\n", ",1.5\r\n"));
-        assert_eq!(both(|out| out.double(f64::NEG_INFINITY)), pair("$4\r\n-inf\r\n", ",-inf\r\n"));
-        assert_eq!(both(|out| out.boolean(true)), pair(":1\r\n", "#t\r\n"));
         assert_eq!(both(|out| out.verbatim("x")), pair("$1\r\nx\r\n", "=5\r\ntxt:x\r\n"));
     }
 
