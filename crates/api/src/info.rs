@@ -40,6 +40,10 @@ pub struct Status {
     pub quic: String,
     /// Address of its HTTP door.
     pub http: String,
+    /// Address of its RESP door for clients that know one address, if it has one.
+    pub resp: Option<String>,
+    /// Address of its RESP door for cluster clients, if it has one.
+    pub resp_cluster: Option<String>,
     /// Members alive, itself included.
     pub members: usize,
     /// Slots it holds.
@@ -82,6 +86,10 @@ pub struct MemberInfo {
     pub quic: String,
     /// Address of its HTTP door, if it announces one.
     pub http: Option<String>,
+    /// Address of its RESP door for clients that know one address, if it announces one.
+    pub resp: Option<String>,
+    /// Address of its RESP door for cluster clients, if it announces one.
+    pub resp_cluster: Option<String>,
     /// Share of the keys it asks for, relative to the others.
     pub weight: u32,
     /// Version of its software.

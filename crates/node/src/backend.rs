@@ -22,6 +22,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
+use crate::doors::Addresses;
 use crate::attributes::{Attributes, VERSION};
 use crate::journal::Journal;
 use crate::keys;
@@ -42,7 +43,7 @@ pub(crate) struct NodeBackend {
     pub(crate) name: Arc<str>,
     pub(crate) cluster_name: String,
     pub(crate) quic: String,
-    pub(crate) http: String,
+    pub(crate) doors: Addresses,
     pub(crate) max_memory: Option<u64>,
     pub(crate) started: Instant,
     pub(crate) cluster: Cluster,
@@ -176,7 +177,9 @@ impl Backend for NodeBackend {
             reason: reason.map(str::to_owned),
             uptime_s: self.started.elapsed().as_secs(),
             quic: self.quic.clone(),
-            http: self.http.clone(),
+            http: self.doors.http.to_string(),
+            resp: text(self.doors.resp),
+            resp_cluster: text(self.doors.resp_cluster),
             members: self.roster.len(),
             slots: self.cluster.stats().custody,
             entries: memory.entries,
@@ -270,6 +273,10 @@ fn answered(
     convert::reply(source, roster.name(holder), effect)
 }
 
+fn text(addr: Option<SocketAddr>) -> Option<String> {
+    addr.map(|addr| addr.to_string())
+}
+
 fn member_info(member: &boato_gossip::Member, load: Option<cluster::Load>) -> MemberInfo {
     let attributes = Attributes::of(member);
     MemberInfo {
@@ -282,7 +289,9 @@ fn member_info(member: &boato_gossip::Member, load: Option<cluster::Load>) -> Me
             boato_gossip::State::Left => "left",
         },
         quic: member.addr.to_string(),
-        http: attributes.http.map(|http| http.to_string()),
+        http: text(attributes.http),
+        resp: text(attributes.resp),
+        resp_cluster: text(attributes.resp_cluster),
         weight: attributes.weight.into(),
         version: attributes.version,
         load: load.map(|load| Load { slots: load.slots, bytes: load.bytes }),

@@ -39,9 +39,10 @@
 //! |---|---|
 //! | `node`, `run` | a running node; the same in the foreground, with signals |
 //! | `backend`, `keys`, `slot_map` | the node as its doors see it |
+//! | `doors` | its listeners for clients, from the port to the end |
 //! | `membership`, `attributes`, `roster` | what gossip says, passed on |
 //! | [`config`], [`cli`], [`client`] | what a node is told; the commands; how they speak to a node |
-//! | [`discovery`], [`listen`], [`ready`] | finding others, being found |
+//! | [`discovery`], [`listen`], `ready` | finding others, being found |
 //! | [`logging`], `journal`, `metrics`, `moves`, `reports` | what is shown |
 
 mod attributes;
@@ -50,6 +51,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod discovery;
+mod doors;
 mod files;
 mod identity;
 mod journal;
@@ -60,7 +62,7 @@ mod membership;
 mod metrics;
 mod moves;
 mod node;
-pub mod ready;
+mod ready;
 mod reports;
 mod roster;
 mod run;

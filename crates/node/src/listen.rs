@@ -80,8 +80,8 @@ pub fn advertised(bound: SocketAddr, advertise: Option<&Advertise>) -> Result<So
     Ok(SocketAddr::new(ip, bound.port()))
 }
 
-/// The address of the HTTP door to announce: bound to every address, it is where the QUIC endpoint is.
-pub fn advertised_http(bound: SocketAddr, quic: SocketAddr) -> SocketAddr {
+/// The address of a door to announce: bound to every address, it is where the QUIC endpoint is.
+pub fn advertised_door(bound: SocketAddr, quic: SocketAddr) -> SocketAddr {
     let ip = if bound.ip().is_unspecified() { quic.ip() } else { bound.ip() };
     SocketAddr::new(ip, bound.port())
 }
@@ -170,7 +170,7 @@ mod tests {
             }
         }
         let quic = "192.0.2.7:7400".parse().unwrap();
-        assert_eq!(advertised_http("0.0.0.0:80".parse().unwrap(), quic).to_string(), "192.0.2.7:80");
-        assert_eq!(advertised_http("127.0.0.1:80".parse().unwrap(), quic).to_string(), "127.0.0.1:80");
+        assert_eq!(advertised_door("0.0.0.0:80".parse().unwrap(), quic).to_string(), "192.0.2.7:80");
+        assert_eq!(advertised_door("127.0.0.1:80".parse().unwrap(), quic).to_string(), "127.0.0.1:80");
     }
 }

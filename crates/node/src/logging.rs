@@ -5,12 +5,14 @@ use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tracing::field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 use crate::config::reachable;
+use crate::doors::Addresses;
 
 /// What is logged unless told otherwise.
 pub const DEFAULT_FILTER: &str = "info";
@@ -61,12 +63,18 @@ impl FormatTime for TimeOfDay {
 }
 
 /// The first lines for a person: who this is, and a command to try.
-pub fn greet(name: &str, cluster: &str, quic: SocketAddr, http: SocketAddr, client_secret: bool) {
-    let at = reachable(http);
+pub(crate) fn greet(name: &str, cluster: &str, quic: SocketAddr, doors: &Addresses, client_secret: bool) {
+    let Addresses { http, resp, resp_cluster } = doors;
+    let at = reachable(*http);
     let auth = if client_secret { " -H \"Authorization: Bearer $CLIENT_SECRET\"" } else { "" };
-    tracing::info!(%cluster, %quic, %http, "{name} is up");
+    let [resp_at, resp_cluster_at] = [resp, resp_cluster].map(|door| door.map(field::display));
+    tracing::info!(%cluster, %quic, %http, resp = resp_at, resp_cluster = resp_cluster_at, "{name} is up");
     tracing::info!("write a key: curl{auth} -d hello http://{at}/greeting");
     tracing::info!("read it on any node: curl{auth} -i http://{at}/greeting");
+    if let Some(resp) = resp.map(reachable) {
+        let auth = if client_secret { "REDISCLI_AUTH=$CLIENT_SECRET " } else { "" };
+        tracing::info!("or with any Redis client: {auth}redis-cli -h {} -p {}", resp.ip(), resp.port());
+    }
 }
 
 #[cfg(test)]

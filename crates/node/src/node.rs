@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use boato_api::{Backend, Token};
-use boato_api::http::{self, Guard, Metrics};
+use boato_api::Backend;
 use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS, WeakCluster};
 use boato_cluster::{self as cluster, Pid};
 use boato_gossip::Gossip;
@@ -15,7 +14,6 @@ use boato_gossip::quic::Handle;
 use boato_transport::{BindError, Channel, Handler, Limits, Peer, Responder, Transport};
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -24,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attributes::{Attributes, VERSION};
 use crate::backend::{Latest, NodeBackend};
 use crate::config::{Config, Discover};
+use crate::doors::{self, Addresses};
 use crate::discovery::{Discovery, DiscoveryError, Plan};
 use crate::journal::Journal;
 use crate::listen::{self, AdvertiseError};
@@ -59,9 +58,13 @@ pub enum StartError {
     /// The QUIC endpoint cannot be bound.
     #[error(transparent)]
     Quic(#[from] BindError),
-    /// The HTTP door cannot be bound.
-    #[error("cannot bind the HTTP door to {addr}: {source}; choose another --http, or end what uses it")]
-    Http {
+    /// A door cannot be bound.
+    #[error("cannot bind the {what} door to {addr}: {source}; choose another {flag}, or end what uses it")]
+    Door {
+        /// Which.
+        what: &'static str,
+        /// Its setting.
+        flag: &'static str,
         /// The address.
         addr: SocketAddr,
         /// Why.
@@ -91,13 +94,14 @@ pub struct Node {
     backend: Arc<NodeBackend>,
     transport: Transport,
     discovery: JoinHandle<()>,
-    door: JoinHandle<()>,
+    doors: doors::Open,
     leave_timeout: Duration,
     handoff_rate: Option<u64>,
-    addresses: (SocketAddr, SocketAddr),
-    /// Ends the door.
-    close_door: CancellationToken,
-    /// Ends everything else.
+    /// Where peers reach it.
+    quic: SocketAddr,
+    /// Where clients reach it.
+    at: Addresses,
+    /// Ends everything but the doors.
     stop: CancellationToken,
     replaced: CancellationToken,
     /// Keeps the data directory locked.
@@ -134,7 +138,7 @@ impl Node {
             name: Arc::clone(&bound.name),
             cluster_name: config.cluster.clone(),
             quic: bound.quic.to_string(),
-            http: bound.http.to_string(),
+            doors: bound.at,
             max_memory: config.max_memory,
             started: Instant::now(),
             cluster: cluster.clone(),
@@ -147,41 +151,28 @@ impl Node {
             leaving: AtomicBool::new(false),
         });
         let mut registry = Registry::with_prefix("boato");
-        let metrics = Metrics::register(&mut registry);
         let transport = bound.transport;
         let node_metrics = NodeMetrics { cluster, roster, transport: transport.clone(), moving };
         registry.register_collector(Box::new(node_metrics));
-        let door_config = http::Config {
-            guard: door_guard(&config, bound.door_addr),
-            metrics,
-            registry: Arc::new(registry),
-            ..http::Config::default()
-        };
-        let close_door = stop.child_token();
         let doors_backend = Arc::clone(&backend) as Arc<dyn Backend>;
-        let closing = close_door.clone().cancelled_owned();
-        let door = tokio::spawn(http::run(bound.listener, doors_backend, door_config, closing));
+        let doors_bound = bound.doors.bound();
+        let doors = bound.doors.open(&config, &doors_backend, registry, stop.child_token());
         if let Some(path) = &config.ready_file {
-            ready::write(path, bound.identity.id, &bound.name, bound.quic, bound.http)
+            ready::write(path, bound.identity.id, &bound.name, bound.quic, &bound.at)
                 .map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
         }
-        logging::greet(
-            &bound.name,
-            &config.cluster,
-            bound.quic,
-            bound.door_addr,
-            config.client_secret.is_some(),
-        );
+        let asks_for_secret = config.client_secret.is_some();
+        logging::greet(&bound.name, &config.cluster, bound.quic, &doors_bound, asks_for_secret);
         guard.disarm();
         Ok(Self {
             backend,
             transport,
             discovery,
-            door,
+            doors,
             leave_timeout: config.leave_timeout,
             handoff_rate: config.handoff_rate,
-            addresses: (bound.quic, bound.http),
-            close_door,
+            quic: bound.quic,
+            at: bound.at,
             stop,
             replaced,
             _identity: bound.identity,
@@ -195,12 +186,22 @@ impl Node {
 
     /// Where peers reach it.
     pub fn quic(&self) -> SocketAddr {
-        self.addresses.0
+        self.quic
     }
 
     /// Where its HTTP door is.
     pub fn http(&self) -> SocketAddr {
-        self.addresses.1
+        self.at.http
+    }
+
+    /// Where its RESP door for clients that know one address is, if it has one.
+    pub fn resp(&self) -> Option<SocketAddr> {
+        self.at.resp
+    }
+
+    /// Where its RESP door for cluster clients is, if it has one.
+    pub fn resp_cluster(&self) -> Option<SocketAddr> {
+        self.at.resp_cluster
     }
 
     /// The node as its doors see it: reads and writes without a socket.
@@ -242,9 +243,7 @@ impl Node {
         // Whoever hears the goodbye begins these slots anew: two must not serve them.
         backend.cluster.abandon();
         backend.membership.leave().await;
-        self.close_door.cancel();
-        // The door bounds its own end.
-        let _ = self.door.await;
+        self.doors.close().await;
         self.stop.cancel();
         let _ = self.discovery.await;
         self.transport.close().await;
@@ -274,13 +273,11 @@ struct Bound {
     me: Pid,
     name: Arc<str>,
     transport: Transport,
-    listener: TcpListener,
+    doors: doors::Closed,
     /// Where peers reach it.
     quic: SocketAddr,
     /// Where clients reach it.
-    http: SocketAddr,
-    /// Where the door is bound.
-    door_addr: SocketAddr,
+    at: Addresses,
 }
 
 impl Bound {
@@ -293,15 +290,14 @@ impl Bound {
             |addr| Transport::bind(transport_config(config, me, addr)),
             |error| matches!(error, BindError::Socket { source, .. } if source.kind() == io::ErrorKind::AddrInUse),
         )?;
-        let listener = bind_http(config)?;
-        let door_addr = listener.local_addr().map_err(|source| http_error(config, source))?;
+        let doors = doors::Closed::bind(config)?;
         // May look a name up.
         let (local, advertise) = (transport.local_addr(), config.advertise.clone());
         let looked_up = tokio::task::spawn_blocking(move || listen::advertised(local, advertise.as_ref()));
         let quic = looked_up.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         let name = config.name.clone().unwrap_or_else(|| identity.default_name()).into();
-        let http = listen::advertised_http(door_addr, quic);
-        Ok(Self { identity, me, name, transport, listener, quic, http, door_addr })
+        let at = doors.bound().advertised(quic);
+        Ok(Self { identity, me, name, transport, doors, quic, at })
     }
 }
 
@@ -315,9 +311,9 @@ struct Parts {
 impl Parts {
     fn start(config: &Config, bound: &Bound, stop: &CancellationToken) -> Result<Self, StartError> {
         let attributes = Attributes {
-            http: Some(bound.http),
-            resp: None,
-            resp_cluster: None,
+            http: Some(bound.at.http),
+            resp: bound.at.resp,
+            resp_cluster: bound.at.resp_cluster,
             leaving: false,
             version: VERSION.to_owned(),
             weight: config.weight,
@@ -389,28 +385,6 @@ fn transport_config(config: &Config, me: Pid, addr: SocketAddr) -> boato_transpo
         secret: config.secret.clone(),
         limits: Limits { queue_bytes: PEER_QUEUE_BYTES, ..Limits::default() },
         ..boato_transport::Config::new(config.cluster.clone(), me.node, addr, PROTOCOL)
-    }
-}
-
-fn bind_http(config: &Config) -> Result<TcpListener, StartError> {
-    let bind = |addr| std::net::TcpListener::bind(addr);
-    let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
-    let listener =
-        listen::bind(config.http, "HTTP", bind, in_use).map_err(|source| http_error(config, source))?;
-    listener.set_nonblocking(true).map_err(|source| http_error(config, source))?;
-    TcpListener::from_std(listener).map_err(|source| http_error(config, source))
-}
-
-fn http_error(config: &Config, source: io::Error) -> StartError {
-    StartError::Http { addr: config.http.addr, source }
-}
-
-fn door_guard(config: &Config, http: SocketAddr) -> Guard {
-    Guard {
-        loopback: http.ip().to_canonical().is_loopback(),
-        allow_hosts: config.allow_host.clone(),
-        client: config.client_secret.as_ref().map(|secret| Token::new(secret.as_str())),
-        admin: config.secret.as_ref().map(|secret| Token::new(secret.admin_token(&config.cluster))),
     }
 }
 

@@ -6,14 +6,24 @@ use std::path::Path;
 
 use boato_gossip::NodeId;
 
+use crate::doors::Addresses;
 use crate::files;
 
-/// Writes `{"id","name","quic","http"}` to `path` in one step.
+/// Writes `{"id","name","quic","http","resp","resp_cluster"}` to `path` in one step; doors that are not there are null.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write(path: &Path, id: NodeId, name: &str, quic: SocketAddr, http: SocketAddr) -> io::Result<()> {
-    let ready = serde_json::json!({ "id": id.to_string(), "name": name, "quic": quic, "http": http });
+pub(crate) fn write(
+    path: &Path,
+    id: NodeId,
+    name: &str,
+    quic: SocketAddr,
+    doors: &Addresses,
+) -> io::Result<()> {
+    let Addresses { http, resp, resp_cluster } = doors;
+    let ready = serde_json::json!({
+        "id": id.to_string(), "name": name, "quic": quic, "http": http, "resp": resp, "resp_cluster": resp_cluster
+    });
     files::replace(path, format!("{ready}\n").as_bytes())
 }
 
@@ -25,11 +35,14 @@ mod tests {
     fn the_file_has_id_name_and_addresses() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ready.json");
-        let [quic, http] = ["127.0.0.1:7400", "[::1]:7480"].map(|text| text.parse().unwrap());
-        write(&path, NodeId(7), "web1", quic, http).unwrap();
+        let [quic, http, resp] =
+            ["127.0.0.1:7400", "[::1]:7480", "127.0.0.1:7379"].map(|text| text.parse().unwrap());
+        let doors = Addresses { http, resp: Some(resp), resp_cluster: None };
+        write(&path, NodeId(7), "web1", quic, &doors).unwrap();
         let ready: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let expected = serde_json::json!({
-            "id": "00000000000000000000000000000007", "name": "web1", "quic": "127.0.0.1:7400", "http": "[::1]:7480"
+            "id": "00000000000000000000000000000007", "name": "web1", "quic": "127.0.0.1:7400", "http": "[::1]:7480",
+            "resp": "127.0.0.1:7379", "resp_cluster": null
         });
         assert_eq!(ready, expected);
     }

@@ -179,7 +179,7 @@ fn status_shows_the_figures() {
     let door = Door::answers(
         200,
         br#"{"id":"01","name":"web1","cluster":"boato","version":"0.1.0","ready":false,"reason":"joining","uptime_s":65,
-            "quic":"q","http":"h","members":3,"slots":5,"entries":9,"bytes":1024,"max_memory":1048576,
+            "quic":"q","http":"h","resp":"r","resp_cluster":"c","members":3,"slots":5,"entries":9,"bytes":1024,"max_memory":1048576,
             "moving":{"slots_to_give":812,"bytes_to_give":14889779,"slots_to_take":0,"bytes_per_s":5000000,"seconds_left":3}}"#,
     );
     let assert = door.boato(&["status"]).assert().success();
@@ -187,6 +187,7 @@ fn status_shows_the_figures() {
     for line in [
         "state    not ready: joining",
         "cluster  boato (3 members)",
+        "resp     r, c (cluster)",
         "memory   1.0 KiB of 1.0 MiB",
         "moving   812 slots, 14.1 MiB to give, 3s left",
         "uptime   1m 5s",

@@ -1,6 +1,5 @@
 //! The listener of a RESP door.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,16 +20,14 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Serves RESP on `listener` until `shutdown` completes; then accepts no more, runs the commands that have arrived, for at
 /// most [`Limits::drain_timeout`](super::Limits::drain_timeout), and returns.
-///
-/// # Errors
-/// The listener has no address.
 pub async fn run(
     listener: TcpListener,
     backend: Arc<dyn Backend>,
     config: Config,
     shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
-    let door = Arc::new(Door::new(backend, listener.local_addr()?, config));
+) {
+    let addr = listener.local_addr().expect("invariant: a listener is bound");
+    let door = Arc::new(Door::new(backend, addr, config));
     let acceptor = Acceptor {
         protocol: "RESP",
         connections: door.limits.connections,
@@ -46,5 +43,4 @@ pub async fn run(
         serve(stream, peer, Arc::clone(&door))
     };
     acceptor.run(listener, shutdown, serve, || metrics.refused()).await;
-    Ok(())
 }

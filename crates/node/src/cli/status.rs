@@ -32,6 +32,8 @@ struct Status {
     uptime_s: u64,
     quic: String,
     http: String,
+    resp: Option<String>,
+    resp_cluster: Option<String>,
     members: usize,
     slots: usize,
     entries: u64,
@@ -67,12 +69,15 @@ impl Status {
         };
         let limit = self.max_memory.map(|max| format!(" of {}", output::size(max))).unwrap_or_default();
         let memory = output::size(self.bytes) + &limit;
+        let cluster_door = self.resp_cluster.as_ref().map(|addr| format!("{addr} (cluster)"));
+        let doors: Vec<String> = self.resp.iter().cloned().chain(cluster_door).collect();
         let lines = [
             ("node", self.name.clone()),
             ("id", self.id.clone()),
             ("state", state),
             ("cluster", format!("{} ({} members)", self.cluster, self.members)),
             ("http", self.http.clone()),
+            ("resp", doors.join(", ")),
             ("quic", self.quic.clone()),
             ("slots", self.slots.to_string()),
             ("moving", self.moving.as_ref().map(Moving::to_text).unwrap_or_default()),

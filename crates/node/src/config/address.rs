@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 pub const QUIC_PORT: u16 = 7400;
 /// The port of the HTTP door unless another is asked for.
 pub const HTTP_PORT: u16 = 7480;
+/// The port of the RESP door for clients that know one address, unless another is asked for.
+pub const RESP_PORT: u16 = 7379;
+/// The port of the RESP door for cluster clients unless another is asked for.
+pub const RESP_CLUSTER_PORT: u16 = 17379;
 
 /// Longest host name in a setting, as in DNS.
 const HOST_MAX: usize = 253;

@@ -1,6 +1,7 @@
 //! What a node is told: settings from flags, variables and a file, resolved into one [`Config`].
 
 mod address;
+mod door;
 mod error;
 mod layers;
 mod name;
@@ -19,8 +20,11 @@ use std::time::Duration;
 
 use boato_transport::Secret;
 
-pub use address::{Address, AddressError, Advertise, HTTP_PORT, HostError, Join, QUIC_PORT};
+pub use address::{
+    Address, AddressError, Advertise, HTTP_PORT, HostError, Join, QUIC_PORT, RESP_CLUSTER_PORT, RESP_PORT,
+};
 pub(crate) use address::{reachable, resolve};
+pub use door::DoorAddress;
 pub use error::ConfigError;
 pub(crate) use layers::variable;
 pub use layers::{Layers, Origin};
@@ -58,6 +62,10 @@ pub struct Config {
     pub quic: Listen,
     /// Where the HTTP door binds.
     pub http: Listen,
+    /// Where the RESP door for clients that know one address binds; `None`: there is none.
+    pub resp: Option<Listen>,
+    /// Where the RESP door for cluster clients binds; `None`: there is none.
+    pub resp_cluster: Option<Listen>,
     /// Whom to join.
     pub join: Vec<Join>,
     /// The cluster's secret.
@@ -122,6 +130,8 @@ impl Config {
             cluster: name::cluster(settings.cluster.as_deref().unwrap_or(CLUSTER))?,
             quic: listen(layers, "quic", settings.quic.as_ref(), quic_default(secret.is_some()))?,
             http: listen(layers, "http", settings.http.as_ref(), (Ipv4Addr::LOCALHOST, HTTP_PORT))?,
+            resp: door(layers, "resp", settings.resp.as_ref(), RESP_PORT)?,
+            resp_cluster: door(layers, "resp-cluster", settings.resp_cluster.as_ref(), RESP_CLUSTER_PORT)?,
             discover: discover(&settings, secret.is_some()),
             join: settings.join,
             data_dir: settings.data_dir,
@@ -155,9 +165,15 @@ impl Config {
         if self.handoff_rate == Some(0) {
             return Err(ConfigError::NoRate { whence: layers.describe("handoff-rate") });
         }
-        if self.client_secret.is_none() && !self.open && !self.http.addr.ip().is_loopback() {
-            let whence = layers.describe("http");
-            return Err(ConfigError::NeedsClientSecret { whence, addr: self.http.addr });
+        let doors = [("http", Some(self.http)), ("resp", self.resp), ("resp-cluster", self.resp_cluster)];
+        for (key, listen) in doors {
+            if let Some(Listen { addr, .. }) = listen
+                && self.client_secret.is_none()
+                && !self.open
+                && !addr.ip().is_loopback()
+            {
+                return Err(ConfigError::NeedsClientSecret { whence: layers.describe(key), addr });
+            }
         }
         Ok(())
     }
@@ -171,6 +187,8 @@ impl Config {
             cluster: Some(self.cluster.clone()),
             quic: Some(self.quic.addr.into()),
             http: Some(self.http.addr.into()),
+            resp: Some(self.resp.map(|listen| listen.addr).into()),
+            resp_cluster: Some(self.resp_cluster.map(|listen| listen.addr).into()),
             weight: Some(Weight::Fixed(self.weight)),
             min_members: Some(self.min_members),
             discover: Some(self.discover),
@@ -188,6 +206,21 @@ impl Config {
 
 fn quic_default(secret: bool) -> (Ipv4Addr, u16) {
     (if secret { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }, QUIC_PORT)
+}
+
+/// A door on loopback unless told otherwise.
+fn door(
+    layers: &Layers,
+    key: &str,
+    address: Option<&DoorAddress>,
+    port: u16,
+) -> Result<Option<Listen>, ConfigError> {
+    let address = match address {
+        Some(DoorAddress::None) => return Ok(None),
+        Some(DoorAddress::At(address)) => Some(address),
+        None => None,
+    };
+    listen(layers, key, address, (Ipv4Addr::LOCALHOST, port)).map(Some)
 }
 
 fn listen(

@@ -9,6 +9,7 @@ use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
 
 use super::address::{Address, Advertise, Join};
+use super::door::DoorAddress;
 use super::period::Period;
 use super::size::ByteSize;
 use super::weight::Weight;
@@ -45,6 +46,23 @@ pub struct Settings {
     #[arg(long, env = "BOATO_HTTP", value_name = "ADDR")]
     #[serde(with = "scalar")]
     pub http: Option<Address>,
+
+    /// Where Redis clients reach this node (RESP): 7379, :7379, host:7379, [::1]:7379, or none
+    ///
+    /// Any key at any node, for clients that know one address. Default: port 7379 or the next free one up to
+    /// 7478, on 127.0.0.1. Anything but loopback also needs --client-secret-file (clients send it with AUTH) or
+    /// --open. A port asked for and taken is an error (exit code 1).
+    #[arg(long, env = "BOATO_RESP", value_name = "ADDR")]
+    #[serde(with = "scalar")]
+    pub resp: Option<DoorAddress>,
+
+    /// Where Redis Cluster clients reach this node (RESP): 17379, :17379, host:17379, [::1]:17379, or none
+    ///
+    /// Who asks here for a key of another node is told its address (MOVED), so that cluster clients ask the
+    /// right node at once. Default: port 17379 or the next free one up to 17478, on 127.0.0.1; otherwise as --resp.
+    #[arg(long, env = "BOATO_RESP_CLUSTER", value_name = "ADDR")]
+    #[serde(with = "scalar")]
+    pub resp_cluster: Option<DoorAddress>,
 
     /// Nodes to join: host:port or dns://name:port, which mean the same (repeatable; port 7400 when left out)
     ///
@@ -106,7 +124,7 @@ pub struct Settings {
     #[serde(with = "scalar")]
     pub leave_timeout: Option<Period>,
 
-    /// File with the secret that clients have to show (HTTP: Authorization: Bearer)
+    /// File with the secret that clients have to show (HTTP: Authorization: Bearer, RESP: AUTH)
     #[arg(long, env = "BOATO_CLIENT_SECRET_FILE", value_name = "FILE")]
     pub client_secret_file: Option<PathBuf>,
 
@@ -123,7 +141,7 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow_host: Vec<String>,
 
-    /// File that receives {id,name,quic,http} as JSON once the node listens
+    /// File that receives {id,name,quic,http,resp,resp_cluster} as JSON once the node listens
     #[arg(long, env = "BOATO_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
 

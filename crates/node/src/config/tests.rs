@@ -52,6 +52,8 @@ fn without_settings_a_node_stays_on_this_machine() {
     assert_eq!(config.cluster, "boato");
     assert_eq!(config.quic, Listen { addr: addr("127.0.0.1:7400"), asked: false });
     assert_eq!(config.http, Listen { addr: addr("127.0.0.1:7480"), asked: false });
+    assert_eq!(config.resp, Some(Listen { addr: addr("127.0.0.1:7379"), asked: false }));
+    assert_eq!(config.resp_cluster, Some(Listen { addr: addr("127.0.0.1:17379"), asked: false }));
     assert_eq!((config.discover, config.weight, config.open), (Discover::Local, 1, false));
     assert_eq!((config.max_memory, config.name, config.log.as_str()), (None, None, "info"));
     assert_eq!((config.handoff_rate, config.min_members), (None, 1));
@@ -65,6 +67,8 @@ fn every_setting_is_taken() {
         cluster = "edge"
         quic = 0
         http = "[::1]:0"
+        resp = 6379
+        resp-cluster = "none"
         join = ["a:1", "dns://b"]
         data-dir = "/d"
         weight = "auto"
@@ -83,6 +87,8 @@ fn every_setting_is_taken() {
     assert_eq!((config.name.as_deref(), config.cluster.as_str()), (Some("web1"), "edge"));
     assert_eq!(config.quic, Listen { addr: addr("127.0.0.1:0"), asked: true });
     assert_eq!(config.http, Listen { addr: addr("[::1]:0"), asked: true });
+    assert_eq!(config.resp, Some(Listen { addr: addr("127.0.0.1:6379"), asked: true }));
+    assert_eq!(config.resp_cluster, None);
     assert_eq!(config.join, ["a:1".parse().unwrap(), "dns://b:7400".parse().unwrap()]);
     assert_eq!((config.data_dir, config.ready_file), (Some("/d".into()), Some("/r".into())));
     assert_eq!((config.weight, config.max_memory), (3, Some(3 << 30)));
@@ -127,6 +133,8 @@ fn rules_between_settings_say_what_to_do() {
         ("discover = \"mdns\"", "discover: discovery by mdns reaches other machines and needs a secret"),
         ("http = \"0.0.0.0:80\"", "http: 0.0.0.0:80 is reachable from other machines"),
         ("http = \"[::]:80\"", "--client-secret-file FILE, or say --open"),
+        ("resp = \"0.0.0.0:80\"", "resp: 0.0.0.0:80 is reachable from other machines"),
+        ("resp-cluster = \"0.0.0.0:80\"", "resp-cluster: 0.0.0.0:80 is reachable"),
         ("handoff-rate = 0", "handoff-rate: at 0 bytes per second no key ever moves"),
         ("name = \"a b\"", "a node name has"),
         ("cluster = \"../x\"", "a cluster name has"),
