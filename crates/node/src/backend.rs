@@ -22,8 +22,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::doors::Addresses;
 use crate::attributes::{Attributes, VERSION};
+use crate::doors::Addresses;
 use crate::journal::Journal;
 use crate::keys;
 use crate::membership::Membership;

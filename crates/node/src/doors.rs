@@ -74,8 +74,7 @@ impl Closed {
             ..http::Config::default()
         };
         let closing = || close.clone().cancelled_owned();
-        let mut tasks =
-            vec![tokio::spawn(http::run(self.http, Arc::clone(backend), http_config, closing()))];
+        let mut tasks = vec![tokio::spawn(http::run(self.http, Arc::clone(backend), http_config, closing()))];
         for (listener, kind) in [(self.resp, resp::Kind::Proxy), (self.resp_cluster, resp::Kind::Cluster)] {
             let Some(listener) = listener else { continue };
             let (passwords, metrics) = (passwords.clone(), resp_metrics.clone());
@@ -103,11 +102,7 @@ impl Open {
     }
 }
 
-fn bind(
-    at: Listen,
-    what: &'static str,
-    flag: &'static str,
-) -> Result<(TcpListener, SocketAddr), StartError> {
+fn bind(at: Listen, what: &'static str, flag: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
     let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     let listener = listen::bind(at, what, std::net::TcpListener::bind, in_use).and_then(|listener| {
         listener.set_nonblocking(true)?;

@@ -1,0 +1,13 @@
+//! The RESP door over a map: replies byte by byte, compared with what Redis says where one is installed.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod client;
+mod endings;
+mod garbage;
+#[path = "../../src/resp/glob.rs"]
+mod glob;
+mod limits;
+mod map;
+mod pipelines;
+mod value;
