@@ -1,0 +1,154 @@
+//! What a door puts up with: sizes, numbers, times.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use boato_api::resp::Limits;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use crate::client::{PATIENCE, TestClient, TestDoor, encoded};
+
+const SHORT: Duration = Duration::from_millis(50);
+
+/// Everything the door says to these bytes until it ends the connection.
+async fn last_words(door: &TestDoor, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(door.addr).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut words = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut words)).await.expect("the end in time").unwrap();
+    String::from_utf8(words).unwrap()
+}
+
+#[tokio::test]
+async fn a_protocol_error_is_told_after_the_replies_before_it_and_ends_the_connection() {
+    let door = TestDoor::open().await;
+    let (ping, line) = ("*1\r\n$4\r\nPING\r\n", "x".repeat(70_000));
+    for (bytes, error) in [
+        ("*1\r\n:1\r\n", "expected '$', got ':'"),
+        ("*x\r\n", "invalid multibulk length"),
+        ("*1048577\r\n", "invalid multibulk length"),
+        ("*1\r\n$16777217\r\n", "invalid bulk length"),
+        ("SET \"a\r\n", "unbalanced quotes in request"),
+        (&line, "too big inline request"),
+    ] {
+        // What follows is not looked at, and does not take the error away.
+        let sent = format!("{ping}GET far/x\r\n{bytes}{}", ping.repeat(1000));
+        let expected = format!("+PONG\r\n$-1\r\n-ERR Protocol error: {error}\r\n");
+        assert_eq!(last_words(&door, sent.as_bytes()).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_http_request_is_told_nothing() {
+    let door = TestDoor::open().await;
+    for request in ["GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST /x\r\n", "Host: localhost\r\n"] {
+        let mut stream = TcpStream::connect(door.addr).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut words = Vec::new();
+        let end = timeout(PATIENCE, stream.read_to_end(&mut words)).await.expect("the end in time");
+        assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+        assert!(words.is_empty(), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn strangers_may_send_little_until_they_show_the_password() {
+    let door = TestDoor::locked("secret").await;
+    let large = "x".repeat(17_000);
+    let set = encoded(&["SET", "k", &large]);
+    assert_eq!(last_words(&door, &set).await, "-ERR Protocol error: unauthenticated bulk length\r\n");
+    let many = encoded(&["DEL"; 11]);
+    assert_eq!(last_words(&door, &many).await, "-ERR Protocol error: unauthenticated multibulk length\r\n");
+    let mut client = door.client().await;
+    assert_eq!(client.ask("AUTH secret").await, "+OK\r\n");
+    assert_eq!(client.ask_words(&["SET", "k", &large]).await, b"+OK\r\n");
+}
+
+#[tokio::test]
+async fn beyond_the_cap_connections_are_told_so_and_closed() {
+    let door = TestDoor::limited(Limits { connections: 2, ..Limits::default() }).await;
+    let (mut first, mut second) = (door.client().await, door.client().await);
+    assert_eq!((first.ask("PING").await, second.ask("PING").await), ("+PONG\r\n".into(), "+PONG\r\n".into()));
+    assert_eq!(last_words(&door, b"").await, "-ERR max number of clients reached\r\n");
+    drop(first);
+    let deadline = Instant::now() + PATIENCE;
+    while last_words_or_pong(&door).await != "+PONG\r\n" {
+        assert!(Instant::now() < deadline, "the place is not given back");
+    }
+}
+
+async fn last_words_or_pong(door: &TestDoor) -> String {
+    let mut client = TestClient::connect(door.addr).await;
+    client.send(b"QUIT\r\n").await;
+    String::from_utf8(client.reply().await).unwrap().replace("+OK", "+PONG")
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_go_on_ends_the_connection_and_silence_between_commands_does_not() {
+    let door = TestDoor::limited(Limits { command_timeout: SHORT, ..Limits::default() }).await;
+    let mut silent = door.client().await;
+    assert_eq!(silent.ask("PING").await, "+PONG\r\n");
+    let started = Instant::now();
+    assert_eq!(last_words(&door, b"PING\r\n*2\r\n$3\r\nGET\r\n$5\r\nab").await, "+PONG\r\n");
+    assert!(started.elapsed() >= SHORT);
+    assert_eq!(last_words(&door, b"PIN").await, "");
+    assert_eq!(silent.ask("PING").await, "+PONG\r\n");
+}
+
+#[tokio::test]
+async fn silence_ends_a_connection_where_it_is_told_to() {
+    let door = TestDoor::limited(Limits { idle_timeout: Some(SHORT), ..Limits::default() }).await;
+    assert_eq!(last_words(&door, b"PING\r\n").await, "+PONG\r\n");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_dropped() {
+    let door = TestDoor::limited(Limits { write_timeout: SHORT, ..Limits::default() }).await;
+    door.client().await.ask(&format!("SET k {}", "x".repeat(1 << 20))).await;
+    let mut stream = TcpStream::connect(door.addr).await.unwrap();
+    stream.write_all(&encoded(&["GET", "k"]).repeat(200)).await.unwrap();
+    let mut other = door.client().await;
+    let deadline = Instant::now() + PATIENCE;
+    while other.ask("CLIENT LIST").await.matches("laddr=").count() > 1 {
+        assert!(Instant::now() < deadline, "it is still there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut taken = Vec::new();
+    // It gets what was under way.
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut taken)).await.expect("the end in time");
+    assert!(taken.len() < 200 << 20);
+}
+
+#[tokio::test]
+async fn a_reply_that_is_too_long_ends_the_connection() {
+    let door = TestDoor::limited(Limits { reply_bytes: 1000, ..Limits::default() }).await;
+    let mut client = door.client().await;
+    assert_eq!(client.ask(&format!("SET k {}", "x".repeat(900))).await, "+OK\r\n");
+    assert_eq!(client.ask("GET k").await.len(), "$900\r\n\r\n".len() + 900);
+    client.command(&["MGET", "k", "k"]).await;
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_command_for_which_there_is_no_memory_is_refused_and_its_memory_given_back() {
+    let door = TestDoor::limited(Limits { memory_bytes: 1 << 20, ..Limits::default() }).await;
+    let set = |bytes| encoded(&["SET", "k", &"x".repeat(bytes)]);
+    for _ in 0..3 {
+        let mut client = door.client().await;
+        client.send(&set(2 << 20)).await;
+        let reply = String::from_utf8(client.reply().await).unwrap();
+        assert!(reply.starts_with("-ERR the commands and replies of all clients"), "{reply}");
+        assert!(client.is_closed().await);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut client = door.client().await;
+        client.send(&set(800_000)).await;
+        if client.reply().await == b"+OK\r\n" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the memory of those before is not given back");
+    }
+}

@@ -1,0 +1,129 @@
+//! Many commands at once: the order of replies, what is asked together, large replies.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::client::{TestClient, TestDoor, encoded};
+
+/// Sends all commands in one write and brings as many replies.
+async fn pipeline(client: &mut TestClient, lines: &[&str]) -> Vec<String> {
+    let commands = lines.iter().map(|line| encoded(&line.split(' ').collect::<Vec<_>>()));
+    client.send(&commands.collect::<Vec<_>>().concat()).await;
+    let mut replies = Vec::new();
+    for _ in lines {
+        replies.push(String::from_utf8(client.reply().await).unwrap());
+    }
+    replies
+}
+
+#[tokio::test]
+async fn replies_come_in_order_wherever_keys_are_held() {
+    let door = TestDoor::open().await;
+    let mut client = door.client().await;
+    let replies = pipeline(
+        &mut client,
+        &[
+            "SET far/a 1",
+            "SET b 2",
+            "GET far/a",
+            "GET b",
+            "NONSENSE",
+            "MGET b far/a c",
+            "GET far/none",
+            "PING",
+            "GET busy/d",
+            "DBSIZE",
+            "DEL far/a b",
+        ],
+    )
+    .await;
+    let expected = [
+        "+OK\r\n",
+        "+OK\r\n",
+        "$1\r\n1\r\n",
+        "$1\r\n2\r\n",
+        "-ERR unknown command 'NONSENSE', with args beginning with: \r\n",
+        "*3\r\n$1\r\n2\r\n$1\r\n1\r\n$-1\r\n",
+        "$-1\r\n",
+        "+PONG\r\n",
+        "-TRYAGAIN the slot is moving\r\n",
+        ":2\r\n",
+        ":2\r\n",
+    ];
+    assert_eq!(replies, expected);
+}
+
+#[tokio::test]
+async fn what_is_held_elsewhere_is_asked_for_together() {
+    let door = TestDoor::open().await;
+    let mut client = door.client().await;
+    let lines: Vec<String> = (0..150)
+        .map(|n| if n % 3 == 0 { format!("GET near{n}") } else { format!("SET far/{n} x") })
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    for (line, reply) in lines.iter().zip(pipeline(&mut client, &lines).await) {
+        assert_eq!(reply, if line.starts_with("GET") { "$-1\r\n" } else { "+OK\r\n" });
+    }
+    assert_eq!(door.map.commands.load(Relaxed), 100);
+    let batches = door.map.batches.load(Relaxed);
+    assert!(batches <= 3, "{batches} batches for what fits into one read");
+}
+
+#[tokio::test]
+async fn commands_on_one_key_keep_their_order_while_it_moves() {
+    let door = TestDoor::open().await;
+    let mut client = door.client().await;
+    let lines: Vec<String> = (0..100).map(|n| format!("APPEND flip/{} {}", n % 7, n % 10)).collect();
+    pipeline(&mut client, &lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for key in 0..7 {
+        let expected: String =
+            (0..100).filter(|n| n % 7 == key).map(|n| char::from(b'0' + (n % 10) as u8)).collect();
+        let reply = client.ask(&format!("GET flip/{key}")).await;
+        assert_eq!(reply, format!("${}\r\n{expected}\r\n", expected.len()), "key {key}");
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_is_on_its_way_keeps_the_version_it_was_asked_in() {
+    let door = TestDoor::open().await;
+    let mut client = door.client().await;
+    let replies = pipeline(&mut client, &["GET far/x", "HELLO 3", "GET far/x", "GET y"]).await;
+    assert_eq!(replies[0], "$-1\r\n");
+    assert!(replies[1].starts_with('%'), "{}", replies[1]);
+    assert_eq!(replies[2..], ["_\r\n", "_\r\n"]);
+}
+
+#[tokio::test]
+async fn large_values_pass_however_they_are_cut() {
+    let door = TestDoor::open().await;
+    let mut client = door.client().await;
+    let value: Vec<u8> = (0..8_u32 << 20).map(|n| (n % 251) as u8).collect();
+    for piece in encoded(&[&b"SET"[..], b"large", &value]).chunks(1_000_003) {
+        client.send(piece).await;
+    }
+    assert_eq!(client.reply().await, b"+OK\r\n");
+    client.send(&encoded(&["GET", "large"]).repeat(6)).await;
+    for _ in 0..6 {
+        let reply = client.reply().await;
+        assert!(reply.starts_with(b"$8388608\r\n") && reply[10..reply.len() - 2] == value);
+    }
+    client.command(&[&b"SET"[..], b"larger", &[value, vec![0]].concat()]).await;
+    let reply = client.reply().await;
+    assert!(reply.starts_with(b"-ERR string exceeds maximum allowed size"), "{reply:?}");
+    assert_eq!(client.ask("PING").await, "+PONG\r\n");
+}
+
+#[tokio::test]
+async fn a_client_may_send_all_before_it_reads() {
+    const COMMANDS: usize = 20_000;
+    let door = TestDoor::open().await;
+    door.client().await.ask(&format!("SET k {}", "x".repeat(1000))).await;
+    let mut stream = TcpStream::connect(door.addr).await.unwrap();
+    stream.write_all(&encoded(&["GET", "k"]).repeat(COMMANDS)).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut replies = Vec::new();
+    stream.read_to_end(&mut replies).await.unwrap();
+    assert_eq!(replies.len(), COMMANDS * "$1000\r\n\r\n".len() + COMMANDS * 1000);
+}
