@@ -106,7 +106,11 @@ impl Connection {
                 tokio::select! {
                     biased;
                     read = self.input.read(&mut reader), if waiting <= limits.reply_bytes / 2 => read.map(Some),
-                    () = closed.as_mut(), if waiting == 0 => Ok(Some(0)),
+                    () = closed.as_mut(), if waiting == 0 => {
+                        // Whether something has arrived the runtime knows only once it has looked again.
+                        tokio::task::yield_now().await;
+                        self.input.read_now(&reader).map(Some)
+                    }
                     writable = writer.writable(), if waiting > 0 => writable.map(|()| None),
                 }
             };

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::tcp::ReadHalf;
 use tokio::time::Instant;
 
 /// Room for one read, at least and at most: it grows while clients fill it.
@@ -68,6 +69,14 @@ impl Input {
             self.room = (self.room / 2).max(ROOM_MIN);
         }
         Ok(bytes)
+    }
+
+    /// Reads what is known to be there; 0 if that is nothing.
+    pub(super) fn read_now(&mut self, from: &ReadHalf<'_>) -> io::Result<usize> {
+        match from.try_read_buf(&mut self.bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            read => read,
+        }
     }
 
     /// When the command at the front must be complete or have made progress; `None`: nothing has begun.
