@@ -109,7 +109,7 @@ impl Form {
         match (self, outcome) {
             (Form::Value, Outcome::Value { value, .. }) => out.bulk(value),
             (Form::Value | Form::Encoding | Form::References | Form::Memory(_), Outcome::Missing) => {
-                out.null()
+                out.null();
             }
             (Form::ValueInArray, _) => {
                 out.array(1);
@@ -123,8 +123,9 @@ impl Form {
             (Form::Previous, _) => previous(outcome, out),
             (Form::Number, Outcome::Integer { value, .. }) => out.integer(*value),
             (Form::Float, Outcome::Float { value, .. }) => out.bulk(value.to_string().as_bytes()),
-            (Form::Number, Outcome::Length(length)) => out.integer(integer(*length)),
-            (Form::Length, Outcome::Found { length, .. }) => out.integer(integer(*length)),
+            (Form::Number, Outcome::Length(length)) | (Form::Length, Outcome::Found { length, .. }) => {
+                out.integer(integer(*length));
+            }
             (Form::Length, _) => out.integer(0),
             (Form::Bit(bit), _) => {
                 let byte = bytes_of(outcome).first().copied().unwrap_or(0);
@@ -177,7 +178,9 @@ impl Join {
         match self {
             Join::Values => {
                 out.array(outcomes.len());
-                outcomes.iter().for_each(|outcome| Form::Value.success(outcome, out));
+                for outcome in &outcomes {
+                    Form::Value.success(outcome, out);
+                }
             }
             Join::Count => out.integer(outcomes.iter().filter_map(flag).sum()),
             Join::Ok => out.ok(),

@@ -3,7 +3,7 @@
 /// Whether the whole text matches the pattern. Without `fold`, letters of different case differ.
 ///
 /// Backtracks to the last `*` only, so it takes at most pattern times text steps.
-pub(super) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
+pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
     let (mut pattern, mut text) = (pattern, text);
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {

@@ -143,7 +143,7 @@ impl Spec {
     pub(super) fn categories(&self) -> impl Iterator<Item = &'static str> {
         let fast = if self.has(FAST) { "fast" } else { "slow" };
         [
-            self.group.category(),
+            self.group.category().filter(|_| !matches!(self.run, Run::Container)),
             self.has(OF_KEYSPACE).then_some("keyspace"),
             self.has(OF_CONNECTION).then_some("connection"),
             self.has(WRITE).then_some("write"),

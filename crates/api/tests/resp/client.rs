@@ -90,7 +90,10 @@ impl TestClient {
     /// One whole reply.
     pub(crate) async fn reply(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        tokio::time::timeout(PATIENCE, self.read(&mut bytes)).await.expect("a reply in time");
+        let read = tokio::time::timeout(PATIENCE, self.read(&mut bytes)).await;
+        read.unwrap_or_else(|_| {
+            panic!("no whole reply in time, only {:?}", String::from_utf8_lossy(&bytes));
+        });
         bytes
     }
 

@@ -5,9 +5,11 @@
 mod client;
 mod endings;
 mod garbage;
+mod generator;
 #[path = "../../src/resp/glob.rs"]
 mod glob;
 mod limits;
 mod map;
 mod pipelines;
+mod redis;
 mod value;

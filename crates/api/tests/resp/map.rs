@@ -1,5 +1,6 @@
 //! A complete backend of one node in a map. Keys that begin with `far/` are held elsewhere, so they are answered only
-//! through `execute_all` and `transact`; those of `busy/`, `lost/` and `full/` fail there.
+//! through `execute_all` and `transact`; those of `flip/` are held here every other time only; those of `busy/`, `lost/`
+//! and `full/` fail.
 
 use std::collections::BTreeMap;
 use std::future;

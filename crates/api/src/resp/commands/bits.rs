@@ -44,7 +44,7 @@ impl Span {
         let Some((first, last)) = within(first, last, bytes.len() * 8) else { return 0 };
         let (head, tail) = (first / 8, last / 8);
         let before = bytes[head] & !(0xff >> (first % 8));
-        let after = bytes[tail] & !(0xff << (7 - last % 8)) & 0xff;
+        let after = bytes[tail] & !(0xff << (7 - last % 8));
         ones(&bytes[head..=tail]) - ones(&[before, after])
     }
 }

@@ -8,7 +8,7 @@ use crate::resp::number;
 use crate::resp::request::Request;
 use crate::resp::session::Quiet;
 use crate::resp::step::Refusal;
-use crate::resp::table::{ADMIN, Group, LOADING, NOSCRIPT, OF_CONNECTION, Run, STALE, Spec};
+use crate::resp::table::{ADMIN, Group, LOADING, NOSCRIPT, Run, STALE, Spec};
 
 pub(super) static SPECS: [Spec; 17] = [
     sub("client|id", 2, 0, id).about("5.0.0", "The number of this connection."),
@@ -28,7 +28,7 @@ pub(super) static SPECS: [Spec; 17] = [
     sub("client|getredir", 2, 0, getredir).about("6.0.0", "Always -1: there is no tracking."),
     sub("client|unblock", -3, ADMIN, unblock).about("5.0.0", "Always 0: no command blocks."),
     sub("client|unpause", 2, ADMIN, unpause).about("6.2.0", "Does nothing: nothing is paused."),
-    Spec::new("client|help", 2, LOADING | STALE | OF_CONNECTION, Group::Connection, Run::Here(help))
+    Spec::new("client|help", 2, LOADING | STALE, Group::Connection, Run::Here(help))
         .about("5.0.0", "Tells the subcommands."),
 ];
 
@@ -38,26 +38,23 @@ const fn sub(
     flags: u32,
     run: fn(&mut Context<'_>, &Request<'_>) -> Result<(), Refusal>,
 ) -> Spec {
-    let flags = flags | NOSCRIPT | LOADING | STALE | OF_CONNECTION;
+    let flags = flags | NOSCRIPT | LOADING | STALE;
     Spec::new(name, arity, flags, Group::Connection, Run::Here(run))
 }
 
 /// A handler's result.
 type Handled = Result<(), Refusal>;
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn help(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     server::help("client", context.out);
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn id(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     context.out.integer(i64::try_from(context.session.client().id).unwrap_or(i64::MAX));
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn info(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     context.out.verbatim(&format!("{}\n", context.session.client().line()));
     Ok(())
@@ -161,7 +158,6 @@ fn kill(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn getname(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     let name = context.session.client().labels().name;
     if name.is_empty() {
@@ -247,7 +243,6 @@ fn tracking(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn trackinginfo(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     let out = &mut *context.out;
     out.map(3);
@@ -269,7 +264,6 @@ fn caching(_: &mut Context<'_>, request: &Request<'_>) -> Handled {
     Err("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled".into())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn getredir(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     context.out.integer(-1);
     Ok(())
@@ -281,7 +275,6 @@ fn unblock(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn unpause(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     context.out.ok();
     Ok(())

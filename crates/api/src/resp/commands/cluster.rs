@@ -46,19 +46,16 @@ const fn flag(name: &'static str, flags: u32) -> Spec {
 /// A handler's result.
 type Handled = Result<(), Refusal>;
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn nothing(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     context.out.ok();
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn help(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     server::help("cluster", context.out);
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn cluster_info(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     context.out.verbatim(&info::of_cluster(context.door));
     Ok(())
@@ -71,34 +68,29 @@ fn myid(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn slots(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     let topology = context.door.topology.of(&*context.door.backend);
     context.out.append(&topology.slots);
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn shards(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     let topology = context.door.topology.of(&*context.door.backend);
     context.out.append(topology.shards(context.out.protocol()));
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn nodes(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     let topology = context.door.topology.of(&*context.door.backend);
     context.out.verbatim(&topology.nodes);
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn links(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     context.out.array(0);
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn keyslot(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
     context.out.integer(context.door.backend.slot(request.args()[1]).into());
     Ok(())

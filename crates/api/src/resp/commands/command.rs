@@ -5,7 +5,7 @@ use crate::resp::glob;
 use crate::resp::replies::Replies;
 use crate::resp::request::Request;
 use crate::resp::step::Refusal;
-use crate::resp::table::{self, Group, Keys, LOADING, READONLY, Run, STALE, Spec};
+use crate::resp::table::{self, Group, Keys, LOADING, OF_CONNECTION, READONLY, Run, STALE, Spec};
 
 pub(super) static SPECS: [Spec; 6] = [
     sub("command|count", 2, count).about("2.8.13", "How many commands there are."),
@@ -21,26 +21,23 @@ const fn sub(
     arity: i8,
     run: fn(&mut Context<'_>, &Request<'_>) -> Result<(), Refusal>,
 ) -> Spec {
-    Spec::new(name, arity, LOADING | STALE, Group::Server, Run::Here(run))
+    Spec::new(name, arity, LOADING | STALE | OF_CONNECTION, Group::Server, Run::Here(run))
 }
 
 /// A handler's result.
 type Handled = Result<(), Refusal>;
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 pub(super) fn all(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     context.out.array(table::all().count());
     table::all().for_each(|spec| describe(spec, context.out));
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn help(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     server::help("command", context.out);
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn count(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     context.out.integer(i64::try_from(table::all().count()).unwrap_or(i64::MAX));
     Ok(())
@@ -72,20 +69,22 @@ fn describe(spec: &Spec, out: &mut Replies) {
     out.array(10);
     out.bulk(spec.name.as_bytes());
     out.integer(spec.arity.into());
-    statuses(spec.flag_names().map(str::to_owned).collect(), out);
+    statuses(&spec.flag_names().map(str::to_owned).collect::<Vec<_>>(), out);
     out.integer(spec.keys.first.into());
     out.integer(spec.keys.last.into());
     out.integer(spec.keys.step.into());
-    statuses(spec.categories().map(|category| format!("@{category}")).collect(), out);
+    statuses(&spec.categories().map(|category| format!("@{category}")).collect::<Vec<_>>(), out);
     out.set(0);
     specify_keys(spec, out);
     out.array(spec.subcommands.len());
     spec.subcommands.iter().for_each(|sub| describe(sub, out));
 }
 
-fn statuses(names: Vec<String>, out: &mut Replies) {
+fn statuses(names: &[String], out: &mut Replies) {
     out.set(names.len());
-    names.iter().for_each(|name| out.simple(name));
+    for name in names {
+        out.simple(name);
+    }
 }
 
 /// The positions of keys as Redis 7 gives them.
@@ -97,7 +96,7 @@ fn specify_keys(spec: &Spec, out: &mut Replies) {
     out.set(1);
     out.map(3);
     out.bulk(b"flags");
-    statuses(vec![if spec.has(READONLY) { "RO".into() } else { "RW".into() }], out);
+    statuses(&[if spec.has(READONLY) { "RO".to_owned() } else { "RW".to_owned() }], out);
     out.bulk(b"begin_search");
     typed("index", &[("index", first)], out);
     out.bulk(b"find_keys");
@@ -117,7 +116,6 @@ fn typed(kind: &str, numbers: &[(&str, i8)], out: &mut Replies) {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn docs(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
     let names = &request.args()[1..];
     let specs: Vec<_> = match names {
@@ -125,7 +123,9 @@ fn docs(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
         names => names.iter().filter_map(|name| find(name)).collect(),
     };
     context.out.map(specs.len());
-    specs.into_iter().for_each(|spec| document(spec, context.out));
+    for spec in specs {
+        document(spec, context.out);
+    }
     Ok(())
 }
 
@@ -157,7 +157,9 @@ fn getkeys(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
     }
     let keys: Vec<_> = spec.keys_of(words).collect();
     context.out.array(keys.len());
-    keys.into_iter().for_each(|key| context.out.bulk(key));
+    for key in keys {
+        context.out.bulk(key);
+    }
     Ok(())
 }
 
@@ -183,6 +185,8 @@ fn list(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
         .map(|spec| spec.name)
         .collect();
     context.out.set(names.len());
-    names.into_iter().for_each(|name| context.out.bulk(name.as_bytes()));
+    for name in names {
+        context.out.bulk(name.as_bytes());
+    }
     Ok(())
 }

@@ -29,7 +29,6 @@ const fn sub(
 /// A handler's result.
 type Handled = Result<(), Refusal>;
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn help(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     server::help("config", context.out);
     Ok(())
@@ -61,7 +60,6 @@ fn parameters(door: &Door) -> Vec<(&'static str, String)> {
     ]
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn get(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
     let patterns = &request.args()[1..];
     let mut found = parameters(context.door);

@@ -7,9 +7,7 @@ use crate::resp::number;
 use crate::resp::replies::Protocol;
 use crate::resp::request::Request;
 use crate::resp::step::{Refusal, Step};
-use crate::resp::table::{
-    ALLOW_BUSY, FAST, Group, LOADING, NO_AUTH, NOSCRIPT, OF_CONNECTION, Run, STALE, Spec,
-};
+use crate::resp::table::{ALLOW_BUSY, FAST, Group, LOADING, NO_AUTH, NOSCRIPT, Run, STALE, Spec};
 
 const GREETING: u32 = NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY;
 
@@ -34,7 +32,7 @@ pub(super) static SPECS: &[Spec] = &[
 ];
 
 const fn connection(name: &'static str, arity: i8, flags: u32, run: Run) -> Spec {
-    Spec::new(name, arity, flags | OF_CONNECTION, Group::Connection, run)
+    Spec::new(name, arity, flags, Group::Connection, run)
 }
 
 fn ping(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Refusal> {
@@ -46,19 +44,16 @@ fn ping(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Refusal>
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn echo(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Refusal> {
     context.out.bulk(request.args()[0]);
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn quit(context: &mut Context<'_>, _: &Request<'_>) -> Result<Step<'static>, Refusal> {
     context.out.ok();
     Ok(Step::Close)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn reset(context: &mut Context<'_>, _: &Request<'_>) -> Result<Step<'static>, Refusal> {
     context.session.reset(context.door);
     context.out.set_protocol(Protocol::V2);

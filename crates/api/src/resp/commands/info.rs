@@ -25,7 +25,6 @@ const SECTIONS: [Section; 8] = [
     ("Keyspace", keyspace),
 ];
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 pub(super) fn info(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Refusal> {
     let door = context.door;
     let status = door.backend.status();
@@ -55,7 +54,9 @@ fn field(text: &mut String, name: &str, separator: &str, value: impl std::fmt::D
 }
 
 fn fields<const N: usize>(text: &mut String, fields: [(&str, &dyn std::fmt::Display); N]) {
-    fields.into_iter().for_each(|(name, value)| field(text, name, ":", value));
+    for (name, value) in fields {
+        field(text, name, ":", value);
+    }
 }
 
 fn mode(door: &Door) -> &'static str {

@@ -7,8 +7,7 @@ use crate::resp::number;
 use crate::resp::request::Request;
 use crate::resp::step::Refusal;
 use crate::resp::table::{
-    ALL_KEYS, DENYOOM, FAST, Group, KEY, LOADING, OF_KEYSPACE, READONLY, Run, SECOND_KEY, STALE, Spec,
-    TWO_KEYS, WRITE,
+    ALL_KEYS, DENYOOM, FAST, Group, KEY, LOADING, READONLY, Run, SECOND_KEY, STALE, Spec, TWO_KEYS, WRITE,
 };
 use crate::{Action, Condition};
 
@@ -33,7 +32,7 @@ static OBJECT: [Spec; 3] = [
         .keys(SECOND_KEY)
         .about("2.2.3", "How a Redis server would store such a string."),
     keys("object|refcount", 3, READONLY, refcount).keys(SECOND_KEY).about("2.2.3", "Always 1."),
-    Spec::new("object|help", 2, LOADING | STALE | OF_KEYSPACE, Group::Generic, Run::Here(help))
+    Spec::new("object|help", 2, LOADING | STALE, Group::Generic, Run::Here(help))
         .about("6.2.0", "Tells the subcommands."),
 ];
 
@@ -92,6 +91,9 @@ fn copy<'a>(request: &Request<'a>) -> Planned<'a> {
 pub(super) fn check_database(number: &[u8]) -> Result<(), Refusal> {
     match number::integer(number) {
         Some(0) => Ok(()),
+        Some(number) if i32::try_from(number).is_err() => {
+            Err("ERR value is out of range, value must between -2147483648 and 2147483647".into())
+        }
         Some(_) => Err("ERR DB index is out of range".into()),
         None => Err(Refusal::NOT_AN_INTEGER),
     }
@@ -105,7 +107,6 @@ fn refcount<'a>(request: &Request<'a>) -> Planned<'a> {
     one(request.args()[1], Action::Head, Form::References)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn help(context: &mut Context<'_>, _: &Request<'_>) -> Result<(), Refusal> {
     super::server::help("object", context.out);
     Ok(())

@@ -19,7 +19,6 @@ pub(in crate::resp) enum Plan<'a> {
 pub(in crate::resp) type Planned<'a> = Result<Plan<'a>, Refusal>;
 
 /// One operation on one key.
-#[expect(clippy::unnecessary_wraps, reason = "what handlers return")]
 pub(super) fn one<'a>(key: &'a [u8], action: Action<'a>, form: Form) -> Planned<'a> {
     Ok(Plan::One(Command { key, action }, form))
 }

@@ -173,13 +173,14 @@ pub(super) fn listed(result: Result<BTreeSet<Bytes>, Failure>) -> Finish {
     Box::new(move |_, _, out| match result {
         Ok(keys) => {
             out.array(keys.len());
-            keys.iter().for_each(|key| out.bulk(key));
+            for key in &keys {
+                out.bulk(key);
+            }
         }
         Err(failure) => form::fail(&failure, out),
     })
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn randomkey(door: &Door, _: &Request<'_>) -> Result<Later, Refusal> {
     let scope = Scope::of(door, None);
     Ok(async move {
@@ -214,7 +215,6 @@ async fn any_from(scope: &Scope, cursor: u64, random: u64) -> Result<Option<Byte
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn dbsize(door: &Door, _: &Request<'_>) -> Result<Later, Refusal> {
     Ok(match door.kind {
         Kind::Proxy => counted(door, None),

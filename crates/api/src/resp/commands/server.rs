@@ -11,11 +11,12 @@ use crate::resp::replies::Replies;
 use crate::resp::request::Request;
 use crate::resp::step::Refusal;
 use crate::resp::table::{
-    self, DANGEROUS, FAST, Group, LOADING, NOSCRIPT, READONLY, Run, SECOND_KEY, STALE, Spec, WRITE,
+    self, DANGEROUS, FAST, Group, LOADING, NOSCRIPT, OF_CONNECTION, READONLY, Run, SECOND_KEY, STALE, Spec,
+    WRITE,
 };
 
 pub(super) static SPECS: &[Spec] = &[
-    server("command", -1, LOADING | STALE, command::all)
+    server("command", -1, LOADING | STALE | OF_CONNECTION, command::all)
         .about("2.8.13", "The commands.")
         .with(&command::SPECS),
     server("info", -1, LOADING | STALE | DANGEROUS, info::info).about("1.0.0", "This node in figures."),
@@ -91,13 +92,11 @@ fn usage<'a>(request: &Request<'a>) -> Planned<'a> {
     one(key, Action::Head, Form::Memory(key.len()))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn memory_help(context: &mut Context<'_>, _: &Request<'_>) -> Result<(), Refusal> {
     help("memory", context.out);
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn function_help(context: &mut Context<'_>, _: &Request<'_>) -> Result<(), Refusal> {
     help("function", context.out);
     Ok(())

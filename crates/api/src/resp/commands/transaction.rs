@@ -99,7 +99,6 @@ fn discard(context: &mut Context<'_>, _: &Request<'_>) -> Result<Step<'static>, 
     Ok(Step::Done)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn unwatch(context: &mut Context<'_>, _: &Request<'_>) -> Result<(), Refusal> {
     context.session.watched.clear();
     context.out.ok();
