@@ -41,9 +41,18 @@ impl TestDoor {
     }
 
     pub(crate) async fn with(config: Config) -> TestDoor {
+        TestDoor::on(Map::new(), config).await
+    }
+
+    /// A door for any client to the keys of another one.
+    pub(crate) async fn over(door: &TestDoor) -> TestDoor {
+        TestDoor::on(Arc::clone(&door.map), Config::default()).await
+    }
+
+    async fn on(map: Arc<Map>, config: Config) -> TestDoor {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let (map, shutdown) = (Map::new(), CancellationToken::new());
+        let shutdown = CancellationToken::new();
         let backend = Arc::clone(&map);
         let served = tokio::spawn(run(listener, backend, config, shutdown.clone().cancelled_owned()));
         TestDoor { addr, map, shutdown, served }

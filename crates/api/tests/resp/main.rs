@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod client;
+mod cluster;
+mod commands;
 mod endings;
 mod garbage;
 mod generator;
@@ -12,4 +14,5 @@ mod limits;
 mod map;
 mod pipelines;
 mod redis;
+mod transactions;
 mod value;
