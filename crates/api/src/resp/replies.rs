@@ -317,9 +317,9 @@ mod tests {
     #[test]
     fn what_the_client_has_taken_makes_room() {
         let mut replies = Replies::new(200_000);
-        replies.bulk(&[b'x'; 150_000]);
+        replies.bulk(&vec![b'x'; 150_000]);
         replies.advance(100_000);
-        replies.bulk(&[b'y'; 100_000]);
+        replies.bulk(&vec![b'y'; 100_000]);
         assert!(!replies.overflown());
         assert!(replies.waiting().starts_with(b"x") && replies.waiting().ends_with(b"y\r\n"));
         replies.advance(replies.waiting().len());

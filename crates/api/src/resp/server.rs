@@ -20,6 +20,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Serves RESP on `listener` until `shutdown` completes; then accepts no more, runs the commands that have arrived, for at
 /// most [`Limits::drain_timeout`](super::Limits::drain_timeout), and returns.
+#[expect(clippy::missing_panics_doc, reason = "a listener that is bound has an address")]
 pub async fn run(
     listener: TcpListener,
     backend: Arc<dyn Backend>,

@@ -315,6 +315,24 @@ mod tests {
         }
     }
 
+    /// The table as docs/redis.md shows it.
+    fn documented() -> String {
+        let line = |spec: &Spec| {
+            let name = spec.name.to_uppercase().replace('|', " ");
+            format!("| `{name}` | {} | {} |\n", spec.since, spec.summary)
+        };
+        let specs = all().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands));
+        let lines = specs.filter(|spec| !matches!(spec.run, Run::Container)).map(line);
+        std::iter::once("| command | since Redis | |\n|---|---|---|\n".to_owned()).chain(lines).collect()
+    }
+
+    #[test]
+    fn the_documentation_lists_exactly_these_commands() {
+        let page = include_str!("../../../../docs/redis.md");
+        let (_, listed) = page.split_once("## Commands\n\n").unwrap();
+        assert!(listed == documented(), "docs/redis.md has to end with\n\n{}", documented());
+    }
+
     #[test]
     fn keys_are_found_by_their_positions() {
         let keys = |name: &[u8], words: &[&'static [u8]]| -> Vec<&'static [u8]> {

@@ -6,7 +6,7 @@ pub(crate) enum Leeway {
     /// Not at all.
     None,
     /// The clock goes on: numbers may differ by this much.
-    Time(i64),
+    Time(f64),
     /// Redis 7.0 looks at the key before it looks at the arguments: no key may hide an error.
     Order,
     /// Redis counts in 64 bits of mantissa, not in 53, and takes infinity for a value.
@@ -24,7 +24,7 @@ impl Leeway {
         ours == theirs
             || match self {
                 Leeway::None => false,
-                Leeway::Time(most) => our_text.starts_with(':') && differs(most as f64),
+                Leeway::Time(most) => our_text.starts_with(':') && differs(most),
                 Leeway::Order => our_text.starts_with("-ERR") && matches!(&*their_text, ":0" | "$-1" | "_"),
                 Leeway::Fraction => {
                     let refused = our_text.starts_with("-ERR") && their_text.starts_with("-ERR");
@@ -278,10 +278,10 @@ const TEMPLATES: [(&str, Leeway); 74] = [
     ("EXPIREAT K 6000000000 E", Leeway::None),
     ("PEXPIREAT K 6000000000001 E", Leeway::None),
     ("EXPIRE K N", Leeway::None),
-    ("TTL K", Leeway::Time(1)),
-    ("PTTL K", Leeway::Time(2000)),
-    ("EXPIRETIME K", Leeway::Time(1)),
-    ("PEXPIRETIME K", Leeway::Time(2000)),
+    ("TTL K", Leeway::Time(1.0)),
+    ("PTTL K", Leeway::Time(2000.0)),
+    ("EXPIRETIME K", Leeway::Time(1.0)),
+    ("PEXPIRETIME K", Leeway::Time(2000.0)),
     ("PERSIST K", Leeway::None),
     ("RENAME K K", Leeway::None),
     ("RENAMENX K K", Leeway::None),
@@ -293,6 +293,6 @@ const TEMPLATES: [(&str, Leeway); 74] = [
     ("NOSUCH V V", Leeway::None),
     ("CLIENT NOSUCH", Leeway::None),
     ("OBJECT REFCOUNT", Leeway::None),
-    ("DBSIZE", Leeway::Time(0)),
+    ("DBSIZE", Leeway::Time(0.0)),
     ("RESET x", Leeway::None),
 ];

@@ -79,7 +79,7 @@ async fn commands_on_one_key_keep_their_order_while_it_moves() {
     pipeline(&mut client, &lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
     for key in 0..7 {
         let expected: String =
-            (0..100).filter(|n| n % 7 == key).map(|n| char::from(b'0' + (n % 10) as u8)).collect();
+            (0..100).filter(|n| n % 7 == key).map(|n| char::from_digit(n % 10, 10).unwrap()).collect();
         let reply = client.ask(&format!("GET flip/{key}")).await;
         assert_eq!(reply, format!("${}\r\n{expected}\r\n", expected.len()), "key {key}");
     }

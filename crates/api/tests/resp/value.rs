@@ -88,32 +88,8 @@ pub(crate) fn apply(
                 if *value { old.shown(&old.bytes) } else { Outcome::Changed(changed) }
             }
         },
-        Action::Add { by, ttl } => {
-            let expires_at_ms = match (&current, ttl) {
-                (None, Some(ttl)) => until(Expiry::After(*ttl), None),
-                (current, _) => until(Expiry::Keep, current.as_ref()),
-            };
-            let before = current.as_ref().map_or(Some(0), |value| whole(&value.bytes));
-            let Some(before) = before else { return Ok(Outcome::NotAnInteger) };
-            let Some(sum) = before.checked_add(*by) else { return Ok(Outcome::Overflow) };
-            values
-                .insert(key.to_vec(), Value { bytes: sum.to_string().into_bytes(), version, expires_at_ms });
-            Outcome::Integer { value: sum, version }
-        }
-        Action::AddFloat { by } => {
-            let expires_at_ms = until(Expiry::Keep, current.as_ref());
-            let before = current.as_ref().map_or(Some(0.0), |value| real(&value.bytes));
-            let Some(before) = before else { return Ok(Outcome::NotAFloat) };
-            let sum = before + by;
-            if !sum.is_finite() {
-                return Ok(Outcome::Overflow);
-            }
-            let digits = decimals(before).max(decimals(*by));
-            let sum: f64 = format!("{sum:.digits$}").parse().unwrap();
-            values
-                .insert(key.to_vec(), Value { bytes: sum.to_string().into_bytes(), version, expires_at_ms });
-            Outcome::Float { value: sum, version }
-        }
+        Action::Add { by, ttl } => add(values, key, *by, *ttl, version),
+        Action::AddFloat { by } => add_float(values, key, *by, version),
         Action::Append { bytes } => {
             let length = current.as_ref().map_or(0, |value| value.bytes.len());
             return write(values, key, length as u64, bytes, version);
@@ -147,6 +123,34 @@ pub(crate) fn apply(
             Outcome::Changed(true)
         }
     })
+}
+
+fn add(values: &mut Values, key: &[u8], by: i64, ttl: Option<Duration>, version: Version) -> Outcome {
+    let current = values.get(key);
+    let expires_at_ms = match (current, ttl) {
+        (None, Some(ttl)) => until(Expiry::After(ttl), None),
+        (current, _) => until(Expiry::Keep, current),
+    };
+    let before = current.map_or(Some(0), |value| whole(&value.bytes));
+    let Some(before) = before else { return Outcome::NotAnInteger };
+    let Some(sum) = before.checked_add(by) else { return Outcome::Overflow };
+    values.insert(key.to_vec(), Value { bytes: sum.to_string().into_bytes(), version, expires_at_ms });
+    Outcome::Integer { value: sum, version }
+}
+
+fn add_float(values: &mut Values, key: &[u8], by: f64, version: Version) -> Outcome {
+    let current = values.get(key);
+    let expires_at_ms = until(Expiry::Keep, current);
+    let before = current.map_or(Some(0.0), |value| real(&value.bytes));
+    let Some(before) = before else { return Outcome::NotAFloat };
+    let sum = before + by;
+    if !sum.is_finite() {
+        return Outcome::Overflow;
+    }
+    let digits = decimals(before).max(decimals(by));
+    let sum: f64 = format!("{sum:.digits$}").parse().unwrap();
+    values.insert(key.to_vec(), Value { bytes: sum.to_string().into_bytes(), version, expires_at_ms });
+    Outcome::Float { value: sum, version }
 }
 
 fn holds(condition: &Condition<'_>, current: Option<&Value>) -> bool {

@@ -18,9 +18,12 @@ pub(in crate::resp) enum Plan<'a> {
 /// A plan, or what is wrong with the arguments.
 pub(in crate::resp) type Planned<'a> = Result<Plan<'a>, Refusal>;
 
+/// Longest key in bytes.
+const KEY_BYTES_MAX: usize = 65_535;
+
 /// One operation on one key.
 pub(super) fn one<'a>(key: &'a [u8], action: Action<'a>, form: Form) -> Planned<'a> {
-    Ok(Plan::One(Command { key, action }, form))
+    Ok(Plan::One(command(key, action)?, form))
 }
 
 /// The same operation on each key; on one alone its reply has the form `single`.
@@ -28,6 +31,15 @@ pub(super) fn each<'a>(keys: &[&'a [u8]], action: &Action<'a>, single: Form, joi
     if let [key] = keys {
         return one(key, action.clone(), single);
     }
-    let command = |key: &&'a [u8]| Command { key, action: action.clone() };
-    Ok(Plan::Many(keys.iter().map(command).collect(), join))
+    let commands: Result<_, _> = keys.iter().map(|key| command(key, action.clone())).collect();
+    Ok(Plan::Many(commands?, join))
+}
+
+/// An operation on a key, if that is one.
+pub(super) fn command<'a>(key: &'a [u8], action: Action<'a>) -> Result<Command<'a>, Refusal> {
+    let other = if let Action::Rename { to, .. } = action { to } else { b"" };
+    if key.len().max(other.len()) > KEY_BYTES_MAX {
+        return Err("ERR a key is longer than 65535 bytes".into());
+    }
+    Ok(Command { key, action })
 }

@@ -1,7 +1,7 @@
 //! Strings as a whole and in part.
 
 use super::options::{self, EX, PX, Unit};
-use super::plan::{Plan, Planned, each, one};
+use super::plan::{Plan, Planned, command, each, one};
 use crate::resp::form::{Form, Join};
 use crate::resp::number;
 use crate::resp::request::Request;
@@ -121,7 +121,7 @@ fn pairs<'a>(args: &[&'a [u8]], name: &str) -> Result<Vec<Command<'a>>, Refusal>
     if !rest.is_empty() {
         return Err(Refusal::arity(name));
     }
-    Ok(pairs.iter().map(|[key, value]| Command { key, action: Action::put(value) }).collect())
+    pairs.iter().map(|[key, value]| command(key, Action::put(value))).collect()
 }
 
 fn append<'a>(request: &Request<'a>) -> Planned<'a> {
