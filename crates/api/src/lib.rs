@@ -1,4 +1,4 @@
-//! The front doors of a key-value node over one trait: HTTP/1.1 and HTTP/2.
+//! The front doors of a key-value node over one trait: HTTP/1.1, HTTP/2 and RESP.
 //!
 //! A door knows its protocol and its limits; what a key is worth, and on which node it lives, only the
 //! [`Backend`] knows. The crate has no opinion about clusters and can stand in front of a map.
@@ -9,10 +9,10 @@
 //!   [`Ready`](Execution::Ready) is written in the same poll (over HTTP/1.1): no task, channel or await in
 //!   between. A [`Pending`](Execution::Pending) one is dropped when its client is known to be gone.
 //! - Nothing is sent twice: a door never repeats a command.
-//! - Everything is bounded ([`http::Limits`]): heads, bodies, the memory all bodies share, connections,
-//!   streams, subscribers, and the time each of them may take.
-//! - A door on loopback is out of reach of web pages of other sites; tokens are compared in constant time
-//!   ([`http::Guard`]).
+//! - Everything is bounded ([`http::Limits`], [`resp::Limits`]): heads, commands, bodies, replies, the memory all of
+//!   them share, connections, streams, subscribers, and the time each of them may take.
+//! - A door on loopback is out of reach of web pages of other sites ([`http::Guard`]; a RESP door closes on an HTTP
+//!   request); tokens are compared in constant time ([`Token`]).
 //!
 //! # Map
 //!
@@ -21,8 +21,8 @@
 //! | `backend` | the trait, shared by all doors |
 //! | `command`, `reply`, `info`, `version` | its words: what is asked, what is answered, what a node says of itself |
 //! | [`http`] | the HTTP door: keys, `/_/` routes, guards, limits, metrics |
-//!
-//! A door for RESP gets a module of its own beside `http`, over the same trait.
+//! | [`resp`] | the RESP door: what Redis' clients speak, plain ones and cluster ones |
+//! | `accept`, `budget`, `token` | what the doors share |
 //!
 //! # Example
 //!

@@ -244,7 +244,7 @@ fn a_file_that_is_missing_or_wrong_is_named() {
 fn what_is_printed_reads_back_as_the_same_configuration() {
     let secrets = Secrets::new();
     let content = secrets.line("secret-file", SECRET)
-        + "join = [\"a\", \"dns://b:1\"]\nmax-memory = \"1GiB\"\nhandoff-rate = \"1MiB\"\nmin-members = 2\nweight = \"auto\"\nallow-host = [\"x\"]\n";
+        + "join = [\"a\", \"dns://b:1\"]\nmax-memory = \"1GiB\"\nresp = \"off\"\nhandoff-rate = \"1MiB\"\nmin-members = 2\nweight = \"auto\"\nallow-host = [\"x\"]\n";
     for content in ["", &content] {
         let mut layers = Layers::default();
         layers.add(&file(content), |_| Origin::Environment).unwrap();
@@ -253,9 +253,13 @@ fn what_is_printed_reads_back_as_the_same_configuration() {
         assert!(!text.contains(SECRET));
         let second = config(&text);
         assert!(second.quic.asked && second.http.asked);
-        let listen = |config: &Config| (config.quic.addr, config.http.addr);
+        let addr = |listen: Option<Listen>| listen.map(|listen| listen.addr);
+        let listen = |config: &Config| {
+            (config.quic.addr, config.http.addr, addr(config.resp), addr(config.resp_cluster))
+        };
         assert_eq!(listen(&first), listen(&second));
-        let same = Config { quic: first.quic, http: first.http, ..second };
+        let Config { quic, http, resp, resp_cluster, .. } = first.clone();
+        let same = Config { quic, http, resp, resp_cluster, ..second };
         assert_eq!(format!("{first:?}"), format!("{same:?}"));
     }
 }

@@ -11,3 +11,4 @@ mod harness;
 mod keys;
 mod limits;
 mod refusal;
+mod resp;

@@ -5,6 +5,7 @@ mod cluster;
 pub(crate) mod http;
 mod load;
 mod node;
+mod resp;
 mod view;
 
 use std::thread;
@@ -15,6 +16,7 @@ pub(crate) use cluster::{Cluster, boato};
 pub(crate) use http::{Answer, Http};
 pub(crate) use load::Load;
 pub(crate) use node::{Launch, Node, Starting};
+pub(crate) use resp::{Resp, Said};
 pub(crate) use view::View;
 
 /// How long anything may take that is not measured: generous, since machines that run tests are busy.

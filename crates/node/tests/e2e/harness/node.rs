@@ -8,6 +8,7 @@ use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::{Http, View, wait};
 
@@ -46,9 +47,10 @@ impl Launch {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         // Left behind by the node of this name before.
         let _ = fs::remove_file(&self.ready_file);
-        let asked = self.command.get_args().any(|arg| arg == "--quic");
-        if !asked {
-            self.command.args(["--quic", "127.0.0.1:0"]);
+        for flag in ["--quic", "--resp", "--resp-cluster"] {
+            if !self.command.get_args().any(|arg| arg == flag) {
+                self.command.args([flag, "127.0.0.1:0"]);
+            }
         }
         self.command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = self.command.spawn().unwrap();
@@ -73,22 +75,35 @@ struct Ready {
     name: String,
     quic: SocketAddr,
     http: SocketAddr,
+    resp: SocketAddr,
+    resp_cluster: SocketAddr,
 }
 
 impl Starting {
     /// Waits for the ready file.
     pub(crate) fn listening(mut self) -> Node {
+        let ready: Ready = self.read_ready();
         let name = self.process.name.clone();
-        let ready: Ready = wait(&format!("{name} listens"), || {
+        assert_eq!(ready.name, name);
+        let id = u128::from_str_radix(&ready.id, 16).unwrap();
+        let Ready { quic, http, resp, resp_cluster, .. } = ready;
+        Node { name, id, quic, http, resp, resp_cluster, process: self.process }
+    }
+
+    /// Waits for the ready file and gives it as it is.
+    pub(crate) fn ready(mut self) -> serde_json::Value {
+        self.read_ready()
+    }
+
+    fn read_ready<T: DeserializeOwned>(&mut self) -> T {
+        let name = self.process.name.clone();
+        wait(&format!("{name} listens"), || {
             if let Some(status) = self.process.child.try_wait().unwrap() {
                 panic!("{name} ended with {status}");
             }
             let text = fs::read(&self.ready_file).map_err(|error| error.to_string())?;
             serde_json::from_slice(&text).map_err(|error| error.to_string())
-        });
-        assert_eq!(ready.name, name);
-        let id = u128::from_str_radix(&ready.id, 16).unwrap();
-        Node { name, id, quic: ready.quic, http: ready.http, process: self.process }
+        })
     }
 }
 
@@ -98,6 +113,8 @@ pub(crate) struct Node {
     pub(crate) id: u128,
     pub(crate) quic: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) resp: SocketAddr,
+    pub(crate) resp_cluster: SocketAddr,
     process: Process,
 }
 
