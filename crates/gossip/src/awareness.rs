@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// The highest score: at 8, everything takes nine times as long.
-const SCORE_MAX: u32 = 8;
+pub(crate) const SCORE_MAX: u32 = 8;
 
 /// The local health score, 0 (healthy) to 8.
 #[derive(Clone, Copy, Debug, Default)]

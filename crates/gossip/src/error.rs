@@ -78,6 +78,9 @@ pub enum DecodeError {
     /// A value is outside its range.
     #[error("value out of range: {0}")]
     Range(&'static str),
+    /// The message names another node as its sender than the peer has proved to be.
+    #[error("the message names another node as its sender than the peer's certificate")]
+    Sender,
     /// The kind of message does not belong on this way.
     #[error("unexpected on this way: {0}")]
     Way(&'static str),

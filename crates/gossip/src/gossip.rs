@@ -7,6 +7,7 @@ mod push_pull;
 mod receive;
 mod reconnect;
 mod relay;
+mod roll_call;
 mod spread;
 
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ use fastrand::Rng;
 use crate::awareness::Awareness;
 use crate::member::{announceable, check_attributes};
 use crate::queue::Queue;
+use crate::rtt::Rtt;
 use crate::table::Table;
 use crate::timers::{Timer, Timers};
 use crate::{
@@ -29,6 +31,7 @@ use probe::Probe;
 use push_pull::PushPulls;
 use receive::Way;
 use relay::Relays;
+use roll_call::RollCall;
 
 /// One member of a cluster: membership by SWIM, without I/O, clock or randomness of its own.
 ///
@@ -45,7 +48,9 @@ pub struct Gossip {
     queue: Queue,
     timers: Timers,
     awareness: Awareness,
+    rtt: Rtt,
     probe: Option<Probe>,
+    roll_call: RollCall,
     relays: Relays,
     push_pulls: PushPulls,
     /// Members found dead a short while ago, and until when they still receive news.
@@ -103,7 +108,9 @@ impl Gossip {
             queue: Queue::default(),
             timers: Timers::default(),
             awareness: Awareness::default(),
+            rtt: Rtt::default(),
             probe: None,
+            roll_call: RollCall::new(now),
             relays: Relays::default(),
             push_pulls: PushPulls::default(),
             fallen: VecDeque::new(),
@@ -137,14 +144,27 @@ impl Gossip {
     /// # Errors
     /// The input is refused and nothing has changed. Bad bytes of a peer are an error, never a panic.
     pub fn handle(&mut self, input: Input<'_>, now: Duration) -> Result<(), InputError> {
+        self.take(input, None, now)
+    }
+
+    /// As [`handle`](Gossip::handle), for a message from a peer whose node id the transport has proved, by its
+    /// certificate: a message that names another node as its sender is refused.
+    ///
+    /// # Errors
+    /// The input is refused and nothing has changed.
+    pub fn handle_from(&mut self, peer: NodeId, input: Input<'_>, now: Duration) -> Result<(), InputError> {
+        self.take(input, Some(peer), now)
+    }
+
+    fn take(&mut self, input: Input<'_>, peer: Option<NodeId>, now: Duration) -> Result<(), InputError> {
         self.now = self.now.max(now);
         match input {
             Input::Timeout => {
                 self.on_timeout();
                 Ok(())
             }
-            Input::Datagram { from, bytes } => self.on_message(from, bytes, Way::Datagram),
-            Input::Stream { from, bytes } => self.on_message(from, bytes, Way::Stream),
+            Input::Datagram { from, bytes } => self.on_message(from, peer, bytes, Way::Datagram),
+            Input::Stream { from, bytes } => self.on_message(from, peer, bytes, Way::Stream),
             Input::Leave => {
                 self.leave();
                 Ok(())
@@ -210,6 +230,7 @@ impl Gossip {
         self.stats.stalls += 1;
         self.awareness.worsen(1);
         self.probe = None;
+        self.roll_call.void(self.now);
         let suspects: Vec<NodeId> =
             self.table.iter_live().filter(|entry| entry.suspicion.is_some()).map(|e| e.member.id).collect();
         for id in suspects {
@@ -255,7 +276,12 @@ impl Gossip {
 
     /// What this member has done so far.
     pub fn stats(&self) -> Stats {
-        Stats { news_queued: self.queue.len(), health_score: self.awareness.score(), ..self.stats }
+        Stats {
+            news_queued: self.queue.len(),
+            health_score: self.awareness.score(),
+            rtt_us: self.rtt.mean_us(),
+            ..self.stats
+        }
     }
 
     /// Live members, this one included.

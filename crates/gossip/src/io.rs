@@ -72,6 +72,8 @@ pub enum Event {
     Failed(Member),
     /// A live member said goodbye.
     Left(Member),
+    /// Probes of the member are answered on streams only, again and again: datagrams to or from it seem blocked.
+    StreamsOnly(Member),
     /// The address that was joined is this member's own.
     SelfJoin {
         /// As given in [`Input::Join`].

@@ -25,10 +25,10 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `gossip` | the state machine; below it `probe` and `relay` (failure detection), `merge` (what is believed), `spread` (dissemination), `push_pull` (anti-entropy, joins), `reconnect` (knocking at the dead), `leave`, `receive` |
+//! | `gossip` | the state machine; below it `probe`, `relay` and `roll_call` (failure detection), `merge` (what is believed), `spread` (dissemination), `push_pull` (anti-entropy, joins), `reconnect` (knocking at the dead), `leave`, `receive` |
 //! | `precedence` | the one rule which of two statements wins |
 //! | `digest` | fingerprints of all beliefs, by which two members find their differences |
-//! | `suspicion`, `awareness` | Lifeguard: how long a suspicion lasts, how far to trust the own clock |
+//! | `suspicion`, `awareness`, `rtt` | Lifeguard: how long a suspicion lasts, how far to trust the own clock; how long answers take |
 //! | `table`, `queue`, `timers` | the members and the order of probes; what is still to be told; what is still to happen |
 //! | `wire`, `codec` | the messages, frozen per [`PROTOCOL`]; their bytes and the ranges of their values |
 //! | `quic` | with feature `quic`: the driver over `boato-transport` |
@@ -99,6 +99,7 @@ mod precedence;
 mod queue;
 #[cfg(feature = "quic")]
 pub mod quic;
+mod rtt;
 mod stats;
 mod suspicion;
 mod table;

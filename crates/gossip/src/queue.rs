@@ -34,6 +34,13 @@ impl Queue {
         }
     }
 
+    /// Drops what has been sent `sent` times or more.
+    pub(crate) fn drop_sent(&mut self, sent: u32) {
+        for (_, _, subject) in self.order.split_off(&(sent, Reverse(u64::MAX), NodeId(0))) {
+            self.keys.remove(&subject);
+        }
+    }
+
     pub(crate) fn contains(&self, subject: NodeId) -> bool {
         self.keys.contains_key(&subject)
     }
@@ -115,6 +122,17 @@ mod tests {
         assert_eq!(fill(&mut queue, 10, |_| 10), [1]);
         queue.push(NodeId(3), 0);
         assert_eq!(fill(&mut queue, 30, |_| 10), [3, 2, 1]);
+    }
+
+    #[test]
+    fn what_has_been_sent_often_can_be_dropped() {
+        let mut queue = queue_of([1, 2, 3]);
+        assert_eq!(fill(&mut queue, 20, |_| 10), [3, 2]);
+        assert_eq!(fill(&mut queue, 20, |_| 10), [1, 3]);
+        queue.drop_sent(2);
+        assert_eq!((queue.len(), queue.contains(NodeId(3))), (2, false));
+        queue.drop_sent(1);
+        assert!(queue.is_empty() && queue.order.is_empty());
     }
 
     #[test]

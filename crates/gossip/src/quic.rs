@@ -66,7 +66,7 @@ struct Board {
 /// A message on its way to the driver.
 #[derive(Debug)]
 struct Inbound {
-    from: SocketAddr,
+    from: Peer,
     bytes: Bytes,
     stream: bool,
 }
@@ -172,12 +172,12 @@ impl Handle {
 
     /// Passes on a datagram; dropped and counted if the driver does not keep up.
     pub fn datagram(&self, from: Peer, bytes: Bytes) {
-        self.pass_on(Inbound { from: from.addr, bytes, stream: false });
+        self.pass_on(Inbound { from, bytes, stream: false });
     }
 
     /// Passes on a message on [`CHANNEL`]; dropped and counted if the driver does not keep up.
     pub fn message(&self, from: Peer, bytes: Bytes) {
-        self.pass_on(Inbound { from: from.addr, bytes, stream: true });
+        self.pass_on(Inbound { from, bytes, stream: true });
     }
 
     fn pass_on(&self, inbound: Inbound) {

@@ -34,6 +34,8 @@ pub struct Stats {
     pub stalls: u64,
     /// Members there is news about that has not yet been sent often enough.
     pub news_queued: usize,
+    /// Mean round-trip time of direct probes, in microseconds; 0 before the first answer.
+    pub rtt_us: u64,
     /// Local health score: 0 is healthy, 8 trusts its own clock least.
     pub health_score: u32,
 }

@@ -14,19 +14,28 @@ pub(crate) struct Suspicion {
     wanted: usize,
     /// Who got no answer, the first one first; at most one more than is wanted.
     accusers: Vec<NodeId>,
+    /// Somebody else has concluded that the member is dead: it has the shortest time to say otherwise here.
+    condemned: bool,
 }
 
 impl Suspicion {
     /// Raised by `by`, in a cluster of `members` live ones.
-    pub(crate) fn new(config: &Config, members: usize, by: NodeId, now: Duration) -> Suspicion {
+    pub(crate) fn new(
+        config: &Config,
+        members: usize,
+        by: NodeId,
+        now: Duration,
+        condemned: bool,
+    ) -> Suspicion {
         let wanted = confirmations_wanted(config, members);
         let shortest = shortest(config, members);
         let longest = if wanted == 0 { shortest } else { shortest * config.suspicion_max_multiplier };
-        Suspicion { started: now, shortest, longest, wanted, accusers: vec![by] }
+        Suspicion { started: now, shortest, longest, wanted, accusers: vec![by], condemned }
     }
 
-    /// Another accuser. False if that is no news.
-    pub(crate) fn confirm(&mut self, by: NodeId) -> bool {
+    /// Another accuser, or one who has concluded that the member is dead. False if that is no news.
+    pub(crate) fn confirm(&mut self, by: NodeId, condemned: bool) -> bool {
+        self.condemned |= condemned;
         let news = self.accusers.len() <= self.wanted && !self.accusers.contains(&by);
         if news {
             self.accusers.push(by);
@@ -41,6 +50,9 @@ impl Suspicion {
 
     /// When the member is dead unless it refutes.
     pub(crate) fn deadline(&self) -> Duration {
+        if self.condemned {
+            return self.started + self.shortest;
+        }
         self.started + timeout(self.shortest, self.longest, self.wanted, self.accusers.len() - 1)
     }
 
@@ -87,7 +99,7 @@ mod tests {
     #[test]
     fn few_members_wait_the_shortest_time() {
         for members in 1..=4 {
-            let suspicion = Suspicion::new(&Config::lan(), members, NodeId(1), S);
+            let suspicion = Suspicion::new(&Config::lan(), members, NodeId(1), S, false);
             assert_eq!(suspicion.deadline(), 5 * S, "{members} members");
         }
     }
@@ -100,14 +112,21 @@ mod tests {
 
     #[test]
     fn only_other_accusers_confirm() {
-        let mut suspicion = Suspicion::new(&Config::lan(), 100, NodeId(1), S);
+        let mut suspicion = Suspicion::new(&Config::lan(), 100, NodeId(1), S, false);
         let first = suspicion.deadline();
-        assert!(!suspicion.confirm(NodeId(1)));
+        assert!(!suspicion.confirm(NodeId(1), false));
         assert_eq!(suspicion.deadline(), first);
-        assert!(suspicion.confirm(NodeId(2)));
+        assert!(suspicion.confirm(NodeId(2), false));
         assert_eq!(suspicion.accuser(), NodeId(2));
-        assert!(suspicion.confirm(NodeId(3)) && suspicion.confirm(NodeId(4)));
-        assert!(!suspicion.confirm(NodeId(5)), "nothing left to shrink");
+        assert!(suspicion.confirm(NodeId(3), false) && suspicion.confirm(NodeId(4), false));
+        assert!(!suspicion.confirm(NodeId(5), false), "nothing left to shrink");
+        assert_eq!(suspicion.deadline(), S + 8 * S);
+    }
+
+    #[test]
+    fn who_has_been_found_dead_by_another_has_the_shortest_time() {
+        let mut suspicion = Suspicion::new(&Config::lan(), 100, NodeId(1), S, false);
+        assert!(!suspicion.confirm(NodeId(1), true), "nothing to tell others");
         assert_eq!(suspicion.deadline(), S + 8 * S);
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Entry {
     pub(crate) announced: u64,
     /// A suspect: when it is dead. Dead or left: when it is forgotten.
     pub(crate) deadline: Duration,
+    /// How many probes in a row were answered on a stream only.
+    pub(crate) streams_only: u32,
     /// Present exactly while suspect; boxed, since that is rare.
     pub(crate) suspicion: Option<Box<Suspicion>>,
     /// Index into the list of its state.
@@ -27,7 +29,7 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn new(member: Member) -> Entry {
         let announced = member.incarnation;
-        Entry { member, announced, deadline: Duration::ZERO, suspicion: None, place: 0 }
+        Entry { member, announced, deadline: Duration::ZERO, streams_only: 0, suspicion: None, place: 0 }
     }
 
     pub(crate) fn standing(&self) -> Standing {

@@ -99,6 +99,13 @@ impl Membership {
             Event::Recovered(member) => ("recovered", member),
             Event::Failed(member) => ("failed", member),
             Event::Left(member) => ("left", member),
+            Event::StreamsOnly(member) => {
+                return tracing::warn!(
+                    name = &*member.name,
+                    quic = %member.addr,
+                    "probes of a member are answered on streams only: datagrams between it and this node seem blocked"
+                );
+            }
             Event::SelfJoin { addr } => {
                 tracing::debug!(%addr, "the address to join is this node's own");
                 return to.cluster.eligible(QUIET_JOIN);

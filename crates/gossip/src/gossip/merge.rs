@@ -1,5 +1,6 @@
 //! What is believed: news about members, weighed by the one rule of precedence.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Gossip, Phase};
@@ -27,12 +28,16 @@ pub(super) struct News<'a> {
     /// Its own announcement, of this incarnation or an older one.
     words: Option<&'a ArchivedAnnounce<'static>>,
     source: Source,
+    /// A suspicion that stands for a death somebody else has concluded.
+    condemned: bool,
 }
 
 /// How a statement came here.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// As news in a packet, or from this member's own probe.
+    /// From this member's own probe, or the end of its own suspicion.
+    Own,
+    /// As news in a packet.
     Packet,
     /// In a push-pull: the belief of one other, perhaps formed on the far side of a partition. `spread` says
     /// whether there was anybody here to tell.
@@ -50,6 +55,7 @@ impl Gossip {
                 gone: Duration::ZERO,
                 words: Some(announce),
                 source: Source::Packet,
+                condemned: false,
             });
         }
         for claim in packet.claims.iter() {
@@ -61,6 +67,7 @@ impl Gossip {
                 gone: Duration::ZERO,
                 words: None,
                 source: Source::Packet,
+                condemned: false,
             });
         }
     }
@@ -74,6 +81,7 @@ impl Gossip {
             gone: Duration::from_secs(record.gone_s.to_native().into()),
             words: Some(&record.announce),
             source: Source::PushPull { spread },
+            condemned: false,
         });
     }
 
@@ -87,6 +95,7 @@ impl Gossip {
             gone: Duration::ZERO,
             words: None,
             source: Source::PushPull { spread },
+            condemned: false,
         });
     }
 
@@ -104,15 +113,13 @@ impl Gossip {
             by: self.me.id,
             gone: Duration::ZERO,
             words: None,
-            source: Source::Packet,
+            source: Source::Own,
+            condemned: false,
         });
     }
 
     fn learn(&mut self, news: News<'_>) {
-        if self.phase == Phase::Replaced {
-            return;
-        }
-        if self.is_myself(news.pid) {
+        if news.pid.id == self.me.id {
             return self.learn_of_me(news);
         }
         let Some(entry) = self.table.get(news.pid.id) else { return self.learn_of_unknown(news) };
@@ -137,6 +144,9 @@ impl Gossip {
     /// The one answer to any belief that this member is not alive is a higher incarnation. What is said about
     /// earlier boots is left alone: it is true.
     fn learn_of_me(&mut self, news: News<'_>) {
+        if let Some(words) = news.words.filter(|_| news.pid.boot > self.me.boot) {
+            return self.ask_successor(news.pid, SocketAddr::from(&words.addr));
+        }
         let current = news.pid == self.me.pid() && self.phase == Phase::Active;
         let ahead = news.incarnation.saturating_sub(self.me.incarnation);
         let refute = news.state != State::Alive && news.incarnation >= self.me.incarnation;
@@ -233,7 +243,7 @@ impl Gossip {
         let (id, state) = (news.pid.id, news.state);
         self.cancel_deadline(id);
         let suspicion = (state == State::Suspect)
-            .then(|| Box::new(Suspicion::new(&self.config, self.size(), news.by, self.now)));
+            .then(|| Box::new(Suspicion::new(&self.config, self.size(), news.by, self.now, news.condemned)));
         let deadline = match &suspicion {
             Some(suspicion) => suspicion.deadline(),
             None => self.now + self.reclaim_after(state).saturating_sub(news.gone),
@@ -251,7 +261,7 @@ impl Gossip {
     /// Another member suspects it, too.
     fn confirm(&mut self, news: News<'_>) {
         let id = news.pid.id;
-        if self.change_suspicion(id, |suspicion| suspicion.confirm(news.by)) {
+        if self.change_suspicion(id, |suspicion| suspicion.confirm(news.by, news.condemned)) {
             self.pass_on(&news);
         }
     }
@@ -268,7 +278,8 @@ impl Gossip {
         let Some(entry) = self.table.get_mut(id) else { return false };
         let Some(suspicion) = entry.suspicion.as_mut() else { return false };
         let changed = change(suspicion);
-        let (before, after) = (entry.deadline, suspicion.deadline());
+        // Never in the past, which would be taken for a stall of this process.
+        let (before, after) = (entry.deadline, suspicion.deadline().max(self.now));
         entry.deadline = after;
         self.timers.cancel(before, Timer::Member(id));
         self.timers.set(after, Timer::Member(id));
@@ -347,7 +358,7 @@ impl Gossip {
     /// and after a partition there is one about everybody. The suspect alone is told, so that it refutes.
     fn pass_on(&mut self, news: &News<'_>) {
         match news.source {
-            Source::Packet => self.tell(news.pid.id),
+            Source::Own | Source::Packet => self.tell(news.pid.id),
             Source::PushPull { .. } if news.state == State::Suspect => self.warn(news.pid.id),
             Source::PushPull { spread: true } => self.tell_some(news.pid.id),
             Source::PushPull { spread: false } => {}
@@ -370,8 +381,9 @@ impl News<'_> {
 /// What to make of news about a boot whose standing is known.
 ///
 /// A goodbye counts only in an incarnation of its own, which nobody but the member can have opened: without it,
-/// somebody else said goodbye for the member, and that is a death, which it can refute. A death heard in a push-pull
-/// is a suspicion, so that a partition heals by refutation.
+/// somebody else said goodbye for the member, and that is a death, which it can refute. A death that somebody else has
+/// concluded is a suspicion, so that no member dies of a single message and a partition heals by refutation. If others
+/// had their time for it (it did not come in an exchange), it lasts no longer than the shortest.
 fn believed(news: News<'_>, known: Standing) -> News<'_> {
     let mut believed = news;
     let foreign = news.incarnation == known.incarnation && known.state != State::Left;
@@ -379,8 +391,9 @@ fn believed(news: News<'_>, known: Standing) -> News<'_> {
         believed.state = State::Dead;
     }
     let live = matches!(known.state, State::Alive | State::Suspect);
-    if believed.state == State::Dead && live && news.source != Source::Packet {
+    if believed.state == State::Dead && live && news.source != Source::Own {
         believed.state = State::Suspect;
+        believed.condemned = news.source == Source::Packet;
     }
     believed
 }

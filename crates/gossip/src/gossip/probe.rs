@@ -5,15 +5,22 @@ use std::time::Duration;
 
 use super::receive::Way;
 use super::{Gossip, Phase};
+use crate::awareness::Awareness;
 use crate::timers::Timer;
 use crate::wire::Body;
-use crate::{NodeId, Pid};
+use crate::{Event, NodeId, Pid};
+
+/// Probes in a row that are answered on a stream only, before that is told: fewer may be loss.
+const STREAMS_ONLY: u32 = 4;
 
 /// The probe of this interval, until it is answered.
 #[derive(Debug)]
 pub(super) struct Probe {
     number: u64,
     target: Pid,
+    sent: Duration,
+    /// Answered on a stream. Until the interval is over a datagram may still answer, too.
+    by_stream: bool,
     /// When the direct probe has had its time.
     timeout: Duration,
     relays: u32,
@@ -23,12 +30,17 @@ pub(super) struct Probe {
 impl Gossip {
     pub(super) fn on_probe_interval(&mut self) {
         self.conclude_probe();
+        self.conclude_roll_call();
         if self.phase != Phase::Active {
             return;
         }
         self.timers.set(self.now + self.awareness.scale(self.config.probe_interval), Timer::Probe);
         if let Some(id) = self.table.next_to_probe(&mut self.rng) {
             self.start_probe(id);
+            self.call_roll();
+        } else {
+            // Nobody is left to be wronged.
+            self.awareness = Awareness::default();
         }
     }
 
@@ -37,8 +49,9 @@ impl Gossip {
         let (target, addr) = (entry.member.pid(), entry.member.addr);
         let number = self.next_number();
         self.stats.probes += 1;
-        let timeout = self.now + self.awareness.scale(self.config.probe_timeout);
-        self.probe = Some(Probe { number, target, timeout, relays: 0, nacks: 0 });
+        let timeout = self.now + self.awareness.scale(self.rtt.timeout(&self.config));
+        let sent = self.now;
+        self.probe = Some(Probe { number, target, sent, by_stream: false, timeout, relays: 0, nacks: 0 });
         self.timers.set(timeout, Timer::ProbeTimeout(number));
         self.send(addr, Some(target), Body::Ping { number, target: target.into() }, Way::Datagram);
     }
@@ -59,13 +72,38 @@ impl Gossip {
         }
     }
 
-    pub(super) fn on_ack(&mut self, number: u64, target: Pid) {
-        let mine = |probe: &mut Probe| probe.number == number && probe.target == target;
-        if let Some(probe) = self.probe.take_if(mine) {
-            self.timers.cancel(probe.timeout, Timer::ProbeTimeout(number));
+    /// `target` is there, says `sender`: itself, or a relay.
+    pub(super) fn on_ack(&mut self, sender: Pid, number: u64, target: Pid, way: Way) {
+        let Some(probe) =
+            self.probe.as_mut().filter(|probe| probe.number == number && probe.target == target)
+        else {
+            return self.relay_ack(number, target);
+        };
+        if !probe.by_stream {
             self.awareness.improve();
-        } else {
-            self.relay_ack(number, target);
+        }
+        if way == Way::Stream {
+            probe.by_stream = true;
+            return;
+        }
+        if sender == target {
+            self.rtt.observe(self.now.saturating_sub(probe.sent));
+        }
+        self.timers.cancel(probe.timeout, Timer::ProbeTimeout(number));
+        self.probe = None;
+        if let Some(entry) = self.table.get_mut(target.id) {
+            entry.streams_only = 0;
+        }
+    }
+
+    /// Neither the target nor a relay has answered by datagram, but the target has on a stream. Said once, until
+    /// datagrams are answered again.
+    fn answered_by_stream_only(&mut self, target: Pid) {
+        let Some(entry) = self.table.get_mut(target.id) else { return };
+        entry.streams_only = entry.streams_only.saturating_add(1);
+        if entry.streams_only == STREAMS_ONLY {
+            let member = entry.member.clone();
+            self.emit(Event::StreamsOnly(member));
         }
     }
 
@@ -78,6 +116,9 @@ impl Gossip {
     /// The interval is over: a probe that is still open has failed.
     fn conclude_probe(&mut self) {
         let Some(probe) = self.probe.take() else { return };
+        if probe.by_stream {
+            return self.answered_by_stream_only(probe.target);
+        }
         self.stats.probes_failed += 1;
         // Relays that say nothing at all hint that this member is the deaf one. All of them saying that they get no
         // answer either speaks against the target alone.

@@ -155,10 +155,21 @@ impl Gossip {
     /// An exchange changed so many beliefs. A large change calls for haste, and in haste any change keeps it up: the
     /// whole cluster exchanges until nobody finds anything new.
     fn learnt_by_exchange(&mut self, changes: usize) {
-        let in_haste = self.push_pulls.interval < self.usual_push_pull();
-        if changes > 0 && (in_haste || changes * AMISS >= self.table.len()) {
+        if changes > 0 && (self.in_haste() || changes * AMISS >= self.table.len()) {
             self.hurry_push_pull();
         }
+    }
+
+    /// An exchange found nothing that differs. In haste that shows that exchanges have carried the news further than
+    /// gossip has: what has been told a few times need not be told until its end.
+    fn agreed(&mut self) {
+        if self.in_haste() {
+            self.queue.drop_sent(self.config.retransmit_multiplier);
+        }
+    }
+
+    fn in_haste(&self) -> bool {
+        self.push_pulls.interval < self.usual_push_pull()
     }
 
     fn usual_push_pull(&self) -> Duration {

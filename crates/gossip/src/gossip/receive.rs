@@ -1,11 +1,12 @@
 //! A message from a peer: which kind it is, and who sent it.
 
+use std::cmp::Ordering;
 use std::net::SocketAddr;
 
 use super::{Gossip, Phase};
 use crate::codec::decode;
 use crate::wire::{ArchivedBody, ArchivedMessage, ArchivedPacket, Body};
-use crate::{DecodeError, InputError, Pid};
+use crate::{DecodeError, InputError, NodeId, Pid};
 
 /// How a message came, and how its answer goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,11 +16,21 @@ pub(super) enum Way {
 }
 
 impl Gossip {
-    pub(super) fn on_message(&mut self, from: SocketAddr, bytes: &[u8], way: Way) -> Result<(), InputError> {
+    pub(super) fn on_message(
+        &mut self,
+        from: SocketAddr,
+        peer: Option<NodeId>,
+        bytes: &[u8],
+        way: Way,
+    ) -> Result<(), InputError> {
         if self.phase == Phase::Replaced {
             return Ok(());
         }
-        let message = decode(bytes).and_then(|message| fits(message, way).map(|()| message));
+        let message = decode(bytes).and_then(|message| {
+            fits(message, way)?;
+            comes_from(message, peer)?;
+            Ok(message)
+        });
         match message {
             Ok(ArchivedMessage::Packet(packet)) => self.on_packet(from, packet, way),
             Ok(ArchivedMessage::PushPull(push_pull)) => self.on_push_pull(from, push_pull),
@@ -29,18 +40,16 @@ impl Gossip {
             }
         }
         self.stats.messages_received += 1;
+        self.roll_call.void(self.now);
         Ok(())
     }
 
     fn on_packet(&mut self, from: SocketAddr, packet: &ArchivedPacket<'static>, way: Way) {
         let sender = Pid::from(&packet.from);
-        if self.is_myself(sender) {
-            return;
+        if sender.id == self.me.id {
+            return self.meet_myself(sender, from);
         }
         self.learn_news(packet);
-        if self.phase == Phase::Replaced {
-            return;
-        }
         self.on_body(from, sender, &packet.body, way);
         // Whoever is still unknown after the answer to that very question has said goodbye: asked again, it would
         // only say so again.
@@ -56,7 +65,9 @@ impl Gossip {
             ArchivedBody::Ping { number, target } => {
                 self.on_ping(from, sender, number.to_native(), target.into(), way);
             }
-            ArchivedBody::Ack { number, target } => self.on_ack(number.to_native(), target.into()),
+            ArchivedBody::Ack { number, target } => {
+                self.on_ack(sender, number.to_native(), target.into(), way);
+            }
             ArchivedBody::Relay { number, target } => {
                 self.on_relay_request(from, sender, number.to_native(), target.into());
             }
@@ -79,9 +90,6 @@ impl Gossip {
     }
 
     fn on_ping(&mut self, from: SocketAddr, sender: Pid, number: u64, target: Pid, way: Way) {
-        if self.is_myself(target) && self.phase == Phase::Replaced {
-            return;
-        }
         let body = if target == self.me.pid() {
             Body::Ack { number, target: target.into() }
         } else {
@@ -90,16 +98,33 @@ impl Gossip {
         self.send(from, Some(sender), body, way);
     }
 
-    /// Whether `pid` is this node. A newer boot of it replaces this one.
-    pub(super) fn is_myself(&mut self, pid: Pid) -> bool {
-        if pid.id != self.me.id {
-            return false;
+    /// A message from another boot of this node. The older one has to end, and hears so from the newer itself: what
+    /// others say of it may be false.
+    pub(super) fn meet_myself(&mut self, other: Pid, addr: SocketAddr) {
+        match other.boot.cmp(&self.me.boot) {
+            Ordering::Greater => self.replaced(other.boot),
+            Ordering::Less => self.send(addr, None, Body::Me, Way::Datagram),
+            Ordering::Equal => {}
         }
-        if pid.boot > self.me.boot {
-            self.replaced(pid.boot);
-        }
-        true
     }
+
+    /// Others know a newer boot of this node, at this address: asked there, it says so itself.
+    pub(super) fn ask_successor(&mut self, pid: Pid, addr: SocketAddr) {
+        if addr != self.me.addr {
+            let number = self.next_number();
+            self.send(addr, None, Body::Ping { number, target: pid.into() }, Way::Datagram);
+        }
+    }
+}
+
+/// The sender that a message names must be the peer that has proved its id, if one has.
+fn comes_from(message: &ArchivedMessage<'static>, peer: Option<NodeId>) -> Result<(), DecodeError> {
+    let sender = match message {
+        ArchivedMessage::Packet(packet) => &packet.from,
+        ArchivedMessage::PushPull(push_pull) => &push_pull.from,
+    };
+    let named = Pid::from(sender).id;
+    if peer.is_none_or(|peer| peer == named) { Ok(()) } else { Err(DecodeError::Sender) }
 }
 
 /// Large messages travel on streams, where only probes keep them company.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use boato_transport::Transport;
+use boato_transport::{Peer, Transport};
 use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Board, CHANNEL, Command, Inbound};
-use crate::{Event, Gossip, Input, InputError, Member, Output};
+use crate::{Event, Gossip, Input, InputError, Member, NodeId, Output};
 
 /// Messages handled between two looks at the timers.
 const BATCH: usize = 256;
@@ -71,10 +71,11 @@ impl Driver {
     }
 
     fn take(&mut self, message: &Inbound) {
-        let Inbound { from, ref bytes, stream } = *message;
+        let Inbound { from: peer, ref bytes, stream } = *message;
+        let from = peer.addr;
         self.board.inbound_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
         let input = if stream { Input::Stream { from, bytes } } else { Input::Datagram { from, bytes } };
-        self.handle(input, Some(from));
+        self.handle(input, Some(peer));
     }
 
     fn obey(&mut self, command: Command) {
@@ -88,10 +89,17 @@ impl Driver {
         self.handle(input, None);
     }
 
-    fn handle(&mut self, input: Input<'_>, peer: Option<SocketAddr>) {
-        match (self.gossip.handle(input, self.now()), peer) {
+    fn handle(&mut self, input: Input<'_>, peer: Option<Peer>) {
+        let now = self.now();
+        let result = match peer {
+            Some(peer) => self.gossip.handle_from(NodeId(peer.node), input, now),
+            None => self.gossip.handle(input, now),
+        };
+        match (result, peer) {
             (Ok(()), _) => {}
-            (Err(error), Some(peer)) => tracing::debug!(%peer, %error, "gossip refused a message"),
+            (Err(error), Some(peer)) => {
+                tracing::debug!(peer = %peer.addr, %error, "gossip refused a message");
+            }
             (Err(error @ (InputError::JoinsFull(_) | InputError::Ended)), None) => {
                 tracing::debug!(%error, "gossip refused a command");
             }

@@ -53,7 +53,7 @@ fn who_is_alone_has_left_at_once() {
 fn a_goodbye_said_by_another_is_a_death_that_can_be_refuted() {
     let mut world = World::cluster(6, 1);
     world.input(addr(2), Input::Datagram { from: addr(4), bytes: &rumour(4, 3, 1, 0, Belief::Left) });
-    assert_eq!(world.state(addr(2), 3), Some(State::Dead));
+    assert_eq!(world.state(addr(2), 3), Some(State::Suspect));
     world.until("all believe in node 3 again", 10 * SECOND, |w| w.all_believe(3, Some(State::Alive)));
     assert_eq!(world.count(|event| matches!(event, Event::Left(_))), 0);
 }

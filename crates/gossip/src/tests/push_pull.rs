@@ -178,14 +178,14 @@ fn an_exchange_brings_both_what_they_lack() {
     tell(&mut both[1], &news(3, &member(501)));
     // What both know, one of them in newer words.
     tell(&mut both[1], &news(3, &Member { incarnation: 3, name: "renamed".into(), ..member(110) }));
-    // And somebody dead of whom one has never heard.
+    // And somebody gone of whom one has never heard.
     tell(&mut both[0], &news(3, &member(502)));
-    tell(&mut both[0], &rumour(3, 502, 1, 0, Belief::Dead));
+    tell(&mut both[0], &rumour(3, 502, 1, 1, Belief::Left));
     assert_eq!(exchange(&mut both).len(), 4);
     for node in &both {
         assert!(node.member(id(1)).is_some() && node.member(id(2)).is_some());
         assert!(node.member(id(500)).is_some() && node.member(id(501)).is_some());
         assert_eq!(node.member(id(110)).map(|member| &*member.name), Some("renamed"));
-        assert_eq!(node.member(id(502)).map(|member| member.state), Some(State::Dead));
+        assert_eq!(node.member(id(502)).map(|member| member.state), Some(State::Left));
     }
 }

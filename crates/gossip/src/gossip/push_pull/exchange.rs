@@ -52,9 +52,11 @@ impl Gossip {
     pub(in crate::gossip) fn on_push_pull(&mut self, from: SocketAddr, message: &ArchivedPushPull<'static>) {
         let sender = Pid::from(&message.from);
         let number = message.number.to_native();
-        if self.is_myself(sender) && sender.boot >= self.me.boot {
-            // Replaced, or this member's own join.
+        if sender == self.me.pid() {
             return self.on_own_join(number);
+        }
+        if sender.id == self.me.id && sender.boot > self.me.boot {
+            return self.meet_myself(sender, from);
         }
         let unasked = !self.push_pulls.pending.contains_key(&number);
         if unasked && matches!(message.step, ArchivedStep::Summary { .. } | ArchivedStep::Answer) {
@@ -62,15 +64,15 @@ impl Gossip {
         }
         let before = self.changes;
         self.learn_exchange(sender, message);
-        if self.phase == Phase::Replaced {
-            return;
-        }
         match &message.step {
             ArchivedStep::Digest(buckets) if buckets.is_empty() => self.answer(from, number),
             ArchivedStep::Digest(buckets) => {
                 let log2 = buckets_log2(buckets.len());
                 let theirs = buckets.iter().map(|bucket| bucket.to_native());
                 let differing = self.digest(Some(log2)).differing(theirs);
+                if differing.is_empty() {
+                    self.agreed();
+                }
                 self.send_summary(from, number, log2, differing);
             }
             ArchivedStep::Summary { log2, buckets, standings } => {
@@ -163,7 +165,9 @@ impl Gossip {
             }
         }
         let done = wanted.is_empty();
-        if !buckets.is_empty() {
+        if buckets.is_empty() {
+            self.agreed();
+        } else {
             load.size += standings.len() * STANDING_BYTES + wanted.len() * size_of::<u128>();
             let bytes = self.encoded(number, Step::Difference { standings, wanted }, load);
             self.send_bytes(to, bytes, Way::Stream);
