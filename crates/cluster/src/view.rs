@@ -94,10 +94,7 @@ impl View {
         }
         self.dead.remove(&pid);
         self.dead_order.retain(|&dead| dead != pid);
-        let older: Vec<Pid> = self.boots(pid.node).filter(|other| other.boot < pid.boot).collect();
-        for other in older {
-            self.bury(other);
-        }
+        self.bury_older(pid);
         if let Some(peer) = self.peers.get_mut(&pid) {
             let changed = (peer.liveness, peer.weight) != (liveness, Some(weight));
             (peer.liveness, peer.weight) = (liveness, Some(weight));
@@ -151,7 +148,21 @@ impl View {
         self.grown_at = now;
     }
 
+    /// Takes a process for dead, and every older boot of its node, which may never have been heard to end.
     fn bury(&mut self, pid: Pid) -> bool {
+        let older = self.bury_older(pid);
+        self.bury_one(pid) || older
+    }
+
+    fn bury_older(&mut self, pid: Pid) -> bool {
+        let older: Vec<Pid> = self.boots(pid.node).filter(|other| other.boot < pid.boot).collect();
+        for &other in &older {
+            self.bury_one(other);
+        }
+        !older.is_empty()
+    }
+
+    fn bury_one(&mut self, pid: Pid) -> bool {
         let was_live = self.peers.remove(&pid).is_some();
         if pid == self.me || !self.dead.insert(pid) {
             return was_live;
@@ -338,5 +349,24 @@ impl Routes {
     /// Whether this view considers `pid` not dead.
     pub fn is_live(&self, pid: Pid) -> bool {
         self.pids.get(&pid.node) == Some(&pid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_newer_boot_ends_the_older_ones() {
+        let now = Duration::ZERO;
+        let [me, old, new] = [(1, 1), (2, 1), (2, 2)].map(|(node, boot)| Pid { node, boot });
+        let mut view = View::new(me, 1, now);
+        view.set(old, Liveness::Alive, 1, now);
+        // That the newer boot lived, nobody has told.
+        assert!(view.set(new, Liveness::Dead, 1, now));
+        assert_eq!(view.live().count(), 0);
+        assert_eq!(view.candidates(false).len(), 1);
+        assert!(view.dead().is_superset(&[old, new].into()));
+        assert!(!view.set(new, Liveness::Dead, 1, now), "told twice, it is no news");
     }
 }
