@@ -1,146 +1,23 @@
-//! The same commands, right and wrong ones, to this door and to a redis-server: the replies must be the same bytes. Skipped, with a
-//! line that says so, where redis-server is not installed.
+//! The commands over a map, compared with a redis-server's.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
-
-use crate::client::{PATIENCE, TestClient, TestDoor};
-use crate::generator::{Generator, Leeway};
-
-/// A redis-server on a port of its own, until it is dropped.
-struct Redis {
-    process: Child,
-    addr: SocketAddr,
-    _directory: tempfile::TempDir,
-}
-
-impl Redis {
-    /// `None` where there is none to start.
-    async fn start() -> Option<Redis> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let directory = tempfile::tempdir().unwrap();
-        let mut command = Command::new("redis-server");
-        command.args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--databases",
-            "1",
-        ]);
-        let process = command.arg("--dir").arg(directory.path()).stdout(Stdio::null()).spawn();
-        let Ok(process) = process else {
-            eprintln!("SKIPPED: redis-server is not installed, so nothing is compared with it");
-            return None;
-        };
-        let redis = Redis { process, addr: (Ipv4Addr::LOCALHOST, port).into(), _directory: directory };
-        redis.answers().await;
-        Some(redis)
-    }
-
-    async fn answers(&self) {
-        let connects = async {
-            while tokio::net::TcpStream::connect(self.addr).await.is_err() {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, connects).await.expect("redis-server listens in time");
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-/// One client of each, which are told the same.
-struct Pair {
-    ours: TestClient,
-    theirs: TestClient,
-    history: Vec<String>,
-}
-
-impl Pair {
-    async fn connect(door: &TestDoor, redis: &Redis) -> Pair {
-        let (ours, theirs) = (door.client().await, TestClient::connect(redis.addr).await);
-        Pair { ours, theirs, history: Vec::new() }
-    }
-
-    async fn compare(&mut self, words: &[Vec<u8>], leeway: Leeway) {
-        let shown =
-            |words: &[Vec<u8>]| words.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>();
-        self.history.push(shown(words).join(" "));
-        let ours = self.ours.ask_words(words).await;
-        let theirs = self.theirs.ask_words(words).await;
-        if !leeway.allows(&ours, &theirs) {
-            let before = self.history.len().saturating_sub(12);
-            panic!(
-                "after\n  {}\nours   {:?}\ntheirs {:?}",
-                self.history[before..].join("\n  "),
-                String::from_utf8_lossy(&ours),
-                String::from_utf8_lossy(&theirs)
-            );
-        }
-        if ours != theirs && matches!(leeway, Leeway::Fraction) {
-            // What is stored differs too.
-            let words = [b"SET".to_vec(), words[1].clone(), b"1.5".to_vec()];
-            assert_eq!(self.ours.ask_words(&words).await, self.theirs.ask_words(&words).await);
-        }
-    }
-
-    async fn both(&mut self, line: &str) {
-        let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
-        self.ours.ask_words(&words).await;
-        self.theirs.ask_words(&words).await;
-    }
-}
+use crate::client::TestDoor;
+use crate::oracle::{Redis, compare_commands, compare_transactions};
+use crate::wire::TestClient;
 
 #[tokio::test]
 async fn thousands_of_commands_are_answered_as_redis_answers_them() {
     let Some(redis) = Redis::start().await else { return };
     let door = TestDoor::open().await;
     let seed = std::env::var("BOATO_SEED").ok().map_or(1, |seed| seed.parse().unwrap());
-    for (seed, protocol) in [(seed, 2), (seed + 1, 3)] {
-        let mut pair = Pair::connect(&door, &redis).await;
-        pair.both(&format!("HELLO {protocol}")).await;
-        pair.both("FLUSHALL").await;
-        let mut generator = Generator::new(seed);
-        for _ in 0..4000 {
-            let (words, leeway) = generator.command();
-            pair.compare(&words, leeway).await;
-        }
-    }
+    compare_commands(door.addr, &redis, seed, 2, 4000).await;
+    compare_commands(door.addr, &redis, seed + 1, 3, 4000).await;
 }
 
 #[tokio::test]
 async fn transactions_are_answered_as_redis_answers_them() {
     let Some(redis) = Redis::start().await else { return };
     let door = TestDoor::open().await;
-    let mut pair = Pair::connect(&door, &redis).await;
-    let mut other = Pair::connect(&door, &redis).await;
-    let mut generator = Generator::new(3);
-    for round in 0..300 {
-        if round % 2 == 0 {
-            pair.compare(&[b"WATCH".to_vec(), generator.key(), generator.key()], Leeway::None).await;
-        }
-        if round % 4 == 0 {
-            let (words, leeway) = generator.change();
-            other.compare(&words, leeway).await;
-            pair.history.push(format!("(another client) {}", other.history[other.history.len() - 1]));
-        }
-        pair.compare(&[b"MULTI".to_vec()], Leeway::None).await;
-        for _ in 0..generator.below(5) {
-            pair.compare(&generator.queued(), Leeway::None).await;
-        }
-        let end: &[u8] = if generator.below(8) == 0 { b"DISCARD" } else { b"EXEC" };
-        pair.compare(&[end.to_vec()], Leeway::None).await;
-    }
+    compare_transactions(door.addr, &redis, 3, 300).await;
 }
 
 #[tokio::test]
