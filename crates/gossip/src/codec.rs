@@ -10,18 +10,24 @@ use rkyv::util::with_arena;
 use crate::digest::BUCKETS_LOG2_MAX;
 use crate::member::{ATTRIBUTE_BYTES_MAX, announceable, attribute_bytes};
 use crate::precedence::Standing;
+use crate::user_event::USER_EVENT_BYTES_MAX;
 use crate::wire::{
     Announce, ArchivedAnnounce, ArchivedBelief, ArchivedClaim, ArchivedMessage, ArchivedPacket,
-    ArchivedPushPull, ArchivedRecord, ArchivedStep, ArchivedWireAddr, ArchivedWirePid, ArchivedWireStanding,
-    Belief, Claim, Message, WireAddr, WirePid, WireStanding,
+    ArchivedPushPull, ArchivedRecord, ArchivedStep, ArchivedWireAddr, ArchivedWireEvent, ArchivedWirePid,
+    ArchivedWireStanding, Belief, Claim, Message, WireAddr, WireEvent, WirePid, WireStanding,
 };
-use crate::{DecodeError, Member, NodeId, Pid, State, Tags};
+use crate::{DecodeError, Member, NodeId, Pid, State, Tags, UserEvent};
 
 /// Bytes of a packet without news. Nothing is aligned, so there is no padding and all sizes are exact.
 pub(crate) const PACKET_BYTES: usize = size_of::<ArchivedMessage<'static>>();
 /// Bytes that a claim adds.
 pub(crate) const CLAIM_BYTES: usize = size_of::<ArchivedClaim>();
 const ANNOUNCE_BYTES: usize = size_of::<ArchivedAnnounce<'static>>();
+/// Bytes that an event adds to its name and payload.
+pub(crate) const EVENT_BYTES: usize = size_of::<ArchivedWireEvent<'static>>();
+const _: () = assert!(PACKET_BYTES + EVENT_BYTES + USER_EVENT_BYTES_MAX <= DATAGRAM_BYTES_MIN);
+/// A clock may step far, but not so far that anybody gets here.
+const EVENT_TIME_MAX: u64 = 1 << 62;
 /// Bytes that a standing adds.
 pub(crate) const STANDING_BYTES: usize = size_of::<ArchivedWireStanding>();
 const RECORD_BYTES: usize = size_of::<ArchivedRecord<'static>>();
@@ -68,6 +74,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<&ArchivedMessage<'static>, DecodeEr
             check_packet(packet)?;
         }
         ArchivedMessage::PushPull(push_pull) => check_push_pull(push_pull)?,
+        ArchivedMessage::Events(events) => events.list.iter().try_for_each(check_event)?,
     }
     Ok(message)
 }
@@ -108,6 +115,11 @@ fn check_push_pull(push_pull: &ArchivedPushPull<'static>) -> Result<(), DecodeEr
         ensure(record.incarnation <= INCARNATION_MAX, "incarnation of a record")?;
         ensure(record.announce.incarnation <= record.incarnation, "an announcement newer than its record")
     })
+}
+
+fn check_event(event: &ArchivedWireEvent<'static>) -> Result<(), DecodeError> {
+    ensure(event.name.len() + event.payload.len() <= USER_EVENT_BYTES_MAX, "size of an event")?;
+    ensure(event.time <= EVENT_TIME_MAX, "time of an event")
 }
 
 fn check_standing(standing: &ArchivedWireStanding) -> Result<(), DecodeError> {
@@ -154,6 +166,23 @@ pub(crate) fn announced(announce: &ArchivedAnnounce<'static>) -> Member {
         state: State::Alive,
         name: (*announce.name).into(),
         tags: Tags::from_text(&announce.tags),
+    }
+}
+
+/// The event as the application sees it.
+pub(crate) fn user_event(event: &ArchivedWireEvent<'static>) -> UserEvent {
+    UserEvent {
+        origin: (&event.origin).into(),
+        time: event.time.to_native(),
+        name: (*event.name).into(),
+        payload: (*event.payload).into(),
+    }
+}
+
+impl<'a> From<&'a UserEvent> for WireEvent<'a> {
+    fn from(event: &'a UserEvent) -> WireEvent<'a> {
+        let UserEvent { origin, time, name, payload } = event;
+        WireEvent { origin: (*origin).into(), time: *time, name, payload }
     }
 }
 

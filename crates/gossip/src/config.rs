@@ -42,6 +42,9 @@ pub struct Config {
     pub reclaim_left: Duration,
     /// How long a leave may take to spread. LAN 5 s.
     pub leave_timeout: Duration,
+    /// Most bytes of recent user events kept, with 128 for each; the oldest are forgotten. Beyond half of it, events that
+    /// have yet to be told keep own new ones out. 256 KiB.
+    pub event_bytes: usize,
     /// Most members kept, dead ones included. Others are not accepted. 65536.
     pub members_max: usize,
     /// Longest datagram sent, in bytes. What QUIC surely carries right after connecting is 1162.
@@ -68,6 +71,7 @@ impl Config {
             reclaim_dead: Duration::from_hours(24),
             reclaim_left: Duration::from_hours(1),
             leave_timeout: Duration::from_secs(5),
+            event_bytes: 256 << 10,
             members_max: 65_536,
             datagram_bytes: 1162,
         }
@@ -130,6 +134,7 @@ impl Config {
             ((1..=100).contains(&self.retransmit_multiplier), "retransmit_multiplier must be from 1 to 100"),
             (self.indirect_probes <= 16, "indirect_probes must be at most 16"),
             (self.suspicion_confirmations <= 16, "suspicion_confirmations must be at most 16"),
+            ((4096..=64 << 20).contains(&self.event_bytes), "event_bytes must be from 4096 to 67108864"),
             ((1..=16).contains(&self.gossip_fanout), "gossip_fanout must be from 1 to 16"),
             ((1..=1 << 20).contains(&self.members_max), "members_max must be from 1 to 1048576"),
             (

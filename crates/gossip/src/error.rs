@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::member::ATTRIBUTE_BYTES_MAX;
+use crate::user_event::USER_EVENT_BYTES_MAX;
 
 /// Why [`Gossip::new`](crate::Gossip::new) refuses to start.
 #[derive(Debug, Error)]
@@ -60,6 +61,17 @@ pub enum InputError {
     /// An address cannot be announced or joined.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// An event would not fit a datagram.
+    #[error(
+        "name and payload take {bytes} bytes, at most {USER_EVENT_BYTES_MAX} fit a datagram: send a reference instead"
+    )]
+    EventTooLarge {
+        /// Bytes they take.
+        bytes: usize,
+    },
+    /// Too many events wait to be told.
+    #[error("too many events are waiting to be told: send fewer, or later")]
+    EventsFull,
     /// Too many joins wait for their turn.
     #[error("{0} joins are waiting already: try again when some have been answered")]
     JoinsFull(usize),

@@ -1,5 +1,6 @@
 //! The state machine: what it is made of, and what comes in where.
 
+mod events;
 mod leave;
 mod merge;
 mod probe;
@@ -23,6 +24,7 @@ use crate::queue::Queue;
 use crate::rtt::Rtt;
 use crate::table::Table;
 use crate::timers::{Timer, Timers};
+use crate::user_event::UserEvents;
 use crate::{
     Config, Event, Identity, Input, InputError, Member, NewError, NodeId, Output, State, Stats, Tags,
 };
@@ -46,6 +48,7 @@ pub struct Gossip {
     phase: Phase,
     table: Table,
     queue: Queue,
+    events: UserEvents,
     timers: Timers,
     awareness: Awareness,
     rtt: Rtt,
@@ -106,6 +109,7 @@ impl Gossip {
             phase: Phase::Active,
             table: Table::default(),
             queue: Queue::default(),
+            events: UserEvents::new(config.event_bytes),
             timers: Timers::default(),
             awareness: Awareness::default(),
             rtt: Rtt::default(),
@@ -171,6 +175,11 @@ impl Gossip {
             }
             _ if self.phase != Phase::Active => Err(InputError::Ended),
             Input::Join(addr) => self.join(addr),
+            Input::Event { name, payload } => self.send_event(name, payload),
+            Input::Recall => {
+                self.recall();
+                Ok(())
+            }
             Input::SetName(name) => self.set_attributes(name.into(), self.me.tags.clone()),
             Input::SetTags(tags) => self.set_attributes(Arc::clone(&self.me.name), Tags::new(tags)?),
             Input::SetAddr(addr) => {
@@ -310,6 +319,7 @@ impl Gossip {
     #[cfg(test)]
     pub(crate) fn check(&self) {
         self.table.check();
+        self.events.check();
         for entry in self.table.iter() {
             let (id, state) = (entry.member.id, entry.member.state);
             let armed = self.timers.has(entry.deadline, Timer::Member(id));

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::Member;
+use crate::{Member, UserEvent};
 
 /// One thing that happened to the member.
 #[derive(Clone, Debug)]
@@ -29,6 +29,16 @@ pub enum Input<'a> {
     SetTags(Vec<(String, String)>),
     /// Announce another address.
     SetAddr(SocketAddr),
+    /// Tell all members something; [`Event::User`] says it at each, this one included, once. Whoever joins later does not
+    /// hear of it.
+    Event {
+        /// What it is called, for the application.
+        name: String,
+        /// What it says, for the application. With the name at most [`USER_EVENT_BYTES_MAX`](crate::USER_EVENT_BYTES_MAX).
+        payload: Vec<u8>,
+    },
+    /// Ask some member for the recent events that it keeps; those that are news here follow as [`Event::User`].
+    Recall,
     /// Say goodbye; [`Event::LeaveDone`] tells when it has spread.
     Leave,
     /// The time of [`poll_timeout`](crate::Gossip::poll_timeout) has come.
@@ -74,6 +84,8 @@ pub enum Event {
     Left(Member),
     /// Probes of the member are answered on streams only, again and again: datagrams to or from it seem blocked.
     StreamsOnly(Member),
+    /// A member, perhaps this one, tells all others something.
+    User(UserEvent),
     /// The address that was joined is this member's own.
     SelfJoin {
         /// As given in [`Input::Join`].

@@ -25,11 +25,12 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `gossip` | the state machine; below it `probe`, `relay` and `roll_call` (failure detection), `merge` (what is believed), `spread` (dissemination), `push_pull` (anti-entropy, joins), `reconnect` (knocking at the dead), `leave`, `receive` |
+//! | `gossip` | the state machine; below it `probe`, `relay` and `roll_call` (failure detection), `merge` (what is believed), `spread` (dissemination), `push_pull` (anti-entropy, joins), `reconnect` (knocking at the dead), `events` (of the application), `leave`, `receive` |
 //! | `precedence` | the one rule which of two statements wins |
 //! | `digest` | fingerprints of all beliefs, by which two members find their differences |
 //! | `suspicion`, `awareness`, `rtt` | Lifeguard: how long a suspicion lasts, how far to trust the own clock; how long answers take |
 //! | `table`, `queue`, `timers` | the members and the order of probes; what is still to be told; what is still to happen |
+//! | `user_event` | the recent events of the application, in order, bounded in bytes |
 //! | `wire`, `codec` | the messages, frozen per [`PROTOCOL`]; their bytes and the ranges of their values |
 //! | `quic` | with feature `quic`: the driver over `boato-transport` |
 //!
@@ -106,6 +107,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod user_event;
 mod wire;
 
 pub use config::Config;
@@ -115,4 +117,5 @@ pub use id::{NodeId, Pid};
 pub use io::{Event, Input, Output};
 pub use member::{ATTRIBUTE_BYTES_MAX, Identity, Member, State, Tags};
 pub use stats::Stats;
+pub use user_event::{USER_EVENT_BYTES_MAX, UserEvent};
 pub use wire::PROTOCOL;

@@ -74,6 +74,8 @@ struct Inbound {
 #[derive(Debug)]
 enum Command {
     Join(SocketAddr),
+    Event { name: String, payload: Vec<u8> },
+    Recall,
     SetName(String),
     SetTags(Vec<(String, String)>),
     SetAddr(SocketAddr),
@@ -126,6 +128,16 @@ impl Handle {
     /// repeat it until then.
     pub fn join(&self, addr: SocketAddr) {
         self.command(Command::Join(addr));
+    }
+
+    /// Tells all members something ([`Event::User`]). An event that is too large, or one too many, is logged and not told.
+    pub fn event(&self, name: String, payload: Vec<u8>) {
+        self.command(Command::Event { name, payload });
+    }
+
+    /// Asks some member for the recent events that it keeps; those that are news here follow as [`Event::User`].
+    pub fn recall(&self) {
+        self.command(Command::Recall);
     }
 
     /// Announces another name. One that does not fit is logged and not announced.

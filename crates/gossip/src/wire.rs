@@ -6,13 +6,14 @@ use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
 /// Version of the messages below. Part of the protocol version that two nodes compare before they speak.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
-/// A datagram, or a probe on a stream; or an exchange of state on a stream.
+/// A datagram, or a probe on a stream; an exchange of state on a stream; or events.
 #[derive(Archive, Serialize)]
 pub(crate) enum Message<'a> {
     Packet(Packet<'a>),
     PushPull(PushPull<'a>),
+    Events(Events<'a>),
 }
 
 #[derive(Archive, Serialize)]
@@ -133,4 +134,24 @@ pub(crate) struct Record<'a> {
     pub(crate) by: u128,
     /// Seconds since it died or left, rounded up; 0 for the live.
     pub(crate) gone_s: u32,
+}
+
+/// Events of the application: the fresh ones in datagrams, all that are kept on a stream.
+#[derive(Archive, Serialize)]
+pub(crate) struct Events<'a> {
+    pub(crate) from: WirePid,
+    /// Please send me all that you keep.
+    pub(crate) recall: bool,
+    pub(crate) list: Vec<WireEvent<'a>>,
+}
+
+#[derive(Archive, Serialize)]
+pub(crate) struct WireEvent<'a> {
+    pub(crate) origin: WirePid,
+    /// Lamport time.
+    pub(crate) time: u64,
+    #[rkyv(with = InlineAsBox)]
+    pub(crate) name: &'a str,
+    #[rkyv(with = InlineAsBox)]
+    pub(crate) payload: &'a [u8],
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{Body, Packet, PushPull, Record, Step};
+use crate::wire::{Body, Events, Packet, PushPull, Record, Step};
 
 fn member() -> impl Strategy<Value = Member> {
     let ip = prop_oneof![
@@ -125,7 +125,7 @@ fn values_out_of_range_are_refused() {
     assert!(matches!(decode(&bytes), Err(DecodeError::Range(_))), "words newer than their record");
 }
 
-/// The bytes of version 2. If this fails, [`PROTOCOL`](crate::PROTOCOL) has to change, too.
+/// The bytes of version 3. If this fails, [`PROTOCOL`](crate::PROTOCOL) has to change, too.
 #[test]
 fn the_protocol_is_frozen() {
     let m = sample();
@@ -146,6 +146,7 @@ fn the_protocol_is_frozen() {
             (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
         })
     };
+    let event = UserEvent { origin: m.pid(), time: 7, name: "n".into(), payload: [1, 2].into() };
     let standings = || vec![standing(&m)];
     let gone = || vec![standing(&Member { state: State::Left, ..sample() })];
     let messages = [
@@ -154,14 +155,22 @@ fn the_protocol_is_frozen() {
         push_pull(Step::Summary { log2: 1, buckets: vec![1], standings: standings() }),
         push_pull(Step::Difference { standings: gone(), wanted: vec![3] }),
         push_pull(Step::Answer),
+        Message::Events(Events { from: m.pid().into(), recall: false, list: vec![(&event).into()] }),
     ];
     let (lengths, hashes): (Vec<usize>, Vec<String>) = messages
         .into_iter()
         .map(|message| (encode(&message, 0).len(), format!("{:016x}", hash(&message))))
         .unzip();
-    assert_eq!(lengths, [197, 193, 212, 226, 177]);
+    assert_eq!(lengths, [197, 193, 212, 226, 177, 125]);
     assert_eq!(
         hashes,
-        ["e3313fd6eb1dc909", "55bfb18398c2cf9e", "83f1c9b173f61494", "73a8b1a27a5c4360", "6a1bc75c0b705df4"]
+        [
+            "e3313fd6eb1dc909",
+            "55bfb18398c2cf9e",
+            "83f1c9b173f61494",
+            "73a8b1a27a5c4360",
+            "6a1bc75c0b705df4",
+            "4e0fb697aad32dad"
+        ]
     );
 }

@@ -34,6 +34,7 @@ impl Gossip {
         match message {
             Ok(ArchivedMessage::Packet(packet)) => self.on_packet(from, packet, way),
             Ok(ArchivedMessage::PushPull(push_pull)) => self.on_push_pull(from, push_pull),
+            Ok(ArchivedMessage::Events(events)) => self.on_events(from, events, way),
             Err(error) => {
                 self.stats.messages_refused += 1;
                 return Err(error.into());
@@ -122,6 +123,7 @@ fn comes_from(message: &ArchivedMessage<'static>, peer: Option<NodeId>) -> Resul
     let sender = match message {
         ArchivedMessage::Packet(packet) => &packet.from,
         ArchivedMessage::PushPull(push_pull) => &push_pull.from,
+        ArchivedMessage::Events(events) => &events.from,
     };
     let named = Pid::from(sender).id;
     if peer.is_none_or(|peer| peer == named) { Ok(()) } else { Err(DecodeError::Sender) }
@@ -131,6 +133,9 @@ fn comes_from(message: &ArchivedMessage<'static>, peer: Option<NodeId>) -> Resul
 fn fits(message: &ArchivedMessage<'static>, way: Way) -> Result<(), DecodeError> {
     match (message, way) {
         (ArchivedMessage::PushPull(_), Way::Datagram) => Err(DecodeError::Way("a push-pull in a datagram")),
+        (ArchivedMessage::Events(events), Way::Datagram) if events.recall => {
+            Err(DecodeError::Way("a recall in a datagram"))
+        }
         (ArchivedMessage::Packet(packet), Way::Stream) => match packet.body {
             ArchivedBody::Ping { .. } | ArchivedBody::Ack { .. } | ArchivedBody::Other { .. } => Ok(()),
             _ => Err(DecodeError::Way("a packet other than a probe on a stream")),

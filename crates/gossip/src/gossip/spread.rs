@@ -73,7 +73,8 @@ impl Gossip {
         if self.phase == Phase::Leaving && !self.queue.contains(self.me.id) {
             self.left();
         }
-        let more = !self.queue.is_empty() || !self.warnings.is_empty() || self.answers_waiting();
+        let news = !self.queue.is_empty() || !self.events.nothing_to_tell();
+        let more = news || !self.warnings.is_empty() || self.answers_waiting();
         self.spread_at = more.then(|| self.now + self.config.gossip_interval);
         if let Some(at) = self.spread_at {
             self.timers.set(at, Timer::Gossip);
@@ -84,7 +85,10 @@ impl Gossip {
     pub(super) fn spread_news(&mut self) {
         match *self.table.live() {
             // Nobody is there to be told: whoever comes will learn everything by push-pull.
-            [] => self.queue = Queue::default(),
+            [] => {
+                self.queue = Queue::default();
+                self.events.all_told();
+            }
             // Nobody is there to be told about the only other member.
             [only] => self.queue.remove(only),
             _ => {}
@@ -92,8 +96,11 @@ impl Gossip {
         let mut readers = self.table.next_readers(self.config.gossip_fanout);
         readers.extend(self.pick_fallen());
         for id in readers {
-            let Some((addr, pid)) = self.address(id).filter(|_| !self.queue.is_empty()) else { continue };
-            self.send(addr, Some(pid), Body::News, Way::Datagram);
+            let Some((addr, pid)) = self.address(id) else { continue };
+            if !self.queue.is_empty() {
+                self.send(addr, Some(pid), Body::News, Way::Datagram);
+            }
+            self.tell_events(addr);
         }
     }
 
@@ -197,7 +204,7 @@ impl Gossip {
         self.queue = queue;
     }
 
-    fn retransmissions(&self) -> u32 {
+    pub(super) fn retransmissions(&self) -> u32 {
         retransmissions(self.config.retransmit_multiplier, self.size())
     }
 

@@ -81,6 +81,8 @@ impl Driver {
     fn obey(&mut self, command: Command) {
         let input = match command {
             Command::Join(addr) => Input::Join(addr),
+            Command::Event { name, payload } => Input::Event { name, payload },
+            Command::Recall => Input::Recall,
             Command::SetName(name) => Input::SetName(name),
             Command::SetTags(tags) => Input::SetTags(tags),
             Command::SetAddr(addr) => Input::SetAddr(addr),

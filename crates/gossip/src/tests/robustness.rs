@@ -25,9 +25,13 @@ fn received(from: SocketAddr, bytes: &[u8], stream: bool) -> Input<'_> {
 fn real_messages() -> Vec<Vec<u8>> {
     let mut nodes = [start(1), start(2)];
     nodes[0].handle(Input::Join(addr(2)), SECOND).unwrap();
+    nodes[0].handle(Input::Event { name: "e".into(), payload: vec![1] }, SECOND).unwrap();
     let mut messages = Vec::new();
     let mut now = SECOND;
     for turn in 0..80 {
+        if turn == 40 {
+            nodes[1].handle(Input::Recall, now).unwrap();
+        }
         let (from, to) = (turn % 2, (turn + 1) % 2);
         for output in drain(&mut nodes[from]) {
             let at = nodes[from].me().addr;

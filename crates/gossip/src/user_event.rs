@@ -1,0 +1,217 @@
+//! Events that the application sends to all members: the recent ones, and which of them have yet to be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::Pid;
+
+/// Most bytes of an event, name and payload together: one fits a datagram.
+pub const USER_EVENT_BYTES_MAX: usize = 896;
+/// How far the time of an event may be ahead of the clock: further is a defect, which must not drive it to its end.
+const STEP_MAX: u64 = 1 << 32;
+/// Counted for an event beside its name and payload.
+const OVERHEAD: usize = 128;
+
+/// Something that a member told all others. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserEvent {
+    /// The process that sent it.
+    pub origin: Pid,
+    /// Lamport time: an event that was sent after another had arrived has a higher one. With the origin it is unique.
+    pub time: u64,
+    /// What it is called: for the application.
+    pub name: Arc<str>,
+    /// What it says: for the application.
+    pub payload: Arc<[u8]>,
+}
+
+impl UserEvent {
+    /// Bytes of name and payload, as [`USER_EVENT_BYTES_MAX`] counts them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.name.len() + self.payload.len()
+    }
+
+    fn key(&self) -> Key {
+        (self.time, self.origin)
+    }
+}
+
+type Key = (u64, Pid);
+
+#[derive(Debug)]
+struct Kept {
+    event: UserEvent,
+    /// How often it has been sent; none when that was enough.
+    sent: Option<u32>,
+}
+
+/// The recent events in order of their time, bounded in bytes: the oldest go first.
+#[derive(Debug)]
+pub(crate) struct UserEvents {
+    clock: u64,
+    ring: BTreeMap<Key, Kept>,
+    /// The queue: fewest transmissions first.
+    untold: BTreeSet<(u32, Key)>,
+    untold_bytes: usize,
+    bytes: usize,
+    bytes_max: usize,
+    /// The latest that was dropped. What is not later cannot be told from a duplicate.
+    forgotten: Option<Key>,
+}
+
+impl UserEvents {
+    pub(crate) fn new(bytes_max: usize) -> UserEvents {
+        UserEvents {
+            clock: 0,
+            ring: BTreeMap::new(),
+            untold: BTreeSet::new(),
+            untold_bytes: 0,
+            bytes: 0,
+            bytes_max,
+            forgotten: None,
+        }
+    }
+
+    /// The time of the next own event.
+    pub(crate) fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// Whether there is room in the queue for another own event: half of all is left to those of others.
+    pub(crate) fn has_room(&self) -> bool {
+        self.untold_bytes <= self.bytes_max / 2
+    }
+
+    /// Takes an event in, to be told to others or not. False if it is known, too old to tell, or out of range.
+    pub(crate) fn insert(&mut self, event: UserEvent, tell: bool) -> bool {
+        let key = event.key();
+        let known = self.ring.contains_key(&key) || self.forgotten.is_some_and(|last| key <= last);
+        if known || event.time > self.clock.saturating_add(STEP_MAX) {
+            return false;
+        }
+        self.clock = self.clock.max(event.time);
+        self.bytes += event.bytes() + OVERHEAD;
+        if tell {
+            self.untold_bytes += event.bytes() + OVERHEAD;
+            self.untold.insert((0, key));
+        }
+        self.ring.insert(key, Kept { event, sent: tell.then_some(0) });
+        while self.bytes > self.bytes_max {
+            self.drop_oldest();
+        }
+        true
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some((key, kept)) = self.ring.pop_first() else { return };
+        self.bytes -= kept.event.bytes() + OVERHEAD;
+        self.forgotten = Some(key);
+        if let Some(sent) = kept.sent {
+            self.untold.remove(&(sent, key));
+            self.untold_bytes -= kept.event.bytes() + OVERHEAD;
+        }
+    }
+
+    pub(crate) fn nothing_to_tell(&self) -> bool {
+        self.untold.is_empty()
+    }
+
+    /// Nobody is there to be told.
+    pub(crate) fn all_told(&mut self) {
+        while let Some((_, key)) = self.untold.first().copied() {
+            self.count(key, 0);
+        }
+    }
+
+    /// What fits into `room` bytes, each taking `overhead` more than its own; counted as sent once more, and told when
+    /// it has been sent `limit` times.
+    pub(crate) fn fill(&mut self, mut room: usize, overhead: usize, limit: u32) -> Vec<UserEvent> {
+        let mut chosen = Vec::new();
+        for (_, key) in &self.untold {
+            let Some(kept) = self.ring.get(key) else { continue };
+            let bytes = kept.event.bytes() + overhead;
+            if bytes > room {
+                break;
+            }
+            room -= bytes;
+            chosen.push(kept.event.clone());
+        }
+        for event in &chosen {
+            self.count(event.key(), limit);
+        }
+        chosen
+    }
+
+    fn count(&mut self, key: Key, limit: u32) {
+        let Some(kept) = self.ring.get_mut(&key) else { return };
+        let Some(sent) = kept.sent else { return };
+        self.untold.remove(&(sent, key));
+        kept.sent = Some(sent + 1).filter(|sent| *sent < limit);
+        match kept.sent {
+            Some(sent) => _ = self.untold.insert((sent, key)),
+            None => self.untold_bytes -= kept.event.bytes() + OVERHEAD,
+        }
+    }
+
+    /// All that are kept, by time.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &UserEvent> {
+        self.ring.values().map(|kept| &kept.event)
+    }
+
+    /// Panics if the parts disagree.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        let untold: BTreeSet<(u32, Key)> =
+            self.ring.iter().filter_map(|(key, kept)| Some((kept.sent?, *key))).collect();
+        assert_eq!(untold, self.untold);
+        let bytes = |kept: &Kept| kept.event.bytes() + OVERHEAD;
+        assert_eq!(self.ring.values().map(bytes).sum::<usize>(), self.bytes);
+        let waiting = self.ring.values().filter(|kept| kept.sent.is_some());
+        assert_eq!(waiting.map(bytes).sum::<usize>(), self.untold_bytes);
+        assert!(self.bytes <= self.bytes_max);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NodeId;
+
+    fn event(origin: u128, time: u64, bytes: usize) -> UserEvent {
+        let origin = Pid { id: NodeId(origin), boot: 1 };
+        UserEvent { origin, time, name: "".into(), payload: vec![0; bytes].into() }
+    }
+
+    #[test]
+    fn an_event_is_taken_once_and_its_time_witnessed() {
+        let mut events = UserEvents::new(10_000);
+        assert!(events.insert(event(1, 7, 10), true) && events.insert(event(2, 7, 10), true));
+        assert!(!events.insert(event(1, 7, 10), true), "a duplicate");
+        assert_eq!(events.tick(), 8);
+        assert!(!events.insert(event(1, 8 + STEP_MAX + 1, 10), true), "a clock out of its mind");
+        events.check();
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_do_not_come_back() {
+        let mut events = UserEvents::new(10 * (100 + OVERHEAD));
+        for time in 1..=12 {
+            assert!(events.insert(event(1, time, 100), true));
+            events.check();
+        }
+        assert_eq!(events.iter().map(|event| event.time).collect::<Vec<_>>(), (3..=12).collect::<Vec<_>>());
+        assert!(!events.insert(event(1, 2, 100), true) && !events.insert(event(9, 1, 100), true));
+        assert!(!events.has_room());
+    }
+
+    #[test]
+    fn each_is_sent_up_to_the_limit_and_those_sent_least_go_first() {
+        let mut events = UserEvents::new(10_000);
+        (1..=3).for_each(|time| _ = events.insert(event(1, time, 90), true));
+        let mut times = || events.fill(200, 10, 2).iter().map(|event| event.time).collect::<Vec<_>>();
+        assert_eq!([times(), times(), times(), times()], [vec![1, 2], vec![3, 1], vec![2, 3], vec![]]);
+        assert!(events.nothing_to_tell() && events.has_room());
+        events.check();
+    }
+}
