@@ -13,10 +13,11 @@ use crate::precedence::Standing;
 use crate::user_event::USER_EVENT_BYTES_MAX;
 use crate::wire::{
     Announce, ArchivedAnnounce, ArchivedBelief, ArchivedClaim, ArchivedMessage, ArchivedPacket,
-    ArchivedPushPull, ArchivedRecord, ArchivedStep, ArchivedWireAddr, ArchivedWireEvent, ArchivedWirePid,
-    ArchivedWireStanding, Belief, Claim, Message, WireAddr, WireEvent, WirePid, WireStanding,
+    ArchivedPushPull, ArchivedRecord, ArchivedStep, ArchivedWireAddr, ArchivedWireCoordinate,
+    ArchivedWireEvent, ArchivedWirePid, ArchivedWireStanding, Belief, Claim, Message, WireAddr,
+    WireCoordinate, WireEvent, WirePid, WireStanding,
 };
-use crate::{DecodeError, Member, NodeId, Pid, State, Tags, UserEvent};
+use crate::{Coordinate, DecodeError, Member, NodeId, Pid, State, Tags, UserEvent};
 
 /// Bytes of a packet without news. Nothing is aligned, so there is no padding and all sizes are exact.
 pub(crate) const PACKET_BYTES: usize = size_of::<ArchivedMessage<'static>>();
@@ -28,14 +29,18 @@ pub(crate) const EVENT_BYTES: usize = size_of::<ArchivedWireEvent<'static>>();
 const _: () = assert!(PACKET_BYTES + EVENT_BYTES + USER_EVENT_BYTES_MAX <= DATAGRAM_BYTES_MIN);
 /// A clock may step far, but not so far that anybody gets here.
 const EVENT_TIME_MAX: u64 = 1 << 62;
+/// Bytes that a coordinate adds.
+pub(crate) const COORDINATE_BYTES: usize = size_of::<ArchivedWireCoordinate>();
 /// Bytes that a standing adds.
 pub(crate) const STANDING_BYTES: usize = size_of::<ArchivedWireStanding>();
 const RECORD_BYTES: usize = size_of::<ArchivedRecord<'static>>();
 
 /// What every QUIC path carries. The largest announcement fits, with a claim about its reader.
 pub(crate) const DATAGRAM_BYTES_MIN: usize = 1162;
-const _: () =
-    assert!(PACKET_BYTES + CLAIM_BYTES + ANNOUNCE_BYTES + ATTRIBUTE_BYTES_MAX <= DATAGRAM_BYTES_MIN);
+const _: () = assert!(
+    PACKET_BYTES + COORDINATE_BYTES + CLAIM_BYTES + ANNOUNCE_BYTES + ATTRIBUTE_BYTES_MAX
+        <= DATAGRAM_BYTES_MIN
+);
 /// No network carries larger datagrams unbroken, so no peer sends them.
 const PACKET_BYTES_MAX: usize = 65_535;
 /// Only the member itself raises its incarnation, one by one: nobody gets this far.
@@ -84,6 +89,9 @@ fn ensure(sound: bool, what: &'static str) -> Result<(), DecodeError> {
 }
 
 fn check_packet(packet: &ArchivedPacket<'static>) -> Result<(), DecodeError> {
+    ensure(packet.coordinate.len() <= 1, "number of coordinates")?;
+    let sound = |coordinate| Coordinate::from(coordinate).is_sound();
+    ensure(packet.coordinate.iter().all(sound), "coordinate")?;
     packet.announces.iter().try_for_each(check_announce)?;
     packet.claims.iter().try_for_each(|claim| {
         ensure(claim.incarnation <= INCARNATION_MAX, "incarnation of a claim")?;
@@ -166,6 +174,30 @@ pub(crate) fn announced(announce: &ArchivedAnnounce<'static>) -> Member {
         state: State::Alive,
         name: (*announce.name).into(),
         tags: Tags::from_text(&announce.tags),
+    }
+}
+
+impl From<Coordinate> for WireCoordinate {
+    #[expect(clippy::cast_possible_truncation, reason = "a part in ten million of a minute at most")]
+    fn from(coordinate: Coordinate) -> WireCoordinate {
+        let Coordinate { point, height, adjustment, error } = coordinate;
+        WireCoordinate {
+            point: point.map(|x| x as f32),
+            height: height as f32,
+            adjustment: adjustment as f32,
+            error: error as f32,
+        }
+    }
+}
+
+impl From<&ArchivedWireCoordinate> for Coordinate {
+    fn from(coordinate: &ArchivedWireCoordinate) -> Coordinate {
+        Coordinate {
+            point: coordinate.point.each_ref().map(|x| x.to_native().into()),
+            height: coordinate.height.to_native().into(),
+            adjustment: coordinate.adjustment.to_native().into(),
+            error: coordinate.error.to_native().into(),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::awareness::Awareness;
+use crate::coordinate::Vivaldi;
 use crate::member::{announceable, check_attributes};
 use crate::queue::Queue;
 use crate::rtt::Rtt;
@@ -26,7 +27,8 @@ use crate::table::Table;
 use crate::timers::{Timer, Timers};
 use crate::user_event::UserEvents;
 use crate::{
-    Config, Event, Identity, Input, InputError, Member, NewError, NodeId, Output, State, Stats, Tags,
+    Config, Coordinate, Event, Identity, Input, InputError, Member, NewError, NodeId, Output, State, Stats,
+    Tags,
 };
 
 use probe::Probe;
@@ -52,6 +54,7 @@ pub struct Gossip {
     timers: Timers,
     awareness: Awareness,
     rtt: Rtt,
+    vivaldi: Vivaldi,
     probe: Option<Probe>,
     roll_call: RollCall,
     relays: Relays,
@@ -113,6 +116,7 @@ impl Gossip {
             timers: Timers::default(),
             awareness: Awareness::default(),
             rtt: Rtt::default(),
+            vivaldi: Vivaldi::default(),
             probe: None,
             roll_call: RollCall::new(now),
             relays: Relays::default(),
@@ -275,6 +279,15 @@ impl Gossip {
     /// What is known about one node; this one included. O(1).
     pub fn member(&self, id: NodeId) -> Option<&Member> {
         if id == self.me.id { Some(&self.me) } else { self.table.get(id).map(|entry| &entry.member) }
+    }
+
+    /// Where a node is in the network, as it said in its last answer to a probe of this member: within a round of
+    /// probes, which takes as many probe intervals as there are members, all are known. O(1).
+    pub fn coordinate(&self, id: NodeId) -> Option<Coordinate> {
+        if id == self.me.id {
+            return Some(self.vivaldi.here());
+        }
+        self.table.get(id)?.seen.as_ref().map(|seen| seen.there)
     }
 
     /// The latest time it was told.

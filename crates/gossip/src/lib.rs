@@ -29,6 +29,7 @@
 //! | `precedence` | the one rule which of two statements wins |
 //! | `digest` | fingerprints of all beliefs, by which two members find their differences |
 //! | `suspicion`, `awareness`, `rtt` | Lifeguard: how long a suspicion lasts, how far to trust the own clock; how long answers take |
+//! | `coordinate` | Vivaldi: where in the network members are, so how long a round trip between any two takes |
 //! | `table`, `queue`, `timers` | the members and the order of probes; what is still to be told; what is still to happen |
 //! | `user_event` | the recent events of the application, in order, bounded in bytes |
 //! | `wire`, `codec` | the messages, frozen per [`PROTOCOL`]; their bytes and the ranges of their values |
@@ -90,6 +91,7 @@
 mod awareness;
 mod codec;
 mod config;
+mod coordinate;
 mod digest;
 mod error;
 mod gossip;
@@ -111,6 +113,7 @@ mod user_event;
 mod wire;
 
 pub use config::Config;
+pub use coordinate::Coordinate;
 pub use error::{AddressError, AttributeError, DecodeError, InputError, NewError};
 pub use gossip::Gossip;
 pub use id::{NodeId, Pid};

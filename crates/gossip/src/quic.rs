@@ -11,15 +11,16 @@ mod driver;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use boato_transport::{Channel, Peer, Transport};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Event, Gossip, Member, Stats};
+use crate::{Event, Gossip, Member, NodeId, Stats};
 use driver::Driver;
 
 /// Carries push-pulls and probes by stream.
@@ -76,6 +77,7 @@ enum Command {
     Join(SocketAddr),
     Event { name: String, payload: Vec<u8> },
     Recall,
+    Rtt(NodeId, NodeId, oneshot::Sender<Option<Duration>>),
     SetName(String),
     SetTags(Vec<(String, String)>),
     SetAddr(SocketAddr),
@@ -138,6 +140,14 @@ impl Handle {
     /// Asks some member for the recent events that it keeps; those that are news here follow as [`Event::User`].
     pub fn recall(&self) {
         self.command(Command::Recall);
+    }
+
+    /// How long a round trip between two nodes takes, as their coordinates say. `None` while either is unknown or has not
+    /// answered a probe of this member yet.
+    pub async fn rtt(&self, one: NodeId, other: NodeId) -> Option<Duration> {
+        let (sender, receiver) = oneshot::channel();
+        self.command(Command::Rtt(one, other, sender));
+        receiver.await.ok().flatten()
     }
 
     /// Announces another name. One that does not fit is logged and not announced.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::coordinate::Seen;
 use crate::precedence::Standing;
 use crate::suspicion::Suspicion;
 use crate::{Member, NodeId, State};
@@ -20,6 +21,8 @@ pub(crate) struct Entry {
     pub(crate) deadline: Duration,
     /// How many probes in a row were answered on a stream only.
     pub(crate) streams_only: u32,
+    /// How far away it is; boxed, since of many members most are asked rarely.
+    pub(crate) seen: Option<Box<Seen>>,
     /// Present exactly while suspect; boxed, since that is rare.
     pub(crate) suspicion: Option<Box<Suspicion>>,
     /// Index into the list of its state.
@@ -29,7 +32,15 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn new(member: Member) -> Entry {
         let announced = member.incarnation;
-        Entry { member, announced, deadline: Duration::ZERO, streams_only: 0, suspicion: None, place: 0 }
+        Entry {
+            member,
+            announced,
+            deadline: Duration::ZERO,
+            streams_only: 0,
+            seen: None,
+            suspicion: None,
+            place: 0,
+        }
     }
 
     pub(crate) fn standing(&self) -> Standing {

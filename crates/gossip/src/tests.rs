@@ -1,5 +1,6 @@
 //! Scenarios: a few members in virtual time, over a network that delays, loses and divides.
 
+mod coordinates;
 mod events;
 mod failure;
 mod join;

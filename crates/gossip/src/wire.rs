@@ -5,8 +5,10 @@
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
+use crate::coordinate::DIMENSIONS;
+
 /// Version of the messages below. Part of the protocol version that two nodes compare before they speak.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// A datagram, or a probe on a stream; an exchange of state on a stream; or events.
 #[derive(Archive, Serialize)]
@@ -33,6 +35,8 @@ pub(crate) enum WireAddr {
 pub(crate) struct Packet<'a> {
     pub(crate) from: WirePid,
     pub(crate) body: Body,
+    /// Where the sender is, with an `Ack`; else none.
+    pub(crate) coordinate: Vec<WireCoordinate>,
     pub(crate) announces: Vec<Announce<'a>>,
     pub(crate) claims: Vec<Claim>,
 }
@@ -55,6 +59,15 @@ pub(crate) enum Body {
     Relay { number: u64, target: WirePid },
     /// I am still here, but the target of your `Relay` has not answered me so far.
     Nack { number: u64 },
+}
+
+/// A network coordinate, in seconds.
+#[derive(Archive, Serialize)]
+pub(crate) struct WireCoordinate {
+    pub(crate) point: [f32; DIMENSIONS],
+    pub(crate) height: f32,
+    pub(crate) adjustment: f32,
+    pub(crate) error: f32,
 }
 
 /// What a member says about itself.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::receive::Way;
 use super::{Gossip, Phase};
 use crate::awareness::Awareness;
+use crate::coordinate::Seen;
 use crate::timers::Timer;
 use crate::wire::Body;
-use crate::{Event, NodeId, Pid};
+use crate::{Coordinate, Event, NodeId, Pid};
 
 /// Probes in a row that are answered on a stream only, before that is told: fewer may be loss.
 const STREAMS_ONLY: u32 = 4;
@@ -73,7 +74,13 @@ impl Gossip {
     }
 
     /// `target` is there, says `sender`: itself, or a relay.
-    pub(super) fn on_ack(&mut self, sender: Pid, number: u64, target: Pid, way: Way) {
+    pub(super) fn on_ack(
+        &mut self,
+        (sender, there): (Pid, Option<Coordinate>),
+        number: u64,
+        target: Pid,
+        way: Way,
+    ) {
         let Some(probe) =
             self.probe.as_mut().filter(|probe| probe.number == number && probe.target == target)
         else {
@@ -86,14 +93,24 @@ impl Gossip {
             probe.by_stream = true;
             return;
         }
-        if sender == target {
-            self.rtt.observe(self.now.saturating_sub(probe.sent));
-        }
-        self.timers.cancel(probe.timeout, Timer::ProbeTimeout(number));
+        let (timeout, took) = (probe.timeout, self.now.saturating_sub(probe.sent));
         self.probe = None;
+        self.timers.cancel(timeout, Timer::ProbeTimeout(number));
+        if sender == target {
+            self.measured(target.id, there, took);
+        }
         if let Some(entry) = self.table.get_mut(target.id) {
             entry.streams_only = 0;
         }
+    }
+
+    /// A direct probe took so long there and back.
+    fn measured(&mut self, id: NodeId, there: Option<Coordinate>, rtt: Duration) {
+        self.rtt.observe(rtt);
+        let (Some(entry), Some(there)) = (self.table.get_mut(id), there) else { return };
+        let seen = entry.seen.get_or_insert_with(|| Box::new(Seen::new(there, rtt)));
+        let rtt = seen.observe(there, rtt);
+        self.vivaldi.observe(&there, rtt, &mut self.rng);
     }
 
     /// Neither the target nor a relay has answered by datagram, but the target has on a stream. Said once, until

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::{Gossip, Phase};
 use crate::codec::decode;
 use crate::wire::{ArchivedBody, ArchivedMessage, ArchivedPacket, Body};
-use crate::{DecodeError, InputError, NodeId, Pid};
+use crate::{Coordinate, DecodeError, InputError, NodeId, Pid};
 
 /// How a message came, and how its answer goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Gossip {
             return self.meet_myself(sender, from);
         }
         self.learn_news(packet);
-        self.on_body(from, sender, &packet.body, way);
+        self.on_body(from, sender, packet, way);
         // Whoever is still unknown after the answer to that very question has said goodbye: asked again, it would
         // only say so again.
         if !matches!(packet.body, ArchivedBody::Me) {
@@ -59,15 +59,16 @@ impl Gossip {
         }
     }
 
-    fn on_body(&mut self, from: SocketAddr, sender: Pid, body: &ArchivedBody, way: Way) {
-        match body {
+    fn on_body(&mut self, from: SocketAddr, sender: Pid, packet: &ArchivedPacket<'static>, way: Way) {
+        match &packet.body {
             ArchivedBody::News | ArchivedBody::Me | ArchivedBody::Other { .. } => {}
             ArchivedBody::Who => self.send(from, Some(sender), Body::Me, way),
             ArchivedBody::Ping { number, target } => {
                 self.on_ping(from, sender, number.to_native(), target.into(), way);
             }
             ArchivedBody::Ack { number, target } => {
-                self.on_ack(sender, number.to_native(), target.into(), way);
+                let there = packet.coordinate.first().map(Coordinate::from);
+                self.on_ack((sender, there), number.to_native(), target.into(), way);
             }
             ArchivedBody::Relay { number, target } => {
                 self.on_relay_request(from, sender, number.to_native(), target.into());

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::receive::Way;
 use super::{Gossip, Phase};
-use crate::codec::{CLAIM_BYTES, PACKET_BYTES, announce, announce_bytes, claim, encode};
+use crate::codec::{CLAIM_BYTES, COORDINATE_BYTES, PACKET_BYTES, announce, announce_bytes, claim, encode};
 use crate::queue::Queue;
 use crate::suspicion::Suspicion;
 use crate::timers::Timer;
@@ -148,7 +148,8 @@ impl Gossip {
 
     /// The members a packet speaks of.
     fn subjects(&mut self, reader: Option<Pid>, body: &Body, way: Way) -> Vec<NodeId> {
-        let mut room = self.config.datagram_bytes.saturating_sub(PACKET_BYTES);
+        let taken = if matches!(body, Body::Ack { .. }) { COORDINATE_BYTES } else { 0 };
+        let mut room = self.config.datagram_bytes.saturating_sub(PACKET_BYTES + taken);
         let mut subjects = Vec::new();
         let own = matches!(body, Body::Me | Body::Other { .. }) || self.has_said_goodbye();
         let first = own.then_some(self.me.id).into_iter().chain(reader.and_then(|pid| self.to_be_told(pid)));
@@ -227,7 +228,12 @@ impl Gossip {
                 _ => claims.push(claim(member, self.accuser(*id))),
             }
         }
-        let packet = Packet { from: self.me.pid().into(), body, announces, claims };
+        let mut coordinate = Vec::new();
+        if matches!(body, Body::Ack { .. }) {
+            size += COORDINATE_BYTES;
+            coordinate.push(self.vivaldi.here().into());
+        }
+        let packet = Packet { from: self.me.pid().into(), body, coordinate, announces, claims };
         let bytes = encode(&Message::Packet(packet), size);
         debug_assert_eq!(bytes.len(), size, "sizes are exact");
         bytes

@@ -83,12 +83,21 @@ impl Driver {
             Command::Join(addr) => Input::Join(addr),
             Command::Event { name, payload } => Input::Event { name, payload },
             Command::Recall => Input::Recall,
+            Command::Rtt(one, other, answer) => {
+                // An error says that nobody waits any more.
+                let _ = answer.send(self.rtt(one, other));
+                return;
+            }
             Command::SetName(name) => Input::SetName(name),
             Command::SetTags(tags) => Input::SetTags(tags),
             Command::SetAddr(addr) => Input::SetAddr(addr),
             Command::Leave => Input::Leave,
         };
         self.handle(input, None);
+    }
+
+    fn rtt(&self, one: NodeId, other: NodeId) -> Option<Duration> {
+        Some(self.gossip.coordinate(one)?.rtt(&self.gossip.coordinate(other)?))
     }
 
     fn handle(&mut self, input: Input<'_>, peer: Option<Peer>) {

@@ -7,14 +7,26 @@ use crate::{DecodeError, Event, Input, InputError, Member, Output, State};
 pub(super) fn rumour(from: u16, about: u16, boot: u64, incarnation: u64, state: Belief) -> Vec<u8> {
     let claim = Claim { pid: WirePid { id: id(about).0, boot }, incarnation, state, by: id(from).0 };
     let from = WirePid { id: id(from).0, boot: 1 };
-    encode(&Message::Packet(Packet { from, body: Body::News, announces: vec![], claims: vec![claim] }), 0)
+    encode(
+        &Message::Packet(Packet {
+            from,
+            body: Body::News,
+            coordinate: vec![],
+            announces: vec![],
+            claims: vec![claim],
+        }),
+        0,
+    )
 }
 
 /// A packet from node `from` that carries the announcement of `member`.
 pub(super) fn news(from: u16, member: &Member) -> Vec<u8> {
     let from = WirePid { id: id(from).0, boot: 1 };
     let announces = vec![announce(member, member.incarnation)];
-    encode(&Message::Packet(Packet { from, body: Body::News, announces, claims: vec![] }), 0)
+    encode(
+        &Message::Packet(Packet { from, body: Body::News, coordinate: vec![], announces, claims: vec![] }),
+        0,
+    )
 }
 
 #[test]
@@ -315,7 +327,10 @@ fn a_relay_that_does_not_know_the_target_says_so_at_once() {
     let from = world.node(addr(2)).me().pid().into();
     let target = WirePid { id: id(9).0, boot: 1 };
     let body = Body::Relay { number: 7, target };
-    let bytes = encode(&Message::Packet(Packet { from, body, announces: vec![], claims: vec![] }), 0);
+    let bytes = encode(
+        &Message::Packet(Packet { from, body, coordinate: vec![], announces: vec![], claims: vec![] }),
+        0,
+    );
     let node = world.nodes.get_mut(&addr(1)).unwrap();
     node.handle(Input::Datagram { from: addr(2), bytes: &bytes }, world.now).unwrap();
     let Some(Output::Datagram { to, bytes }) = node.poll_output() else { panic!("an answer") };

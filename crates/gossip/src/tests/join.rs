@@ -151,7 +151,7 @@ fn ping_by_stranger(world: &mut World, at: SocketAddr) -> Vec<Output> {
 /// Sends the node at `at` a packet from an unknown node 9, without any news.
 fn packet_by_stranger(world: &mut World, at: SocketAddr, body: Body) -> Vec<Output> {
     let from = WirePid { id: id(9).0, boot: 1 };
-    let packet = Packet { from, body, announces: vec![], claims: vec![] };
+    let packet = Packet { from, body, coordinate: vec![], announces: vec![], claims: vec![] };
     let bytes = encode(&Message::Packet(packet), 0);
     let node = world.nodes.get_mut(&at).unwrap();
     node.handle(Input::Datagram { from: addr(9), bytes: &bytes }, world.now).unwrap();

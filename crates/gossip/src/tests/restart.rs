@@ -137,7 +137,13 @@ fn what_does_not_fit_beside_the_own_words_is_left_out() {
     // newer boot would be too much.
     let from = WirePid { id: id(2).0, boot: 1 };
     let target = WirePid { id: id(9).0, boot: 1 };
-    let ping = Packet { from, body: Body::Ping { number: 1, target }, announces: vec![], claims: vec![] };
+    let ping = Packet {
+        from,
+        body: Body::Ping { number: 1, target },
+        coordinate: vec![],
+        announces: vec![],
+        claims: vec![],
+    };
     let sent = world.datagrams;
     world.input(addr(1), Input::Datagram { from: addr(2), bytes: &encode(&Message::Packet(ping), 0) });
     assert_eq!(world.datagrams, sent + 1, "the harness checks its size");
