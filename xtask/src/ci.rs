@@ -56,6 +56,7 @@ const STEPS: &[Step] = &[
          --faults join,leave --loss 0.01 --delay-ms 2 --duplicate 0.02",
     ),
     step("example", "example edge_config --hosts 2000"),
+    step("clients", "xtask clients"),
     step("tests", "test --workspace"),
 ];
 

@@ -1,15 +1,18 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 
+mod ask;
 mod bench;
 mod campaign;
 mod churn;
 mod ci;
+mod clients;
 mod cluster;
 mod cluster_sim;
 mod fault;
 mod licences;
 mod model_check;
 mod nodes;
+mod process;
 mod relay;
 mod tidy;
 
@@ -45,8 +48,10 @@ enum Command {
     Campaign(campaign::Args),
     /// Explore every order of events of small clusters
     ModelCheck(model_check::Args),
-    /// Run the benchmarks
+    /// Run the benchmarks, or compare boato under load with other servers
     Bench(bench::Args),
+    /// Let clients that others wrote use a cluster while nodes come and go
+    Clients(clients::Args),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
         Command::Campaign(args) => campaign::run(&args),
         Command::ModelCheck(args) => model_check::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Clients(args) => clients::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

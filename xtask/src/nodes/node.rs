@@ -29,6 +29,10 @@ pub(crate) struct Ready {
     /// Where peers reach it.
     pub(crate) quic: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// Where any key can be asked for in RESP.
+    pub(crate) resp: Option<SocketAddr>,
+    /// Where clients of a Redis Cluster are pointed to the holder.
+    pub(crate) resp_cluster: Option<SocketAddr>,
 }
 
 /// A running node; it is killed when dropped before it has stopped.
@@ -55,7 +59,8 @@ impl Launch {
         let log_start = usize::try_from(log_start).context("a log that large")?;
         let mut command = Command::new(&self.program);
         command
-            .args(["run", "--name", name, "--cluster", &self.cluster, "--http", "127.0.0.1:0"])
+            .args(["run", "--name", name, "--cluster", &self.cluster])
+            .args(["--http", "--resp", "--resp-cluster"].map(|door| format!("{door}=127.0.0.1:0")))
             .arg("--ready-file")
             .arg(&ready_file)
             .args(&self.args)

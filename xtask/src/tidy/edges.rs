@@ -43,8 +43,8 @@ const ROOMS: &[Room] = &[
     },
     core("boato-sim", "crates/sim", &["boato-gossip", "boato-cluster", "boato-placement", "boato-storage"]),
     room("node", "crates/node", LIBRARIES),
-    // Only the simulator, so that it compiles quickly: nodes are run as processes.
-    room("xtask", "xtask", &["boato-sim"]),
+    // The simulator and what it is made of, so that it compiles quickly: nodes are run as processes.
+    room("xtask", "xtask", &["boato-placement", "boato-sim"]),
     room(
         "boato-benches",
         "benches",

@@ -1,0 +1,181 @@
+//! What is measured: a workload is a door and the way in which clients use it.
+
+use std::fmt;
+
+use anyhow::{Result, ensure};
+
+/// Values of one server together are at most about this large, in bytes; there are fewer keys otherwise.
+const DATA_BYTES_MAX: usize = 1 << 30;
+const KEYS: u32 = 1_000_000;
+
+const SIZES: [usize; 3] = [64, 1 << 10, 16 << 10];
+const DEPTHS: [usize; 3] = [1, 16, 64];
+
+/// The protocol that boato is asked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Door {
+    /// RESP; memcached is asked in its own.
+    Resp,
+    Http,
+}
+
+/// How many nodes there are, and which are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shape {
+    /// A single node.
+    One,
+    /// Three nodes; each key is asked for where it is.
+    Cluster,
+    /// Three nodes; any is asked for any key.
+    Proxy,
+}
+
+/// Reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mix {
+    Get,
+    Set,
+    /// Nine reads to a write.
+    Mixed,
+}
+
+/// How often each key is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Spread {
+    /// All alike.
+    Uniform,
+    /// By Zipf's law, exponent 0.99.
+    Zipf,
+}
+
+/// One line of the comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Workload {
+    pub(super) door: Door,
+    pub(super) shape: Shape,
+    /// Length of a value.
+    pub(super) bytes: usize,
+    pub(super) mix: Mix,
+    pub(super) spread: Spread,
+    /// Requests that a connection sends at once.
+    pub(super) depth: usize,
+}
+
+/// What workloads have in common that can be measured with the same processes and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stage {
+    pub(super) door: Door,
+    pub(super) shape: Shape,
+    pub(super) bytes: usize,
+}
+
+impl Stage {
+    /// How many keys there are.
+    pub(super) fn keys(self) -> u32 {
+        u32::try_from(DATA_BYTES_MAX / self.bytes).map_or(KEYS, |most| KEYS.min(most))
+    }
+
+    pub(super) fn nodes(self) -> usize {
+        if self.shape == Shape::One { 1 } else { 3 }
+    }
+}
+
+impl Workload {
+    pub(super) fn stage(&self) -> Stage {
+        Stage { door: self.door, shape: self.shape, bytes: self.bytes }
+    }
+
+    /// The words of its name.
+    fn words(&self) -> [String; 6] {
+        let size =
+            if self.bytes < 1 << 10 { self.bytes.to_string() } else { format!("{}k", self.bytes >> 10) };
+        let word = |word: &dyn fmt::Debug| format!("{word:?}").to_lowercase();
+        let depth = format!("p{}", self.depth);
+        [word(&self.door), word(&self.mix), size, depth, word(&self.spread), word(&self.shape)]
+    }
+
+    /// Whether every word of `pattern` is one of its name's.
+    fn fits(&self, pattern: &str) -> bool {
+        let words = self.words();
+        pattern.split('-').all(|wanted| words.iter().any(|word| word == wanted))
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words().join("-"))
+    }
+}
+
+/// Every workload, those that share a stage side by side.
+fn all() -> Vec<Workload> {
+    let mut all = Vec::new();
+    for shape in [Shape::One, Shape::Cluster] {
+        for bytes in SIZES {
+            for mix in [Mix::Get, Mix::Set, Mix::Mixed] {
+                for spread in [Spread::Uniform, Spread::Zipf] {
+                    all.extend(DEPTHS.map(|depth| Workload {
+                        door: Door::Resp,
+                        shape,
+                        bytes,
+                        mix,
+                        spread,
+                        depth,
+                    }));
+                }
+            }
+        }
+    }
+    let uniform = |door, shape, bytes, mix| {
+        DEPTHS.map(|depth| Workload { door, shape, bytes, mix, spread: Spread::Uniform, depth })
+    };
+    all.extend([Mix::Get, Mix::Set].iter().flat_map(|mix| uniform(Door::Resp, Shape::Proxy, 64, *mix)));
+    all.extend(SIZES.iter().flat_map(|bytes| uniform(Door::Http, Shape::One, *bytes, Mix::Get)));
+    all
+}
+
+/// The workloads of which some pattern gives words of the name (`get-64-p16`), or all.
+pub(super) fn choose(patterns: &[String]) -> Result<Vec<Workload>> {
+    let all = all();
+    for pattern in patterns {
+        ensure!(
+            all.iter().any(|workload| workload.fits(pattern)),
+            "no workload is called `{pattern}`: give words of a name like {}",
+            all[0]
+        );
+    }
+    let chosen =
+        |workload: &Workload| patterns.is_empty() || patterns.iter().any(|pattern| workload.fits(pattern));
+    Ok(all.into_iter().filter(chosen).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(pattern: &str) -> Vec<String> {
+        choose(&[pattern.to_owned()]).unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn words_of_a_name_choose_whole_words_only() {
+        assert_eq!(chosen("http-p1-64"), ["http-get-64-p1-uniform-one"]);
+        assert_eq!(chosen("set-16k-p64-zipf-cluster"), ["resp-set-16k-p64-zipf-cluster"]);
+        assert!(choose(&["get-p6".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn without_patterns_every_workload_is_chosen_once() {
+        let all = choose(&[]).unwrap();
+        let mut unique = all.clone();
+        unique.sort();
+        unique.dedup();
+        assert_eq!((all.len(), unique.len()), (123, 123));
+    }
+
+    #[test]
+    fn large_values_have_fewer_keys() {
+        let stage = |bytes| Stage { door: Door::Resp, shape: Shape::One, bytes };
+        assert_eq!([64, 1 << 10, 16 << 10].map(|bytes| stage(bytes).keys()), [1_000_000, 1_000_000, 65_536]);
+    }
+}
