@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its close.
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 use super::activity::{Activity, Expired, Patience};
 use super::config::Limits;
 use super::door::Door;
+use super::outgoing::Outgoing;
 use super::session::Session;
 use super::socket::Socket;
 
@@ -48,12 +50,14 @@ pub(super) async fn serve(stream: TcpStream, door: Arc<Door>, protocols: Arc<Bui
     let patience =
         Patience { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.write_timeout };
     let activity = Activity::new();
-    let socket = Socket::new(stream, Arc::clone(&activity), door.metrics.clone());
+    let (incoming, outgoing) = stream.into_split();
+    let outgoing = Outgoing::new(outgoing, Arc::clone(&activity), door.metrics.clone());
+    let socket = Socket::new(incoming, Arc::clone(&outgoing), Arc::clone(&activity), door.metrics.clone());
     let session = Session { door: Arc::clone(&door), activity: Arc::clone(&activity) };
     let mut connection = pin!(protocols.serve_connection(TokioIo::new(socket), session));
     let time_left = tokio::select! {
         biased;
-        _ = connection.as_mut() => return,
+        () = drive(connection.as_mut(), &outgoing) => return,
         () = door.closing.cancelled() => limits.drain_timeout,
         expired = activity.expired(patience) => match expired {
             Expired::Stuck => return,
@@ -62,5 +66,16 @@ pub(super) async fn serve(stream: TcpStream, door: Arc<Door>, protocols: Arc<Bui
     };
     connection.as_mut().graceful_shutdown();
     // How it ends is the client's business: it has its answers, or it is gone.
-    let _ = timeout(time_left, connection).await;
+    let _ = timeout(time_left, drive(connection, &outgoing)).await;
+}
+
+/// Runs a connection to its end, and sends its answers whenever it has nothing more to do.
+async fn drive(mut connection: Pin<&mut impl Future>, outgoing: &Outgoing) {
+    poll_fn(|context| {
+        let ended = connection.as_mut().poll(context).map(|_| ());
+        // If sending fails, so does the connection's next read or write.
+        let _ = outgoing.poll_send(context);
+        ended
+    })
+    .await;
 }

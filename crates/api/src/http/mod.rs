@@ -41,6 +41,7 @@ mod guard;
 mod keys;
 mod metrics;
 mod openapi;
+mod outgoing;
 mod page;
 mod precondition;
 mod problem;

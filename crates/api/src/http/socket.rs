@@ -7,37 +7,33 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Sleep, sleep};
 
 use super::activity::Activity;
 use super::metrics::Metrics;
+use super::outgoing::Outgoing;
 
 /// How long a closing connection goes on reading what its client is still sending. Closing with bytes unread
 /// would reset the connection and could take the answer (413, 429, ...) away before the client has read it.
 const LINGER: Duration = Duration::from_secs(2);
 
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: OwnedReadHalf,
+    outgoing: Arc<Outgoing>,
     activity: Arc<Activity>,
     metrics: Metrics,
     linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, metrics: Metrics) -> Socket {
-        Socket { stream, activity, metrics, linger: None }
-    }
-
-    fn note_write(&self, result: &Poll<io::Result<usize>>) {
-        match result {
-            Poll::Ready(Ok(bytes)) => {
-                self.activity.sent();
-                self.metrics.sent(*bytes);
-            }
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.activity.stalled(),
-        }
+    pub(super) fn new(
+        stream: OwnedReadHalf,
+        outgoing: Arc<Outgoing>,
+        activity: Arc<Activity>,
+        metrics: Metrics,
+    ) -> Socket {
+        Socket { stream, outgoing, activity, metrics, linger: None }
     }
 
     /// Reads and forgets until the client has closed its side or the time is over.
@@ -75,37 +71,30 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note_write(&result);
-        result
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.outgoing.poll_write(context, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
-        self.note_write(&result);
-        result
+        self.outgoing.poll_write(context, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+    /// Does nothing: what was written leaves when the connection has nothing more to do.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            ready!(self.outgoing.poll_shutdown(context))?;
         }
         if self.activity.has_unread() {
             ready!(self.poll_linger(context));

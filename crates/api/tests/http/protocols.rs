@@ -197,3 +197,28 @@ async fn shutdown_does_not_wait_for_ever() {
     assert!(tokio::time::timeout(PATIENCE, door.served).await.is_ok());
     client.closed().await;
 }
+
+#[tokio::test]
+async fn answers_to_a_pipeline_do_not_wait_for_the_rest_of_a_request() {
+    let door = TestDoor::open().await;
+    let mut client = door.connect().await;
+    client.write("PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1").await;
+    assert_eq!(client.answer().await.status, 201);
+    client.write(&format!("{}GET /a HTT", "GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(40))).await;
+    for _ in 0..40 {
+        assert_eq!(client.answer().await.body, b"1");
+    }
+    client.write("P/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(client.answer().await.body, b"1");
+}
+
+#[tokio::test]
+async fn answers_before_a_refusal_are_not_lost() {
+    let door = TestDoor::open().await;
+    let mut client = door.connect().await;
+    client
+        .write("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\nthis is not HTTP\r\n\r\nnor is this\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.status, 404);
+    assert_eq!(client.answer().await.status, 400);
+}
