@@ -192,6 +192,11 @@ impl Header {
         self.hint
     }
 
+    /// The claimant that was told "not here".
+    pub fn promised(&self) -> Option<Pid> {
+        self.promised.map(|(claimant, _)| claimant)
+    }
+
     /// The last hand-over that was taken, and not void: from whom, and the epoch it brought.
     pub fn taken(&self) -> Option<(Pid, Epoch)> {
         self.taken

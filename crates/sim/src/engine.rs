@@ -225,6 +225,7 @@ impl<P: Process> Engine<P> {
             let paused_until = seat.paused_until;
             match next.what {
                 What::Receive { .. } if paused_until > at => self.queue.push(paused_until, next),
+                What::Receive { from, .. } if self.network.is_cut(from, next.host) => {}
                 What::Receive { from, from_boot, .. } if from_boot <= self.seats[from.index()].silenced => {}
                 What::Receive { from, message, .. } => self.receive(from, next.host, message),
                 What::Wake if paused_until > at => self.delay_wake(next, at, paused_until),

@@ -55,7 +55,7 @@ pub enum Effect {
     Lose(f64),
     /// Delivers a datagram twice with this probability, 0 to 1, each copy in its own time.
     Duplicate(f64),
-    /// Loses every packet, and breaks streams.
+    /// Loses every packet, also those that are under way and would arrive now, and breaks streams.
     Cut,
 }
 
@@ -151,6 +151,14 @@ impl Network {
             }
             _ => false,
         })
+    }
+
+    /// Whether what is under way from one host to the other gets lost on arrival.
+    pub(crate) fn is_cut(&self, from: Host, to: Host) -> bool {
+        let cuts = |rule: &Rule| {
+            matches!(rule.effect, Effect::Cut) && rule.from.contains(from) && rule.to.contains(to)
+        };
+        from != to && self.rules.iter().any(|(_, rule)| cuts(rule))
     }
 
     /// What the rules make of the way from one host to the other; `None` when it is cut.

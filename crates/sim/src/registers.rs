@@ -14,6 +14,8 @@
 //! and once a living process has been considered dead, or two clusters have met, the highest version wins.
 
 mod acquaintance;
+mod agenda;
+mod ambush;
 mod clients;
 mod clock;
 mod custody;

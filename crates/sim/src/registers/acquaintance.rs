@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use boato_cluster::Pid;
+
 use super::node::Node;
 use super::run::Run;
 use crate::Host;
@@ -26,17 +28,19 @@ impl Run<'_> {
         circles
     }
 
-    /// Whether `host` can learn of every other node that runs: from those that it lists as alive, and so on.
+    /// Whether the slots of `host` can learn of every other node that runs: from those that they take for alive, and
+    /// so on.
     pub(super) fn reaches_all(&self, host: Host) -> bool {
-        let hosts: BTreeMap<u128, Host> =
-            self.seats.iter().filter(|seat| seat.running).map(|seat| (seat.pid.node, seat.host)).collect();
+        let running: Vec<(Host, Pid)> =
+            self.seats.iter().filter(|seat| seat.running).map(|seat| (seat.host, seat.pid)).collect();
         let mut reached = BTreeSet::from([host]);
         let mut next = vec![host];
         while let Some(node) = next.pop().and_then(|host| self.engine.process(host)) {
-            let listed = node.gossip.live().filter_map(|member| hosts.get(&member.id.0).copied());
+            let routes = node.slots.routes();
+            let listed = running.iter().filter(|(_, pid)| routes.is_live(*pid)).map(|(host, _)| *host);
             next.extend(listed.filter(|host| reached.insert(*host)));
         }
-        hosts.values().all(|host| reached.contains(host))
+        running.iter().all(|(host, _)| reached.contains(host))
     }
 }
 

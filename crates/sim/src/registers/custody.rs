@@ -213,6 +213,11 @@ impl Custody {
         }
     }
 
+    /// A process that has the slot.
+    pub(super) fn holder(&self, slot: u16) -> Option<Pid> {
+        self.holders.copies(slot).first().map(|copy| copy.0)
+    }
+
     /// Whether every slot is served by one process that alone has it.
     pub(super) fn settled(&mut self, at: Duration) -> Result<(), Safety> {
         self.holders.settled(at).map_err(broken)

@@ -1,64 +1,19 @@
 //! What goes wrong when: faults at random times, and what ends them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use boato_cluster::Standing;
 
+use super::agenda::Action;
 use super::fault::Fault;
 use super::message::Command;
 use super::run::{Run, Seat};
-use crate::{Effect, Host, Hosts, Latency, Rule, RuleId};
+use crate::{Effect, Host, Hosts, Latency, Rule};
 
 /// Nodes that may run beyond those of the start.
 const NODES_MORE: usize = 4;
 /// How long a node may take to leave, unless it is given less on purpose: longer than a run.
 const LEAVE_TIMEOUT: Duration = Duration::from_hours(1);
-
-/// What is due when.
-#[derive(Default)]
-pub(super) struct Agenda {
-    actions: BTreeMap<(Duration, u64), Action>,
-    added: u64,
-}
-
-/// One thing to do.
-pub(super) enum Action {
-    /// Start a node that joins the one on this host.
-    Start { join: Host },
-    /// Let something go wrong.
-    Strike,
-    /// Let something go wrong at this host, where a slot is changing hands.
-    Aim(Host),
-    /// Take rules away from the network.
-    Heal(Vec<RuleId>),
-    /// End this boot of the node on this seat, which nobody has reached for a while.
-    Die { seat: usize, boot: u64, restart: bool },
-    /// Start the next boot of the node on this seat.
-    Restart(usize),
-    /// Let the second cluster look for the first one.
-    Meet,
-    /// Store values beside the keys of clients.
-    Ballast,
-}
-
-impl Agenda {
-    fn add(&mut self, at: Duration, action: Action) {
-        self.added += 1;
-        self.actions.insert((at, self.added), action);
-    }
-
-    /// When the next action is due.
-    pub(super) fn next(&self) -> Option<Duration> {
-        self.actions.first_key_value().map(|((at, _), _)| *at)
-    }
-
-    /// The next action that is due at `now`.
-    pub(super) fn due(&mut self, now: Duration) -> Option<Action> {
-        self.next().filter(|at| *at <= now)?;
-        self.actions.pop_first().map(|(_, action)| action)
-    }
-}
 
 impl Run<'_> {
     /// Starts the first nodes, and lays out what is to come.
@@ -91,6 +46,8 @@ impl Run<'_> {
             }
             Action::Strike => self.strike(),
             Action::Aim(host) => self.strike_at(Some(host)),
+            Action::Inflict(fault, host) => self.inflict_at(fault, Some(host)),
+            Action::Weigh(host, weight) => self.engine.post(host, Command::Weight(weight).into()),
             Action::Heal(rules) => {
                 self.say(format_args!("the network heals"));
                 for rule in rules {
@@ -109,10 +66,17 @@ impl Run<'_> {
         self.calm = true;
         self.say(format_args!("the faults are over"));
         let now = self.engine.now();
-        for (_, action) in std::mem::take(&mut self.agenda.actions) {
+        for action in self.agenda.take() {
             match action {
-                Action::Heal(_) | Action::Start { .. } | Action::Restart(_) => self.obey(action),
-                Action::Meet | Action::Die { .. } | Action::Strike | Action::Aim(_) | Action::Ballast => {}
+                Action::Heal(_) | Action::Start { .. } | Action::Restart(_) | Action::Weigh(..) => {
+                    self.obey(action);
+                }
+                Action::Meet
+                | Action::Die { .. }
+                | Action::Strike
+                | Action::Aim(_)
+                | Action::Inflict(..)
+                | Action::Ballast => {}
             }
         }
         for index in 0..self.seats.len() {
@@ -137,7 +101,7 @@ impl Run<'_> {
         }
     }
 
-    fn count(&mut self, fault: Fault) {
+    pub(super) fn count(&mut self, fault: Fault) {
         *self.faults.entry(fault).or_default() += 1;
     }
 
@@ -163,12 +127,16 @@ impl Run<'_> {
     }
 
     fn strike_at(&mut self, aim: Option<Host>) {
-        let now = self.engine.now();
         if self.scenario.faults.is_empty() {
             return;
         }
-        self.aim = aim;
         let fault = self.scenario.faults[self.rng.usize(..self.scenario.faults.len())];
+        self.inflict_at(fault, aim);
+    }
+
+    fn inflict_at(&mut self, fault: Fault, aim: Option<Host>) {
+        let now = self.engine.now();
+        self.aim = aim;
         if self.inflict(fault, now) {
             self.say(format_args!("fault: {fault}"));
             self.count(fault);
@@ -176,7 +144,7 @@ impl Run<'_> {
     }
 
     /// False: not possible now.
-    fn inflict(&mut self, fault: Fault, now: Duration) -> bool {
+    pub(super) fn inflict(&mut self, fault: Fault, now: Duration) -> bool {
         match fault {
             Fault::Loss => {
                 let lose = Effect::Lose(0.01 + 0.4 * self.rng.f64() * self.rng.f64());
@@ -194,11 +162,13 @@ impl Run<'_> {
             Fault::Partition | Fault::OneWay => self.cut(fault == Fault::OneWay),
             Fault::Crash | Fault::Restart => self.crash(fault == Fault::Restart, now),
             Fault::Pause => self.pause(now),
+            Fault::LateNews => self.withhold_news(),
             Fault::Skew => self.set_clock(),
             Fault::Join => self.join(now),
             Fault::Leave => self.leave(now),
             Fault::Deadline => self.leave_in_a_hurry(),
             Fault::Weight => self.reweigh(now),
+            Fault::Ambush => self.stir(now),
             Fault::Break | Fault::TwoClusters => false,
         }
     }
@@ -295,7 +265,8 @@ impl Run<'_> {
             self.end(seat);
         }
         if restart {
-            let down = Duration::from_secs(20).mul_f64(self.rng.f64() * self.rng.f64());
+            let longest = Duration::from_secs(if self.rng.bool() { 1 } else { 20 });
+            let down = longest.mul_f64(self.rng.f64() * self.rng.f64());
             self.agenda.add(now + down, Action::Restart(seat));
         }
     }
@@ -320,6 +291,16 @@ impl Run<'_> {
         }
         let (host, hears) = (host.0, if deaf { "nothing" } else { "all of it later" });
         self.say(format_args!("host {host} stands still for {span:?} and hears {hears}"));
+        true
+    }
+
+    /// The machine of a node does not hear what happens to members.
+    fn withhold_news(&mut self) -> bool {
+        let Some(host) = self.victim() else { return false };
+        let longest_ms = if self.rng.bool() { 1_000 } else { 10_000 };
+        let span = Duration::from_millis(self.rng.u64(..longest_ms));
+        self.say(format_args!("host {} gets no news for {span:?}", host.0));
+        self.engine.post(host, Command::Unaware(span).into());
         true
     }
 
@@ -368,6 +349,10 @@ impl Run<'_> {
 
     fn reweigh(&mut self, now: Duration) -> bool {
         let Some(host) = self.victim() else { return false };
+        if self.rng.u8(..3) == 0 {
+            self.flip(host, now);
+            return true;
+        }
         let weight = self.rng.u16(..6);
         self.seats[host.index()].weight = weight;
         self.engine.post(host, Command::Weight(weight).into());

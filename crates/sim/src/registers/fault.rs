@@ -48,6 +48,8 @@ faults! {
     Restart = "restart",
     /// A process gets no processor for a while.
     Pause = "pause",
+    /// A node is told late what its gossip knows of others.
+    LateNews = "late-news",
     /// Clocks are wrong, run too fast or too slow, and are set.
     Skew = "skew",
     /// Nodes join, several at a time.
@@ -60,6 +62,8 @@ faults! {
     Weight = "weight",
     /// Two clusters were begun, and meet.
     TwoClusters = "two-clusters",
+    /// Ways are closed, and processes end or stand still, at the very moments for which the rules of a hand-over exist.
+    Ambush = "ambush",
 }
 
 impl fmt::Display for Fault {

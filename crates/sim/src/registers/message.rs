@@ -45,6 +45,8 @@ pub(super) enum Command {
     Weight(u16),
     /// Meet whoever is on this host.
     Join(Host),
+    /// Let the slots not hear what gossip knows of members, for so long.
+    Unaware(Duration),
     /// Set the time of day, by its error in milliseconds.
     Wall(i64),
 }

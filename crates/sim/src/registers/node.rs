@@ -37,6 +37,7 @@ pub(super) struct Setup {
     pub(super) slots: u16,
     pub(super) healing: Duration,
     pub(super) handoff_rate: Option<u64>,
+    pub(super) chunk_bytes: usize,
     pub(super) canary: Option<Canary>,
     pub(super) strategy: Placement,
     /// Whether the network may lose, overtake and duplicate frames.
@@ -83,6 +84,7 @@ enum Departure {
 pub(super) enum Alarm {
     Join,
     Resync,
+    News,
     Sweep,
     LeaveDeadline,
     Errand(u64),
@@ -111,6 +113,8 @@ pub(super) struct Node {
     next_join: usize,
     next_sweep: u16,
     departure: Departure,
+    /// Until then the machine does not hear what gossip says of members.
+    unaware_until: Duration,
     transitions: u64,
     /// When the cores want to be woken.
     gossip_at: Option<Duration>,
@@ -134,6 +138,7 @@ impl Node {
             slots: setup.slots,
             healing: setup.healing,
             handoff_rate: setup.handoff_rate,
+            chunk_bytes: setup.chunk_bytes,
             canary: setup.canary,
             strategy: Box::new(setup.strategy),
             ..boato_cluster::Config::new(setup.pid, rng.u64(..))
@@ -159,6 +164,7 @@ impl Node {
             next_join: 0,
             next_sweep: 0,
             departure: Departure::Staying,
+            unaware_until: Duration::ZERO,
             transitions: 0,
             gossip_at: None,
             machine_at: None,
@@ -207,6 +213,10 @@ impl Node {
                 self.announce(outbox);
             }
             Command::Join(host) => self.gossip(boato_gossip::Input::Join(addr_of(host)), outbox),
+            Command::Unaware(span) => {
+                self.unaware_until = self.now(outbox).at + span;
+                self.set_alarm(self.unaware_until, Alarm::News);
+            }
             Command::Wall(ahead_ms) => self.setup.clock.ahead_ms = ahead_ms,
         }
     }
@@ -259,6 +269,9 @@ impl Node {
 
     /// Passes on to the machine what gossip says of a member.
     fn tell(&mut self, member: &Member, outbox: &mut Outbox<Self>) {
+        if !self.is_aware(outbox) {
+            return;
+        }
         let leaving = member.tags.get("leaving").is_some();
         let weight = member.tags.get("weight").and_then(|text| text.parse().ok()).unwrap_or(0);
         let liveness = match (member.is_live(), leaving) {
@@ -274,6 +287,18 @@ impl Node {
             self.addresses.insert(pid, host);
         }
         self.drive(Input::Member { pid, liveness, weight }, outbox);
+    }
+
+    fn tell_all(&mut self, outbox: &mut Outbox<Self>) {
+        let members: Vec<Member> = self.gossip.members().cloned().collect();
+        for member in &members {
+            self.tell(member, outbox);
+        }
+    }
+
+    /// Whether the machine hears what gossip says of members.
+    fn is_aware(&self, outbox: &Outbox<Self>) -> bool {
+        self.now(outbox).at >= self.unaware_until
     }
 
     pub(super) fn drive(&mut self, input: Input, outbox: &mut Outbox<Self>) {
@@ -293,7 +318,7 @@ impl Node {
                 Output::Answer { token, answer } => answers.push((token, answer)),
                 Output::Event(event) => outbox.note(Note::Event(event)),
                 Output::LeaveDone { slots_left } => {
-                    if slots_left > 0 && self.has_heir() {
+                    if slots_left > 0 && self.is_aware(outbox) && self.has_heir() {
                         outbox.note(Note::LeavesSlots(slots_left));
                     }
                     self.goodbye(outbox);
@@ -313,11 +338,9 @@ impl Node {
     fn ring(&mut self, at: Duration, alarm: Alarm, outbox: &mut Outbox<Self>) {
         match alarm {
             Alarm::Join => self.join(at, outbox),
+            Alarm::News => self.tell_all(outbox),
             Alarm::Resync => {
-                let members: Vec<Member> = self.gossip.members().cloned().collect();
-                for member in &members {
-                    self.tell(member, outbox);
-                }
+                self.tell_all(outbox);
                 self.set_alarm(self.now(outbox).at + RESYNC, Alarm::Resync);
             }
             Alarm::Sweep => {

@@ -10,9 +10,10 @@ use boato_cluster::{Action, Event, Header, Operation, Pid, Standing, Step};
 use bytes::Bytes;
 use fastrand::Rng;
 
+use super::agenda::Agenda;
+use super::ambush::Ambush;
 use super::clients::{Clients, Unread};
 use super::custody::{Change, Custody};
-use super::director::Agenda;
 use super::fault::Fault;
 use super::judge;
 use super::keys::{self, Key};
@@ -51,6 +52,7 @@ pub(super) struct Run<'a> {
     pub(super) faults: BTreeMap<Fault, u64>,
     /// Whom the fault at hand is to strike.
     pub(super) aim: Option<Host>,
+    pub(super) ambush: Ambush,
     /// Whether the faults are over.
     pub(super) calm: bool,
     node_time: Duration,
@@ -79,6 +81,7 @@ impl<'a> Run<'a> {
             agenda: Agenda::default(),
             faults: BTreeMap::new(),
             aim: None,
+            ambush: Ambush::default(),
             calm: false,
             node_time: Duration::ZERO,
             hand_offs: 0,
@@ -220,8 +223,10 @@ impl<'a> Run<'a> {
             self.custody.fork();
             looked = self.look(at, host);
         }
+        let changes = looked?;
+        self.watch(host, &changes);
         let mut moving = None;
-        for Change { slot, holding, lost } in looked? {
+        for Change { slot, holding, lost } in changes {
             self.say(format_args!("host {} slot {slot}: {holding}", host.0));
             self.lost += u64::from(lost && self.is_known(slot, host));
             if matches!(holding, Holding::Custody(_)) {
@@ -243,8 +248,8 @@ impl<'a> Run<'a> {
     /// count it.
     fn is_known(&self, slot: u16, host: Host) -> bool {
         let Some(minter) = self.engine.process(host) else { return false };
-        let asked: BTreeSet<u128> = minter.gossip.live().map(|member| member.id.0).collect();
-        self.seats.iter().filter(|seat| seat.running && asked.contains(&seat.pid.node)).any(|seat| {
+        let routes = minter.slots.routes();
+        self.seats.iter().filter(|seat| seat.running && routes.is_live(seat.pid)).any(|seat| {
             let alive = self.engine.process(seat.host).filter(|node| !node.has_left());
             let floor = alive.map(|node| node.slots.inspect(slot, Header::floor).counter);
             floor > Some(u64::from(seat.host == host))

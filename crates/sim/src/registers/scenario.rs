@@ -10,6 +10,9 @@ use super::fault::Fault;
 /// The fewest and the most nodes that a run starts with.
 pub const NODES: std::ops::RangeInclusive<u32> = 1..=64;
 
+/// What makes a living process look dead, or two holders.
+const FORKS: [Fault; 4] = [Fault::Partition, Fault::OneWay, Fault::Pause, Fault::TwoClusters];
+
 /// Which kinds of faults a run may have.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Mix {
@@ -44,6 +47,8 @@ pub struct Scenario {
     pub rate: f64,
     /// Bytes of further values in some of the slots, so that moving them takes time.
     pub ballast: usize,
+    /// Bytes of entries that one message of a hand-over carries, about.
+    pub chunk_bytes: usize,
     /// Bytes of entries per second that a node sends to others, if there is a limit.
     pub handoff_rate: Option<u64>,
     /// Whether frames may get lost, overtaken and duplicated, beyond what a stream does.
@@ -68,6 +73,11 @@ impl Scenario {
         Self::draw(seed, None, &Mix::Drawn)
     }
 
+    /// Whether faults are among them that make a living process look dead.
+    pub(super) fn may_fork(&self) -> bool {
+        FORKS.iter().any(|fault| self.faults.contains(fault))
+    }
+
     /// Drawn from the seed but for what is given.
     pub fn draw(seed: u64, nodes: Option<u32>, mix: &Mix) -> Self {
         let mut rng = Rng::with_seed(seed);
@@ -76,19 +86,22 @@ impl Scenario {
             Mix::Drawn => drawn,
             Mix::Only(faults) => Fault::ALL.iter().copied().filter(|fault| faults.contains(fault)).collect(),
         };
-        let drawn_nodes = [2, 3, 3, 4, 5, 5, 6, 8][rng.usize(..8)];
-        let nodes = nodes.unwrap_or(drawn_nodes);
-        let slots = [8, 16, 64, 64, 64, 64, 256][rng.usize(..7)];
+        let ambush = faults.contains(&Fault::Ambush);
+        // Where faults are aimed, few nodes have much to do with each other.
+        let many = if ambush { [2, 2, 3, 3, 3, 4, 4, 5] } else { [2, 3, 3, 4, 5, 5, 6, 8] };
+        let nodes = nodes.unwrap_or(many[rng.usize(..8)]);
+        let many = if ambush { [8, 8, 16, 16, 32, 32, 64] } else { [8, 16, 64, 64, 64, 64, 256] };
+        let slots = many[rng.usize(..7)];
         let keys = rng.usize(4..=14);
         let clients_per_key = rng.usize(1..=4);
         let skewed = faults.contains(&Fault::Skew);
         let skew_ms = if skewed { [50, 300, 5_000, 600_000][rng.usize(..4)] } else { 0 };
         let drift_ppm = if skewed { [0, 200, 20_000][rng.usize(..3)] } else { 0 };
         // Whether two holders can be: then deletes must be remembered until they meet.
-        let forks =
-            [Fault::Partition, Fault::OneWay, Fault::Pause, Fault::TwoClusters, Fault::Loss, Fault::Delay];
-        let calm = !skewed && !forks.iter().any(|fault| faults.contains(fault));
+        let forks = [Fault::Loss, Fault::Delay, Fault::Ambush];
+        let calm = !skewed && !FORKS.iter().chain(&forks).any(|fault| faults.contains(fault));
         let healing_s = if calm { [1, 5, 60][rng.usize(..3)] } else { 7_200 };
+        let chunk_bytes = if ambush { [256, 2 << 10, 64 << 10][rng.usize(..3)] } else { 64 << 10 };
         Self {
             seed,
             nodes,
@@ -99,7 +112,8 @@ impl Scenario {
             keys,
             clients_per_key,
             rate: 2.0 * f64::from(nodes),
-            ballast: if rng.u8(..5) < 2 { rng.usize(50_000..1_500_000) } else { 0 },
+            ballast: if rng.u8(..5) < 2 { rng.usize(50_000..1_500_000).min(200 * chunk_bytes) } else { 0 },
+            chunk_bytes,
             handoff_rate: rng.bool().then(|| rng.u64(50_000..2_000_000)),
             unruly: !faults.is_empty() && (faults.contains(&Fault::Duplication) || rng.bool()),
             latency: Duration::from_micros([rng.u64(100..4_000), rng.u64(4_000..60_000)][rng.usize(..2)]),
@@ -118,13 +132,15 @@ fn draw_faults(rng: &mut Rng) -> Vec<Fault> {
     let mut all = Fault::ALL.to_vec();
     // Half of the runs have nothing that makes two holders, so that they are judged strictly.
     if rng.bool() {
-        all.retain(|fault| {
-            !matches!(fault, Fault::Partition | Fault::OneWay | Fault::Pause | Fault::TwoClusters)
-        });
+        all.retain(|fault| !FORKS.contains(fault));
     }
     rng.shuffle(&mut all);
     let many = [1, 2, 3, 3, 4, 4, 5, 6, 8, all.len()][rng.usize(..10)];
     all.truncate(many);
+    // Ambushes find the most.
+    if rng.bool() && !all.contains(&Fault::Ambush) {
+        all.push(Fault::Ambush);
+    }
     all.sort_unstable();
     all
 }

@@ -55,6 +55,7 @@ impl Run<'_> {
             slots: self.scenario.slots,
             healing: self.scenario.healing,
             handoff_rate: self.scenario.handoff_rate,
+            chunk_bytes: self.scenario.chunk_bytes,
             canary: self.scenario.canary,
             strategy: Placement::of(self.scenario.slots),
             unruly: self.scenario.unruly && !self.calm,
