@@ -15,11 +15,14 @@ macro_rules! canaries {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Why nothing is known to go wrong with it: which other rules seem to make up for it.
-            pub fn masked(self) -> Option<&'static str> {
+            /// What it takes to show, if that is so rare that no seed among the first 2,000 has it.
+            pub fn rare(self) -> Option<&'static str> {
                 match self {
-                    Self::NoPromise => Some("answers to a claim agree on its dead, and refuse their commits"),
-                    Self::VoidForForgotten => Some("no way leads there from an ordinary start"),
+                    Self::NoPromise => Some("a claim beside a hand-over, one answer lost"),
+                    Self::NoBarrier => Some("a newcomer met by its source only, which dies"),
+                    Self::NoAgreedDeaths => Some("a commit of a dead source, later than a mint"),
+                    Self::OneTransferNumber => Some("old chunks and acknowledgements, new ones lost"),
+                    Self::VoidForForgotten => Some("a second hand-over before the end of the first"),
                     _ => None,
                 }
             }
