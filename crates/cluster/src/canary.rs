@@ -21,7 +21,6 @@ macro_rules! canaries {
                     Self::NoPromise => Some("a claim beside a hand-over, one answer lost"),
                     Self::NoBarrier => Some("a newcomer met by its source only, which dies"),
                     Self::NoAgreedDeaths => Some("a commit of a dead source, later than a mint"),
-                    Self::OneTransferNumber => Some("old chunks and acknowledgements, new ones lost"),
                     Self::VoidForForgotten => Some("a second hand-over before the end of the first"),
                     _ => None,
                 }
