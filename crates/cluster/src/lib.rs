@@ -47,10 +47,11 @@
 //! | `slot`, `transfer`, `intake` | the state of one slot, beside its entries; a copy under way; a merge into it |
 //! | `view` | the members as this node sees them, and the table that follows |
 //! | `machine` | the transitions: one file per concern |
-//! | `route` | the way of one client operation |
+//! | `route`, `batch` | the way of one client operation; of several at once |
 //! | `canary` | deliberate bugs for the simulator to find (feature `canaries`) |
 //! | `quic` | the driver (feature `quic`) |
 
+mod batch;
 mod canary;
 mod intake;
 mod machine;
@@ -68,6 +69,7 @@ mod transfer;
 mod view;
 mod wire;
 
+pub use batch::{Batch, Fate, Judged};
 pub use boato_storage::EntryRef;
 #[cfg(feature = "canaries")]
 pub use canary::Canary;
@@ -77,7 +79,8 @@ pub use machine::Superseded;
 pub use machine::Timer;
 pub use machine::{Config, Event, Input, Machine, Output, Progress, Stats};
 pub use message::{
-    Answer, Digest, Frame, Item, Lane, Load, Message, Request, Response, Run, SlotRun, Standing, Status,
+    Answer, Applied, Digest, Frame, Item, Lane, Load, Message, Request, Response, Run, SlotRun, Standing,
+    Status,
 };
 pub use operation::{
     Action, Effect, ExpireWhen, Expiry, FLUSH_LIMIT, Guard, LIST_LIMIT, Operation, Outcome, POSITION_BITS,

@@ -195,10 +195,26 @@ pub enum Request {
         /// The operation.
         operation: Operation,
     },
+    /// Apply what can be applied at once, in order.
+    Batch {
+        /// The process it is meant for.
+        to: Pid,
+        /// The operations.
+        operations: Vec<Operation>,
+    },
     /// Tell what you hold, slot by slot.
     Status,
     /// Tell how much you hold.
     Load,
+}
+
+/// An operation was applied.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
+pub struct Applied {
+    /// What came of it.
+    pub effect: Effect,
+    /// The holder's epoch.
+    pub epoch: Epoch,
 }
 
 /// The answer to [`Request::Operate`].
@@ -261,6 +277,8 @@ pub struct Load {
 pub enum Response {
     /// To [`Request::Operate`].
     Operate(Answer),
+    /// To [`Request::Batch`], for each of its operations; `None`: not applied, nor was anything behind it on the same slot.
+    Batch(Vec<Option<Applied>>),
     /// To [`Request::Status`].
     Status(Status),
     /// To [`Request::Load`].

@@ -194,6 +194,15 @@ impl Cluster {
                     self.0.operate(Waiter::Peer(reply), used, self.0.now().at + wait, operation);
                 }
             }
+            Ok(Request::Batch { to, operations }) => {
+                let is_meant = to == self.0.slots.me();
+                let answers = if is_meant {
+                    self.0.slots.apply_all(&operations, unix_ms())
+                } else {
+                    vec![None; operations.len()]
+                };
+                reply.send(encode(&Response::Batch(answers)));
+            }
             Err(error) => tracing::warn!(peer = %from.addr, %error, "a request is not answered"),
         }
     }

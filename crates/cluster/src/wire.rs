@@ -4,7 +4,9 @@
 use boato_placement::SLOTS;
 use rkyv::rancor;
 
+use crate::batch;
 use crate::message::{Answer, Frame, Message, Request, Response, Run};
+use crate::operation::Operation;
 use crate::pid::{Epoch, Hint};
 
 /// The version of what nodes say to each other about slots. Any change of [`Frame`], [`Request`] or [`Response`], or of
@@ -80,10 +82,16 @@ impl Request {
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let request: Self =
             rkyv::from_bytes::<_, rancor::Failure>(bytes).map_err(|_| WireError::Structure)?;
-        if let Self::Operate { operation, used, .. } = &request {
-            check_slot(operation.slot(), 1)?;
-            operation.check().map_err(|_| WireError::Operation)?;
-            used.map_or(Ok(()), check_epoch)?;
+        match &request {
+            Self::Operate { operation, used, .. } => {
+                check_operation(operation)?;
+                used.map_or(Ok(()), check_epoch)?;
+            }
+            Self::Batch { operations, .. } if operations.len() > batch::OPERATIONS_MAX => {
+                return Err(WireError::Operation);
+            }
+            Self::Batch { operations, .. } => operations.iter().try_for_each(check_operation)?,
+            Self::Status | Self::Load => {}
         }
         Ok(request)
     }
@@ -102,12 +110,20 @@ impl Response {
             Self::Operate(Answer::Done { epoch, .. }) => check_epoch(*epoch)?,
             Self::Operate(Answer::Moved(Some(hint))) => check_epoch(hint.epoch)?,
             Self::Operate(Answer::Moved(None) | Answer::Busy | Answer::Expired) | Self::Load(_) => {}
+            Self::Batch(answers) => {
+                answers.iter().flatten().try_for_each(|applied| check_epoch(applied.epoch))?;
+            }
             Self::Status(status) => status.runs.iter().try_for_each(|run| {
                 check_slot(run.from, run.to.saturating_sub(run.from).saturating_add(1))
             })?,
         }
         Ok(response)
     }
+}
+
+fn check_operation(operation: &Operation) -> Result<(), WireError> {
+    check_slot(operation.slot(), 1)?;
+    operation.check().map_err(|_| WireError::Operation)
 }
 
 fn check_slot(start: u16, len: u16) -> Result<(), WireError> {
@@ -162,7 +178,7 @@ pub(crate) fn epochs(message: &Message) -> [Option<Epoch>; 2] {
 mod tests {
     use super::*;
     use crate::message::{Digest, Item, Standing};
-    use crate::operation::{Action, Operation, Step};
+    use crate::operation::{Action, Step};
     use crate::pid::Pid;
     use bytes::Bytes;
     use proptest::prelude::*;

@@ -2,8 +2,8 @@
 //! builds would take each other's bytes for damaged ones.
 
 use boato_cluster::{
-    Action, Answer, Digest, Effect, Epoch, ExpireWhen, Expiry, Frame, Guard, Hint, Item, Load, Message,
-    Operation, Outcome, Page, Pid, Request, Response, Run, SlotRun, Standing, Status, Step,
+    Action, Answer, Applied, Digest, Effect, Epoch, ExpireWhen, Expiry, Frame, Guard, Hint, Item, Load,
+    Message, Operation, Outcome, Page, Pid, Request, Response, Run, SlotRun, Standing, Status, Step,
 };
 use bytes::Bytes;
 
@@ -105,7 +105,8 @@ fn requests() -> Vec<Request> {
         Operation::Transaction { slot, watched, steps: vec![step] },
     ]);
     let operate = |operation| Request::Operate { to: PID, used: Some(EPOCH), wait_ms: 22, operation };
-    operations.into_iter().map(operate).chain([Request::Status, Request::Load]).collect()
+    let batch = Request::Batch { to: PID, operations: operations.clone() };
+    operations.into_iter().map(operate).chain([batch, Request::Status, Request::Load]).collect()
 }
 
 fn outcomes() -> Vec<Outcome> {
@@ -151,8 +152,10 @@ fn responses() -> Vec<Response> {
     let answers = answers.chain([moved, Answer::Busy, Answer::Expired]);
     let runs = vec![SlotRun { from: 28, to: 29, state: "held".to_owned(), custody: true }];
     let status = Status { slots: 30, slots_lost: 31, entries: 32, bytes: 33, runs };
+    let applied = Applied { effect: Effect::Key(Outcome::Missing), epoch: EPOCH };
+    let batch = Response::Batch(vec![Some(applied), None]);
     let load = Load { slots: 34, bytes: 35 };
-    answers.map(Response::Operate).chain([Response::Status(status), Response::Load(load)]).collect()
+    answers.map(Response::Operate).chain([batch, Response::Status(status), Response::Load(load)]).collect()
 }
 
 #[test]

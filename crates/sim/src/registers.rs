@@ -16,6 +16,7 @@
 mod acquaintance;
 mod agenda;
 mod ambush;
+mod batch;
 mod clients;
 mod clock;
 mod custody;

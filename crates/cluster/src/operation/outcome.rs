@@ -40,6 +40,33 @@ impl Effect {
     }
 }
 
+impl Effect {
+    /// Bytes it takes in an answer, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let keys = |keys: &[Bytes]| keys.iter().map(|key| size_of::<Bytes>() + key.len()).sum();
+        size_of::<Self>()
+            + match self {
+                Self::Key(outcome) => outcome.bytes(),
+                Self::Keys(list) | Self::Page(Page { keys: list, .. }) => keys(list),
+                Self::Transaction(outcomes) => outcomes.iter().flatten().map(Outcome::bytes).sum(),
+                Self::Count { .. } | Self::TooFewMembers { .. } => 0,
+            }
+    }
+}
+
+impl Outcome {
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Value { value, content_type, .. } => value.len() + content_type.len(),
+                Self::Replaced { previous, .. }
+                | Self::Deleted { previous, .. }
+                | Self::Refused { previous, .. } => previous.as_ref().map_or(0, Bytes::len),
+                _ => 0,
+            }
+    }
+}
+
 /// A page of a slot's keys.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Archive, Serialize, Deserialize)]
 pub struct Page {

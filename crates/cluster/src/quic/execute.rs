@@ -1,15 +1,16 @@
-//! One client operation, from the node that was asked.
+//! The operations of clients, from the node that was asked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use boato_transport::RequestError;
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::{Cluster, Inner, OPERATIONS, Waiter, unix_ms};
+use crate::batch::{Batch, Fate};
 use crate::message::{Answer, Request, Response};
 use crate::operation::{Effect, Operation, Outcome};
 use crate::pid::{Epoch, Pid};
@@ -18,8 +19,10 @@ use crate::route::{Attempt, Failure, Next, Sent, Verdict};
 /// What a peer gets beyond the time the operation may wait in its queue, before its answer counts as lost.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Slots on which the operations of one call are under way at a time.
+/// Slots of one batch on which single operations are under way at a time.
 const WAYS: usize = 64;
+
+type Answered = Result<(Effect, Pid), Failure>;
 
 impl Cluster {
     /// Applies `operation` wherever its slot is held: the answer, and who gave it. Takes at most the patience
@@ -29,56 +32,115 @@ impl Cluster {
     /// # Errors
     ///
     /// [`Failure`], which says whether the operation may have been applied.
-    pub async fn execute(&self, operation: Operation) -> Result<(Effect, Pid), Failure> {
+    pub async fn execute(&self, operation: Operation) -> Answered {
+        let deadline = self.0.now().at + self.0.patience;
+        self.0.execute(&operation, deadline).await
+    }
+
+    /// [`Cluster::execute`] for several operations side by side, those on one slot one after the other in their order.
+    /// The answers are in the order of the operations. Those for one peer travel in one frame.
+    pub async fn execute_all(&self, operations: Vec<Operation>) -> Vec<Answered> {
         let inner = &*self.0;
-        if !operation.fits() {
-            return Ok((Effect::Key(Outcome::TooLarge), inner.slots.me()));
-        }
         let deadline = inner.now().at + inner.patience;
-        let mut attempt = Attempt::new(&operation);
+        // What is never answered counts as not applied; there is none.
+        let mut results = vec![Err(Failure::Unavailable); operations.len()];
+        let batches = Batch::plan(&inner.slots, &operations);
+        let mut ways: FuturesUnordered<_> =
+            batches.iter().map(|batch| inner.carry(batch, &operations, deadline)).collect();
+        while let Some(answers) = ways.next().await {
+            for (place, answer) in answers {
+                results[place] = answer;
+            }
+        }
+        drop(ways);
+        results
+    }
+}
+
+impl Inner {
+    async fn execute(&self, operation: &Operation, deadline: Duration) -> Answered {
+        if !operation.fits() {
+            return Ok((Effect::Key(Outcome::TooLarge), self.slots.me()));
+        }
+        let mut attempt = Attempt::new(operation);
         loop {
-            let next = attempt.next(&inner.slots);
+            let next = attempt.next(&self.slots);
             let sent = match next {
-                Next::Here { used } => inner.here(&operation, used, deadline).await,
-                Next::Peer { to, used } => inner.ask(&operation, to, used, deadline).await,
+                Next::Here { used } => self.here(operation, used, deadline).await,
+                Next::Peer { to, used } => self.ask(operation, to, used, deadline).await,
                 Next::Nowhere => Sent::NotSent,
             };
-            match attempt.judge(&inner.slots, next, sent) {
+            match attempt.judge(&self.slots, next, sent) {
                 Verdict::Done(result) => return result,
-                Verdict::Again(pause) if inner.now().at + pause < deadline => sleep(pause).await,
+                Verdict::Again(pause) if self.now().at + pause < deadline => sleep(pause).await,
                 Verdict::Again(_) => return Err(Failure::Unavailable),
             }
         }
     }
-}
 
-impl Cluster {
-    /// [`Cluster::execute`] for several operations side by side, those on one slot one after the other in their order.
-    /// The answers are in the order of the operations.
-    pub async fn execute_all(&self, operations: Vec<Operation>) -> Vec<Result<(Effect, Pid), Failure>> {
-        let mut by_slot: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
-        let mut results = Vec::with_capacity(operations.len());
-        for (place, operation) in operations.iter().enumerate() {
-            by_slot.entry(operation.slot()).or_default().push(place);
-            results.push(Err(Failure::Unavailable));
-        }
-        let operations = &operations;
-        let mut ways = stream::iter(by_slot.into_values())
-            .map(|places| async move {
-                let mut done = Vec::with_capacity(places.len());
-                for place in places {
-                    done.push((place, self.execute(operations[place].clone()).await));
+    /// Sends what is to be sent in one frame, then goes the way of single operations with what was not applied.
+    async fn carry(
+        &self,
+        batch: &Batch,
+        operations: &[Operation],
+        deadline: Duration,
+    ) -> Vec<(usize, Answered)> {
+        let mut answers = Vec::with_capacity(batch.sent.len() + batch.later.len());
+        let mut rest: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+        if let Some(to) = batch.to {
+            let fate = self.ask_all(batch, to, operations, deadline).await;
+            for (place, judged) in batch.judge(to, &self.slots, operations, fate) {
+                match judged {
+                    Some(answer) => answers.push((place, answer)),
+                    None => rest.entry(operations[place].slot()).or_default().push(place),
                 }
-                done
-            })
-            .buffer_unordered(WAYS);
-        while let Some(done) = ways.next().await {
-            for (place, result) in done {
-                results[place] = result;
             }
         }
-        results
+        for &place in &batch.later {
+            rest.entry(operations[place].slot()).or_default().push(place);
+        }
+        let mut ways = stream::iter(rest.into_values())
+            .map(|places| async move {
+                let mut answers = Vec::with_capacity(places.len());
+                for place in places {
+                    answers.push((place, self.execute(&operations[place], deadline).await));
+                }
+                answers
+            })
+            .buffer_unordered(WAYS);
+        while let Some(mut more) = ways.next().await {
+            answers.append(&mut more);
+        }
+        answers
     }
+
+    async fn ask_all(&self, batch: &Batch, to: Pid, operations: &[Operation], deadline: Duration) -> Fate {
+        let request = batch.request(to, operations);
+        match self.request(to, &request, deadline.saturating_sub(self.now().at)).await {
+            Ok(Response::Batch(answers)) => Fate::Answered(answers),
+            Ok(_) | Err(Unanswered::Lost) => Fate::Lost,
+            Err(Unanswered::NotSent) => Fate::NotSent,
+        }
+    }
+
+    /// A peer's answer to a request that may wait there for so long.
+    async fn request(&self, to: Pid, request: &Request, wait: Duration) -> Result<Response, Unanswered> {
+        let addr = self.address(to).ok_or(Unanswered::NotSent)?;
+        let pending = self.transport.request(addr, OPERATIONS, Bytes::from(request.encode()));
+        match timeout(wait + GRACE, pending).await {
+            Ok(Ok(bytes)) => Response::decode(&bytes).map_err(|_| Unanswered::Lost),
+            Ok(Err(RequestError::NotSent(_))) => Err(Unanswered::NotSent),
+            Ok(Err(RequestError::Lost | RequestError::NoAnswer)) | Err(_) => Err(Unanswered::Lost),
+        }
+    }
+}
+
+/// Why a request has no answer.
+enum Unanswered {
+    /// It certainly never left this node.
+    NotSent,
+    /// It may have arrived.
+    Lost,
 }
 
 impl Inner {
@@ -93,18 +155,13 @@ impl Inner {
     }
 
     async fn ask(&self, operation: &Operation, to: Pid, used: Option<Epoch>, deadline: Duration) -> Sent {
-        let Some(addr) = self.address(to) else { return Sent::NotSent };
         let wait = deadline.saturating_sub(self.now().at);
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         let request = Request::Operate { to, used, wait_ms, operation: operation.clone() };
-        let pending = self.transport.request(addr, OPERATIONS, Bytes::from(request.encode()));
-        match timeout(wait + GRACE, pending).await {
-            Ok(Ok(bytes)) => match Response::decode(&bytes) {
-                Ok(Response::Operate(answer)) => Sent::Answered(answer),
-                _ => Sent::Lost,
-            },
-            Ok(Err(RequestError::NotSent(_))) => Sent::NotSent,
-            Ok(Err(RequestError::Lost | RequestError::NoAnswer)) | Err(_) => Sent::Lost,
+        match self.request(to, &request, wait).await {
+            Ok(Response::Operate(answer)) => Sent::Answered(answer),
+            Ok(_) | Err(Unanswered::Lost) => Sent::Lost,
+            Err(Unanswered::NotSent) => Sent::NotSent,
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// What a peer gets beyond the time the operation may wait in its queue, before its answer counts as lost.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// A connection that breaks does so within this time, in microseconds.
-const BREAK_US: u64 = 20_000;
+pub(super) const BREAK_US: u64 = 20_000;
 
 /// One operation under way from here.
 pub(super) struct Errand {
@@ -131,7 +131,7 @@ impl Node {
         match self.waiting.remove(&token) {
             Some(Waiter::Errand(call)) => self.judge(call, Sent::Answered(answer), outbox),
             Some(Waiter::Peer { host, number }) => respond(host, number, answer, outbox),
-            None => {}
+            Some(Waiter::Batch(_)) | None => {}
         }
     }
 
@@ -148,17 +148,32 @@ impl Node {
                 let deadline = now.at + Duration::from_millis(wait_ms.into()).min(PATIENCE);
                 self.queue(Waiter::Peer { host, number }, used, deadline, operation, outbox);
             }
+            Ok(Request::Batch { to, operations }) => {
+                let unix_ms = self.now(outbox).unix_ms;
+                let is_meant = to == self.pid();
+                let answers = if is_meant {
+                    self.slots.apply_all(&operations, unix_ms)
+                } else {
+                    vec![None; operations.len()]
+                };
+                let response = Response::Batch(answers).encode();
+                outbox.send(host, Message::new(Body::Response { number }, response));
+            }
             Ok(Request::Status | Request::Load) => {}
             Err(error) => outbox.note(Note::Refused(error.to_string())),
         }
     }
 
     pub(super) fn response(&mut self, number: u64, bytes: &[u8], outbox: &mut Outbox<Self>) {
-        // After the answer was given up for lost.
-        let Some(Waiter::Errand(call)) = self.waiting.remove(&number) else { return };
+        let call = match self.waiting.remove(&number) {
+            Some(Waiter::Errand(call)) => call,
+            Some(Waiter::Batch(number)) => return self.batch_answered(number, bytes, outbox),
+            // After the answer was given up for lost.
+            Some(Waiter::Peer { .. }) | None => return,
+        };
         let answer = match Response::decode(bytes) {
             Ok(Response::Operate(answer)) => answer,
-            Ok(Response::Status(_) | Response::Load(_)) => return,
+            Ok(Response::Status(_) | Response::Load(_) | Response::Batch(_)) => return,
             Err(error) => return outbox.note(Note::Refused(error.to_string())),
         };
         if let Some(errand) = self.errands.get_mut(&call)

@@ -39,6 +39,8 @@ pub(super) enum Command {
         /// What to do.
         operation: Operation,
     },
+    /// Carry out operations of several clients, which arrive together.
+    ExecuteAll(Vec<(u64, Operation)>),
     /// Hand everything off and end, at the latest after this time.
     Leave(Duration),
     /// Change the weight.

@@ -8,6 +8,7 @@ use boato_cluster::{Canary, Event, Frame, Input, Liveness, Machine, Now, Output,
 use boato_gossip::{Gossip, Identity, Member, NewError, NodeId};
 use fastrand::Rng;
 
+use super::batch::Sending;
 use super::clock::Clock;
 use super::errand::Errand;
 use super::message::{Body, Command, Message};
@@ -88,12 +89,14 @@ pub(super) enum Alarm {
     Sweep,
     LeaveDeadline,
     Errand(u64),
+    Batch(u64),
 }
 
 /// Who gets the answer to an operation in the machine's hands.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Waiter {
     Errand(u64),
+    Batch(u64),
     Peer { host: Host, number: u64 },
 }
 
@@ -106,6 +109,7 @@ pub(super) struct Node {
     pub(super) rng: Rng,
     pub(super) addresses: BTreeMap<Pid, Host>,
     pub(super) errands: BTreeMap<u64, Errand>,
+    pub(super) sendings: BTreeMap<u64, Sending>,
     pub(super) waiting: BTreeMap<u64, Waiter>,
     /// The last number given to a token or a request.
     pub(super) number: u64,
@@ -159,6 +163,7 @@ impl Node {
             rng,
             addresses: BTreeMap::new(),
             errands: BTreeMap::new(),
+            sendings: BTreeMap::new(),
             waiting: BTreeMap::new(),
             alarms: alarms.into(),
             next_join: 0,
@@ -202,6 +207,7 @@ impl Node {
     fn obey(&mut self, command: Command, outbox: &mut Outbox<Self>) {
         match command {
             Command::Execute { call, operation } => self.execute(call, operation, outbox),
+            Command::ExecuteAll(all) => self.execute_all(all, outbox),
             Command::Leave(timeout) => {
                 self.departure = Departure::HandingOff;
                 self.set_alarm(self.now(outbox).at + timeout, Alarm::LeaveDeadline);
@@ -353,6 +359,7 @@ impl Node {
             }
             Alarm::LeaveDeadline => self.goodbye(outbox),
             Alarm::Errand(id) => self.errand_due(id, outbox),
+            Alarm::Batch(number) => self.batch_lost(number, outbox),
         }
     }
 

@@ -35,6 +35,9 @@ const SETTLED_FOR: Duration = Duration::from_secs(30);
 const SETTLE_LOOK: Duration = Duration::from_millis(250);
 /// Longer than any operation takes.
 const PATIENT: Duration = Duration::from_secs(20);
+/// Operations that reach a node together: at most so many, of clients whose turns lie this close to each other.
+const BATCH_MAX: usize = 8;
+const TOGETHER: Duration = Duration::from_millis(100);
 /// Calls with numbers from here on are nobody's.
 const BALLAST_CALLS: u64 = 1 << 48;
 
@@ -161,18 +164,37 @@ impl<'a> Run<'a> {
     fn client_turn(&mut self) {
         let now = self.engine.now();
         let entry = self.any_running().unwrap_or(Host(u32::MAX));
-        let Some((call, operation)) = self.clients.act(entry, now) else { return };
-        if self.seats.get(entry.index()).is_none() {
-            return self.clients.answered(call, &Err(boato_cluster::Failure::Unavailable), now);
+        // Now and then those whose turn comes soon join in.
+        let together = if self.rng.u8(..4) == 0 { now + TOGETHER } else { now };
+        let mut all: Vec<_> = self.clients.act(entry, now).into_iter().collect();
+        while all.len() < BATCH_MAX && self.clients.next_turn().is_some_and(|at| at <= together) {
+            all.extend(self.clients.act(entry, now));
         }
-        self.post(entry, call, operation);
+        if self.seats.get(entry.index()).is_none() {
+            for (call, _) in all {
+                self.clients.answered(call, &Err(boato_cluster::Failure::Unavailable), now);
+            }
+        } else if all.len() == 1 {
+            for (call, operation) in all {
+                self.post(entry, call, operation);
+            }
+        } else {
+            for (call, operation) in &all {
+                self.say_posted(entry, *call, operation);
+            }
+            self.engine.post(entry, Command::ExecuteAll(all).into());
+        }
     }
 
     fn post(&mut self, entry: Host, call: u64, operation: Operation) {
-        if self.tell.is_some() {
-            self.say(format_args!("call {call} at {}: {}", entry.0, describe(&operation)));
-        }
+        self.say_posted(entry, call, &operation);
         self.engine.post(entry, Command::Execute { call, operation }.into());
+    }
+
+    fn say_posted(&mut self, entry: Host, call: u64, operation: &Operation) {
+        if self.tell.is_some() {
+            self.say(format_args!("call {call} at {}: {}", entry.0, describe(operation)));
+        }
     }
 
     /// Takes in what the nodes have told.

@@ -1,0 +1,125 @@
+//! Measures forwarded operations between two nodes of this process on loopback: reads and writes of 64 bytes that the asked
+//! node does not hold, so many together.
+//!
+//! CPU time is that of the whole process, both nodes together. The operations of a go are answered before the next go
+//! begins, as with a client that pipelines.
+//!
+//! `cargo run --release -p boato-cluster --features quic --example forwarding [SECONDS]`
+
+#![expect(clippy::disallowed_methods, reason = "time is what is measured")]
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS};
+use boato_cluster::{Action, Config, Liveness, Operation, PROTOCOL, Pid};
+use boato_transport::{Channel, Handler, Peer, Responder, Transport};
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+const KEYS: usize = 100_000;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Passes on what the transport receives.
+#[derive(Default)]
+struct Dispatch(OnceLock<Cluster>);
+
+impl Handler for Dispatch {
+    fn datagram(&self, _from: Peer, _payload: Bytes) {}
+
+    fn message(&self, from: Peer, channel: Channel, payload: Bytes) {
+        if let (CONTROL | BULK, Some(cluster)) = (channel, self.0.get()) {
+            cluster.message(from, &payload);
+        }
+    }
+
+    fn request(&self, from: Peer, channel: Channel, payload: Bytes, reply: Responder) {
+        if let (OPERATIONS, Some(cluster)) = (channel, self.0.get()) {
+            cluster.request(from, &payload, reply);
+        }
+    }
+}
+
+fn start(node: u128, weight: u16, stop: &CancellationToken) -> (Cluster, Pid, SocketAddr) {
+    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = boato_transport::Config::new("bench", node, bind, PROTOCOL);
+    let transport = Transport::bind(config).expect("loopback can be bound");
+    let addr = transport.local_addr();
+    let dispatch = Arc::new(Dispatch::default());
+    transport.serve(Arc::clone(&dispatch) as Arc<dyn Handler>);
+    let pid = Pid { node, boot: 1 };
+    let config = Config { weight, ..Config::new(pid, 7) };
+    let cluster = Cluster::spawn(config, transport, PATIENCE, stop.clone());
+    dispatch.0.set(cluster.clone()).ok().expect("set once");
+    (cluster, pid, addr)
+}
+
+/// CPU time of this process so far.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    // User and system time are fields 14 and 15 of proc(5), in ticks of 10 ms.
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+async fn measure(
+    name: &str,
+    asker: &Cluster,
+    together: usize,
+    seconds: f64,
+    operation: impl Fn(usize) -> Operation,
+) {
+    let mut random = fastrand::Rng::with_seed(5);
+    let (start, before, mut done) = (Instant::now(), cpu(), 0.0);
+    while start.elapsed().as_secs_f64() < seconds {
+        let mut operations: Vec<Operation> = (0..together).map(|_| operation(random.usize(..KEYS))).collect();
+        if together == 1 {
+            let operation = operations.pop().expect("there is one");
+            asker.execute(operation).await.expect("the holder answers");
+        } else {
+            for result in asker.execute_all(operations).await {
+                result.expect("the holder answers");
+            }
+        }
+        (0..together).for_each(|_| done += 1.0);
+    }
+    let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu().saturating_sub(before).as_secs_f64());
+    println!(
+        "{name} {together:>4} together: {:>8.0}/s, {:>6.2} us each, {:>6.2} CPU-us each on both nodes",
+        done / wall,
+        wall * 1e6 / done,
+        cpu * 1e6 / done
+    );
+}
+
+async fn run() {
+    let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let stop = CancellationToken::new();
+    let ((holder, holder_pid, holder_addr), (asker, asker_pid, asker_addr)) =
+        (start(1, 1, &stop), start(2, 0, &stop));
+    holder.eligible(Duration::from_millis(10));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    holder.member(asker_pid, asker_addr, Liveness::Alive, 0);
+    asker.member(holder_pid, holder_addr, Liveness::Alive, 1);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let key = |number: usize| format!("key:{number:016}");
+    let put = |number| Operation::on(key(number), Action::put(vec![b'v'; 64]));
+    for first in (0..KEYS).step_by(1000) {
+        for result in asker.execute_all((first..first + 1000).map(put).collect()).await {
+            result.expect("the holder answers");
+        }
+    }
+    for together in [1, 16, 64, 256] {
+        measure("get", &asker, together, seconds, |number| Operation::get(key(number))).await;
+        measure("put", &asker, together, seconds, put).await;
+    }
+    stop.cancel();
+}
+
+#[tokio::main]
+async fn main() {
+    // On a worker of the runtime, where front doors run, and not on the thread that waits for it.
+    tokio::spawn(run()).await.expect("the measurement ends");
+}

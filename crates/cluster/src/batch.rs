@@ -1,0 +1,289 @@
+//! Several operations at once: those for one peer travel in one frame and are answered in one.
+//!
+//! A peer applies what it can apply at once, in order, and refuses the rest unapplied. What was refused takes the way of
+//! single operations afterwards; of one slot, everything behind it was refused as well, so that the order is kept.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::canary::Canary;
+use crate::message::{Applied, Request};
+use crate::operation::{Effect, Operation};
+use crate::pid::{Hint, Pid};
+use crate::route::{Attempt, Failure, Next};
+use crate::shared::Slots;
+
+/// The most operations in one frame.
+pub(crate) const OPERATIONS_MAX: usize = 1024;
+
+/// Bytes of operations after which a frame is full.
+const REQUEST_BYTES: usize = 1 << 20;
+
+/// Bytes of effects after which an answer is full: with the largest effect on top it fits a frame.
+const ANSWER_BYTES: usize = 2 << 20;
+
+/// Operations on slots for which this node knows the same way.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Batch {
+    /// The peer that gets them in one frame; `None`: each goes its own way, those of one slot one after the other.
+    pub to: Option<Pid>,
+    /// The places of those that are sent.
+    pub sent: Vec<usize>,
+    /// The places of those that come after them: they found no room, or the frame has none for their slot.
+    pub later: Vec<usize>,
+    bytes: usize,
+}
+
+/// What became of a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// The peer answered: what came of each operation; `None`: it was not applied.
+    Answered(Vec<Option<Applied>>),
+    /// It certainly never left this node.
+    NotSent,
+    /// It may have arrived.
+    Lost,
+}
+
+/// The outcome of an operation and who gave it; `None`: not applied, to be tried alone.
+pub type Judged = Option<Result<(Effect, Pid), Failure>>;
+
+impl Batch {
+    /// Puts operations together by the peers they should go to. Those of one slot are in one batch, in their order.
+    pub fn plan(slots: &Slots, operations: &[Operation]) -> Vec<Self> {
+        let mut batches = vec![Self::default()];
+        let mut of_slot: HashMap<u16, usize> = HashMap::new();
+        let mut open: HashMap<Pid, usize> = HashMap::new();
+        for (place, operation) in operations.iter().enumerate() {
+            // A peer would refuse it with all the others; alone it is refused here.
+            if !operation.fits() {
+                batches[0].later.push(place);
+                continue;
+            }
+            let (slot, bytes) = (operation.slot(), operation.bytes());
+            let batch = *of_slot.entry(slot).or_insert_with(|| match Attempt::new(operation).next(slots) {
+                Next::Here { .. } | Next::Nowhere => 0,
+                Next::Peer { .. } if bytes > REQUEST_BYTES => 0,
+                Next::Peer { to, .. } => {
+                    let known = open.get(&to).copied().filter(|batch| batches[*batch].has_room(bytes));
+                    known.unwrap_or_else(|| {
+                        batches.push(Self { to: Some(to), ..Self::default() });
+                        open.insert(to, batches.len() - 1);
+                        batches.len() - 1
+                    })
+                }
+            });
+            batches[batch].add(place, slot, bytes, operations);
+        }
+        batches.retain(|batch| !batch.sent.is_empty() || !batch.later.is_empty());
+        batches
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.sent.len() < OPERATIONS_MAX && self.bytes + bytes <= REQUEST_BYTES
+    }
+
+    fn add(&mut self, place: usize, slot: u16, bytes: usize, operations: &[Operation]) {
+        let waits = || self.later.iter().any(|place| operations[*place].slot() == slot);
+        if self.to.is_none() || !self.has_room(bytes) || waits() {
+            self.later.push(place);
+        } else {
+            self.sent.push(place);
+            self.bytes += bytes;
+        }
+    }
+
+    /// The frame for the peer.
+    pub fn request(&self, to: Pid, operations: &[Operation]) -> Request {
+        let operations = self.sent.iter().map(|place| operations[*place].clone()).collect();
+        Request::Batch { to, operations }
+    }
+
+    /// Judges what became of the operations sent to `to`, and notes where slots were found: each place with its outcome.
+    pub fn judge(
+        &self,
+        to: Pid,
+        slots: &Slots,
+        operations: &[Operation],
+        fate: Fate,
+    ) -> Vec<(usize, Judged)> {
+        let answers = match fate {
+            Fate::Answered(answers) if answers.len() == self.sent.len() => answers,
+            Fate::NotSent => vec![None; self.sent.len()],
+            Fate::Answered(_) | Fate::Lost => {
+                let retries = slots.bug.is(Canary::RetryLostWrites);
+                let unknown = |place: usize| operations[place].is_write() && !retries;
+                let judged = |place| unknown(place).then_some(Err(Failure::OutcomeUnknown));
+                return self.sent.iter().map(|&place| (place, judged(place))).collect();
+            }
+        };
+        let mut judged = Vec::with_capacity(answers.len());
+        for (&place, answer) in self.sent.iter().zip(answers) {
+            let outcome = answer.map(|Applied { effect, epoch }| {
+                slots.learn(operations[place].slot(), Hint { pid: to, epoch });
+                Ok((effect, to))
+            });
+            judged.push((place, outcome));
+        }
+        judged
+    }
+}
+
+impl Slots {
+    /// Applies the operations of a batch in their order. `None`: not applied, nor was anything behind it on the same
+    /// slot.
+    pub fn apply_all(&self, operations: &[Operation], unix_ms: u64) -> Vec<Option<Applied>> {
+        let mut refused = HashSet::new();
+        let mut bytes = 0;
+        let apply = |operation: &Operation| {
+            let slot = operation.slot();
+            if bytes > ANSWER_BYTES || refused.contains(&slot) {
+                return None;
+            }
+            let Some((effect, epoch)) = self.try_apply(operation, unix_ms) else {
+                refused.insert(slot);
+                return None;
+            };
+            bytes += effect.bytes();
+            Some(Applied { effect, epoch })
+        };
+        operations.iter().map(apply).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::message::Applied;
+    use crate::operation::{Action, Outcome};
+    use crate::pid::Epoch;
+    use crate::slot::{Giving, Purpose, State};
+    use crate::transfer::Transfer;
+    use crate::{Config, Input, Liveness, Machine, Now};
+
+    const ME: Pid = Pid { node: 1, boot: 1 };
+    const PEER: Pid = Pid { node: 2, boot: 1 };
+
+    fn at(ms: u64) -> Now {
+        Now { at: Duration::from_millis(ms), unix_ms: 1_700_000_000_000 + ms }
+    }
+
+    fn machine() -> Machine {
+        Machine::new(Config::new(ME, 7), at(0))
+    }
+
+    fn key(number: usize) -> Bytes {
+        Bytes::from(format!("key-{number}"))
+    }
+
+    /// A node that holds nothing and whose table names only its peer.
+    fn guest() -> Arc<Slots> {
+        let mut machine = machine();
+        machine.handle(Input::Member { pid: PEER, liveness: Liveness::Alive, weight: 1 }, at(1));
+        machine.handle(Input::Member { pid: ME, liveness: Liveness::Alive, weight: 0 }, at(2));
+        machine.handle(Input::Timeout, at(1000));
+        machine.slots()
+    }
+
+    /// A node alone, which holds everything.
+    fn holder() -> Arc<Slots> {
+        let mut machine = machine();
+        machine.handle(Input::Eligible { quiet: Duration::from_millis(1) }, at(0));
+        machine.handle(Input::Timeout, at(1000));
+        machine.slots()
+    }
+
+    fn add(number: usize) -> Operation {
+        Operation::on(key(number), Action::Add { by: 1, ttl_ms: None })
+    }
+
+    #[test]
+    fn operations_for_one_peer_travel_in_one_frame() {
+        let slots = guest();
+        let operations: Vec<Operation> = (0..300_usize).map(|number| add(number % 100)).collect();
+        let batches = Batch::plan(&slots, &operations);
+        assert_eq!(batches.len(), 1);
+        assert_eq!((batches[0].to, &batches[0].sent), (Some(PEER), &(0..300).collect()));
+    }
+
+    #[test]
+    fn a_full_frame_is_followed_by_another_and_a_slot_stays_with_its_own() {
+        let slots = guest();
+        let mut operations: Vec<Operation> = (0..OPERATIONS_MAX).map(add).collect();
+        operations.extend([add(5), add(OPERATIONS_MAX + 7), add(5)]);
+        let batches = Batch::plan(&slots, &operations);
+        let later: Vec<usize> = batches.iter().flat_map(|batch| &batch.later).copied().collect();
+        assert!(later.contains(&OPERATIONS_MAX) && later.contains(&(OPERATIONS_MAX + 2)), "{later:?}");
+        assert_eq!(batches[0].sent.len(), OPERATIONS_MAX);
+        let mut places: Vec<usize> =
+            batches.iter().flat_map(|batch| batch.sent.iter().chain(&batch.later)).copied().collect();
+        places.sort_unstable();
+        assert!(places.into_iter().eq(0..operations.len()), "each is somewhere, once");
+    }
+
+    #[test]
+    fn what_no_peer_would_take_is_not_sent() {
+        let slots = guest();
+        let huge = Operation::on(key(1), Action::put(vec![0; 9 << 20]));
+        let batches = Batch::plan(&slots, &[add(1), huge, add(2)]);
+        assert_eq!((&batches[0].to, &batches[0].later), (&None, &vec![1]));
+        assert_eq!(batches[1].sent, [0, 2]);
+    }
+
+    #[test]
+    fn behind_a_refused_operation_nothing_on_its_slot_is_applied() {
+        let slots = holder();
+        let slowed = add(1).slot();
+        {
+            let mut guard = slots.store.lock(slowed.into());
+            let (header, entries) = guard.split();
+            let giving = Giving {
+                epoch: header.serving().unwrap(),
+                target: PEER,
+                purpose: Purpose::HandOver,
+                next: Epoch::ZERO,
+                counted: false,
+                frozen: 0,
+                allowance: Some(0),
+                transfer: Transfer::new(1, entries, Duration::ZERO),
+            };
+            header.state = State::Copying(Box::new(giving));
+        }
+        // The write has to wait for the copy; the read alone would not.
+        let answers = slots.apply_all(&[add(2), add(1), Operation::get(key(1)), add(2)], at(1).unix_ms);
+        let applied: Vec<bool> = answers.iter().map(Option::is_some).collect();
+        assert_eq!(applied, [true, false, false, true]);
+        assert!(slots.try_apply(&Operation::<Bytes>::get(key(1)), at(1).unix_ms).is_some());
+    }
+
+    #[test]
+    fn an_answer_is_full_after_a_while() {
+        let slots = holder();
+        slots.apply_all(&[Operation::on(key(1), Action::put(vec![0; 1 << 20]))], at(1).unix_ms);
+        let answers = slots.apply_all(&vec![Operation::get(key(1)); 10], at(1).unix_ms);
+        assert_eq!(answers.iter().flatten().count(), 2);
+        assert!(answers[2..].iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn of_a_lost_batch_writes_are_unknown_and_reads_are_tried_again() {
+        let slots = guest();
+        let operations = [add(1), Operation::get(key(2)), add(3)];
+        let batch = &Batch::plan(&slots, &operations)[0];
+        let unknown = Some(Err(Failure::OutcomeUnknown));
+        let lost = [(0, unknown.clone()), (1, None), (2, unknown)];
+        assert_eq!(batch.judge(PEER, &slots, &operations, Fate::Lost), lost);
+        let few = Fate::Answered(vec![None]);
+        assert_eq!(batch.judge(PEER, &slots, &operations, few), lost, "an answer to something else");
+        let again = [(0, None), (1, None), (2, None)];
+        assert_eq!(batch.judge(PEER, &slots, &operations, Fate::NotSent), again);
+        let applied = Applied { effect: Effect::Key(Outcome::Missing), epoch: Epoch::ZERO };
+        let answered = Fate::Answered(vec![None, Some(applied), None]);
+        let done = Some(Ok((Effect::Key(Outcome::Missing), PEER)));
+        assert_eq!(batch.judge(PEER, &slots, &operations, answered), [(0, None), (1, done), (2, None)]);
+    }
+}
