@@ -8,13 +8,15 @@ use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use hyper::body::Incoming;
 use serde::Serialize;
 
+use super::activity::Activity;
 use super::body::Body;
 use super::door::{Answer, Door, options, redirect};
 use super::problem::Problem;
 use super::target::{self, path_of};
-use super::{events, openapi, page, query};
+use super::{events, mget, openapi, page, query};
 use crate::{KeysPage, KeysQuery, Readiness};
 
 const READ: &str = "GET, HEAD, OPTIONS";
@@ -35,6 +37,7 @@ pub(super) enum Route {
     Slots,
     Owner,
     Keys,
+    MultiGet,
     Events,
     OpenApi,
     Leave,
@@ -42,7 +45,7 @@ pub(super) enum Route {
 
 impl Route {
     /// Every route with its path after `/_/`; the owner's goes on with a key.
-    pub(super) const ALL: [(&'static str, Route); 12] = [
+    pub(super) const ALL: [(&'static str, Route); 13] = [
         ("", Route::Page),
         ("livez", Route::Livez),
         ("readyz", Route::Readyz),
@@ -52,6 +55,7 @@ impl Route {
         ("slots", Route::Slots),
         ("owner/", Route::Owner),
         ("keys", Route::Keys),
+        ("mget", Route::MultiGet),
         ("events", Route::Events),
         ("openapi.json", Route::OpenApi),
         ("leave", Route::Leave),
@@ -67,19 +71,29 @@ impl Route {
     }
 }
 
-pub(super) fn answer(door: &Arc<Door>, head: &Parts, path: &str) -> Result<Answer, Problem> {
+pub(super) fn answer(
+    door: &Arc<Door>,
+    head: &Parts,
+    path: &str,
+    body: Incoming,
+    activity: &Arc<Activity>,
+) -> Result<Answer, Problem> {
     let found = Route::find(path);
     if !matches!(found, Some((Route::Livez | Route::Readyz, _))) {
         door.guard.admit_client(&head.headers)?;
     }
     let (route, rest) =
         found.ok_or_else(|| Problem::not_found("there is no such path; /_/openapi.json lists all"))?;
-    let allow = if route == Route::Leave { ACT } else { READ };
+    let allow = if matches!(route, Route::Leave | Route::MultiGet) { ACT } else { READ };
     match head.method {
         Method::OPTIONS => return Ok(options(allow)),
         Method::POST if allow == ACT => {}
         Method::GET | Method::HEAD if allow == READ => {}
         _ => return Err(Problem::method_not_allowed(allow)),
+    }
+    if route == Route::MultiGet {
+        let [] = query::parameters(head.uri.query(), [])?;
+        return mget::answer(door, body, activity);
     }
     respond(door, head, route, rest)
 }
@@ -92,6 +106,7 @@ pub(super) fn redirect_to_page(method: &Method) -> Result<Answer, Problem> {
     }
 }
 
+/// The answer to a request without a body.
 fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<Answer, Problem> {
     if route != Route::Keys {
         let [] = query::parameters(head.uri.query(), [])?;
@@ -108,6 +123,7 @@ fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<A
         Route::Keys => return keys(door, head.uri.query()),
         Route::Owner => owner(door, &target::key(rest)?),
         Route::Events => events::response(door)?,
+        Route::MultiGet => return Err(Problem::internal()),
         Route::Leave => leave(door, &head.headers)?,
     };
     Ok(Answer::Ready(response))

@@ -74,7 +74,7 @@ impl Door {
     ) -> Result<Answer, Problem> {
         self.guard.admit(head)?;
         match target::parse(&head.uri, head.version == Version::HTTP_2)? {
-            Target::Reserved(Some(route)) => admin::answer(self, head, route),
+            Target::Reserved(Some(route)) => admin::answer(self, head, route, body, activity),
             Target::Root | Target::Reserved(None) => {
                 self.guard.admit_client(&head.headers)?;
                 admin::redirect_to_page(&head.method)

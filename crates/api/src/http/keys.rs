@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::activity::Activity;
@@ -18,7 +19,7 @@ use super::precondition::{Preconditions, Read};
 use super::problem::Problem;
 use super::{query, ttl};
 use crate::budget::Budget;
-use crate::{Action, Command, Execution, Expiry, Failure, Outcome, Reply, Source, Version};
+use crate::{Action, Command, Condition, Execution, Expiry, Failure, Outcome, Reply, Source, Version};
 
 const ALLOW: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 const X_SOURCE: HeaderName = HeaderName::from_static("x-source");
@@ -71,9 +72,15 @@ fn write(
     body: Incoming,
     activity: &Arc<Activity>,
 ) -> Result<Answer, Problem> {
-    let [ttl] = query::parameters(head.uri.query(), ["ttl"])?;
+    let [ttl, incr] = query::parameters(head.uri.query(), ["ttl", "incr"])?;
     let ttl = ttl::parse(&head.headers, ttl)?;
     let condition = Preconditions::parse(&head.headers)?.condition()?;
+    if let Some(by) = incr {
+        if condition != Condition::Always || !body.is_end_stream() || head.method != Method::POST {
+            return Err(Problem::bad_request("?incr takes POST, no body and no If-Match or If-None-Match"));
+        }
+        return add(door, key, by, ttl);
+    }
     let content_type = content_type(&head.headers)?;
     door.uploads.admit(&body)?;
     let (door, key, activity) = (Arc::clone(door), Bytes::copy_from_slice(key), Arc::clone(activity));
@@ -91,6 +98,13 @@ fn write(
             Execution::Pending(reply) => write_response(reply.await),
         }
     })))
+}
+
+/// Adds to a counter. A second time is not the same as once, so it is no PUT.
+fn add(door: &Arc<Door>, key: &[u8], by: &str, ttl: Option<Duration>) -> Result<Answer, Problem> {
+    let by =
+        by.parse().map_err(|_| Problem::bad_request("incr is a whole number of 64 bits, say ?incr=1"))?;
+    Ok(when_done(door.backend.execute(&Command { key, action: Action::Add { by, ttl } }), write_response))
 }
 
 fn when_done(
@@ -157,6 +171,17 @@ fn write_response(result: Result<Reply, Failure>) -> Response<Body> {
         Outcome::Missing => (not_found(), None),
         Outcome::Refused { version, .. } => (refused(), version),
         Outcome::Full => (Problem::memory_full().into_response(), None),
+        Outcome::Integer { value, version } => (number(value), Some(version)),
+        Outcome::NotAnInteger => (
+            Problem::conflict("the key's value is no whole number of 64 bits; nothing was changed")
+                .into_response(),
+            None,
+        ),
+        Outcome::Overflow => (
+            Problem::conflict("the sum does not fit a whole number of 64 bits; nothing was changed")
+                .into_response(),
+            None,
+        ),
         _ => (Problem::internal().into_response(), None),
     };
     if let Some(version) = version {
@@ -184,6 +209,12 @@ fn value_response(value: Bytes, content_type: Bytes, downloads: &Arc<Budget>) ->
         headers.insert(CONTENT_TYPE, HeaderValue::from_maybe_shared(content_type).unwrap_or(OCTET_STREAM));
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }
+    response
+}
+
+fn number(value: i64) -> Response<Body> {
+    let mut response = Response::new(Body::full(value.to_string()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
 }
 

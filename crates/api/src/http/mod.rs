@@ -40,6 +40,7 @@ mod events;
 mod guard;
 mod keys;
 mod metrics;
+mod mget;
 mod openapi;
 mod outgoing;
 mod page;

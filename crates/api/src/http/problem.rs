@@ -68,6 +68,16 @@ impl Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a value has at most {limit} bytes here"))
     }
 
+    pub(super) fn too_many_values(limit: usize) -> Problem {
+        let detail =
+            format!("these values have more than {limit} bytes together; ask for fewer keys at a time");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    pub(super) fn conflict(detail: &'static str) -> Problem {
+        Problem::new(StatusCode::CONFLICT, detail)
+    }
+
     pub(super) fn memory_full() -> Problem {
         Problem::new(
             StatusCode::INSUFFICIENT_STORAGE,
@@ -103,14 +113,18 @@ impl Problem {
         self.status
     }
 
-    pub(super) fn into_response(self) -> Response<Body> {
-        let json = serde_json::json!({
+    /// What it says, as JSON.
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),
             "status": self.status.as_u16(),
             "detail": self.detail,
-        });
-        let mut response = Response::new(Body::full(json.to_string()));
+        })
+    }
+
+    pub(super) fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::full(self.json().to_string()));
         *response.status_mut() = self.status;
         response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
         if let Some((name, value)) = self.header {

@@ -275,3 +275,63 @@ async fn content_types_are_bounded() {
     door.put("/a", "Content-Type: a/b\r\nContent-Type: c/d\r\n", "x").await.problem(400);
     assert_eq!(door.put("/a", &format!("Content-Type: {}\r\n", "x".repeat(255)), "x").await.status, 201);
 }
+
+#[tokio::test]
+async fn a_counter_is_added_to_by_post() {
+    let door = TestDoor::open().await;
+    let first = door.request("POST", "/hits?incr=1&ttl=60", "", "").await;
+    assert_eq!((first.status, first.text(), first.header("content-type")), (200, "1", Some("text/plain")));
+    assert!(first.header("etag").is_some() && first.header("x-source").is_some());
+    assert_eq!(door.request("POST", "/hits?incr=-3", "", "").await.text(), "-2");
+    let get = door.get("/hits").await;
+    assert!(
+        get.text() == "-2" && get.header("cache-control").is_some(),
+        "the lifetime it began with is kept"
+    );
+    door.put("/text", "", "many").await;
+    assert_eq!(door.request("POST", "/text?incr=1", "", "").await.status, 409);
+    door.put("/most", "", &i64::MAX.to_string()).await;
+    assert_eq!(door.request("POST", "/most?incr=1", "", "").await.status, 409);
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_with_a_counter_is_refused() {
+    let door = TestDoor::open().await;
+    for (method, path, headers, body) in [
+        ("PUT", "/hits?incr=1", "", ""),
+        ("POST", "/hits?incr=1", "", "5"),
+        ("POST", "/hits?incr=1", "If-None-Match: *\r\n", ""),
+        ("POST", "/hits?incr=", "", ""),
+        ("POST", "/hits?incr=1.5", "", ""),
+        ("POST", "/hits?incr=9223372036854775808", "", ""),
+        ("GET", "/hits?incr=1", "", ""),
+    ] {
+        assert_eq!(door.request(method, path, headers, body).await.status, 400, "{method} {path}");
+    }
+    assert_eq!(door.get("/hits").await.status, 404);
+}
+
+#[tokio::test]
+async fn several_values_come_in_the_order_of_their_keys() {
+    let door = TestDoor::open().await;
+    door.put("/a", "Content-Type: text/plain\r\nCache-Control: max-age=60\r\n", "hello").await;
+    let mut client = door.connect().await;
+    client.write(&b"PUT /b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n\xff\x00"[..]).await;
+    assert_eq!(client.answer().await.status, 201);
+    let answer = door.request("POST", "/_/mget", "", "[\"b\", \"none\", \"a\", \"a\", \"large/x\"]").await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    let json: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
+    let values = json["values"].as_array().unwrap();
+    let keys: Vec<&str> = values.iter().map(|entry| entry["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["b", "none", "a", "a", "large/x"]);
+    assert_eq!((&values[0]["base64"], values[0].get("value")), (&"/wA=".into(), None));
+    assert_eq!(values[1], serde_json::json!({ "key": "none", "found": false }));
+    assert_eq!((&values[2]["value"], &values[2]["content_type"]), (&"hello".into(), &"text/plain".into()));
+    assert!(values[2]["ttl"].as_u64().is_some_and(|ttl| (58..=60).contains(&ttl)));
+    assert_eq!(values[2]["etag"], "\"1-b0a\"");
+    assert_eq!(values[4]["error"]["status"], 413);
+    for body in ["", "{}", "[1]"] {
+        assert_eq!(door.request("POST", "/_/mget", "", body).await.status, 400, "{body:?}");
+    }
+    assert_eq!(door.get("/_/mget").await.status, 405);
+}

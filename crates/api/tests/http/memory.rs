@@ -92,8 +92,35 @@ impl Memory {
                     None => Outcome::Missing,
                 }
             }
+            Action::Add { by, ttl } => self.add(&mut entries, key, *by, *ttl),
             other => panic!("the HTTP door asks for {other:?}"),
         }
+    }
+
+    fn add(
+        &self,
+        entries: &mut BTreeMap<Vec<u8>, Entry>,
+        key: &[u8],
+        by: i64,
+        ttl: Option<Duration>,
+    ) -> Outcome {
+        let new = Entry {
+            value: "0".into(),
+            content_type: Bytes::new(),
+            version: self.tick(),
+            expires: ttl.map(|ttl| Instant::now() + ttl),
+        };
+        let mut entry = entries.get(key).cloned().unwrap_or(new);
+        let Some(old) = std::str::from_utf8(&entry.value).ok().and_then(|text| text.parse::<i64>().ok())
+        else {
+            return Outcome::NotAnInteger;
+        };
+        let Some(value) = old.checked_add(by) else { return Outcome::Overflow };
+        entry.value = value.to_string().into();
+        entry.version = self.tick();
+        let version = entry.version;
+        entries.insert(key.to_vec(), entry);
+        Outcome::Integer { value, version }
     }
 }
 

@@ -1,0 +1,149 @@
+//! `POST /_/mget`: several values by one request, as JSON.
+//!
+//! A value that is text comes as text, any other in base64, so that no value is ever altered. What failed for one key is said
+//! with that key.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::Response;
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::activity::Activity;
+use super::admin::fresh;
+use super::body::Body;
+use super::door::{Answer, Door};
+use super::problem::Problem;
+use super::target::KEY_BYTES_MAX;
+use crate::budget::Share;
+use crate::{Action, Command, Failure, Outcome, Reply};
+
+/// Keys of one request.
+const KEYS_MAX: usize = 1000;
+
+/// Bytes of values in one answer.
+const VALUES_MAX: usize = 16 << 20;
+
+/// Values fetched at a time: so many keys, fewer when values turn out so large that a go would bring more bytes than this.
+const GO_KEYS: usize = 64;
+const FIRST_GO_KEYS: usize = 16;
+const GO_BYTES: usize = 4 << 20;
+
+pub(super) fn answer(door: &Arc<Door>, body: Incoming, activity: &Arc<Activity>) -> Result<Answer, Problem> {
+    door.uploads.admit(&body)?;
+    let (door, activity) = (Arc::clone(door), Arc::clone(activity));
+    Ok(Answer::Pending(Box::pin(async move {
+        let (whole, _share) = match door.uploads.read(body).await {
+            Ok(whole) => whole,
+            Err(problem) => return problem.into_response(),
+        };
+        activity.set_unread(false);
+        match values(&door, &whole).await {
+            Ok(response) => response,
+            Err(problem) => problem.into_response(),
+        }
+    })))
+}
+
+async fn values(door: &Door, body: &Bytes) -> Result<Response<Body>, Problem> {
+    let keys = keys(body)?;
+    let mut share = door.downloads.share();
+    let (mut values, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+    let mut rest = keys.as_slice();
+    while !rest.is_empty() {
+        let (go, behind) = rest.split_at(rest.len().min(at_a_time(values.len(), bytes)));
+        rest = behind;
+        let commands: Vec<Command<'_>> =
+            go.iter().map(|key| Command { key: key.as_bytes(), action: Action::Get }).collect();
+        let replies = door.backend.execute_all(&commands).await;
+        bytes += take(&mut share, &replies)?;
+        if bytes > VALUES_MAX {
+            return Err(Problem::too_many_values(VALUES_MAX));
+        }
+        values.extend(go.iter().zip(replies).map(|(key, reply)| entry(key, reply)));
+    }
+    let text = json!({ "values": values }).to_string();
+    Ok(fresh("application/json", text).map(|body| body.holding(share)))
+}
+
+/// The keys asked for: a JSON list of strings.
+fn keys(body: &[u8]) -> Result<Vec<String>, Problem> {
+    let keys: Option<Vec<String>> = serde_json::from_slice(body).ok();
+    let fits = |key: &String| (1..=KEY_BYTES_MAX).contains(&key.len());
+    let keys = keys.filter(|keys| keys.len() <= KEYS_MAX && keys.iter().all(fits));
+    keys.ok_or_else(|| {
+        Problem::bad_request(format!(
+            "the body is a JSON list of at most {KEYS_MAX} keys, strings of 1 to {KEY_BYTES_MAX} bytes: [\"a\", \"b\"]"
+        ))
+    })
+}
+
+/// How many keys to ask for next, after so many values of so many bytes together.
+fn at_a_time(values: usize, bytes: usize) -> usize {
+    if values == 0 {
+        return FIRST_GO_KEYS;
+    }
+    let average = (bytes / values).max(1);
+    (GO_BYTES / average).clamp(1, GO_KEYS)
+}
+
+/// Counts the values against the memory for downloads; returns their bytes.
+fn take(share: &mut Share, replies: &[Result<Reply, Failure>]) -> Result<usize, Problem> {
+    let len = |reply: &Result<Reply, Failure>| match reply {
+        Ok(Reply { outcome: Outcome::Value { value, .. }, .. }) => value.len(),
+        _ => 0,
+    };
+    let bytes = replies.iter().map(len).sum();
+    // The answer has the values as text, base64 at the longest.
+    if share.grow(bytes + bytes / 3) { Ok(bytes) } else { Err(Problem::too_many_bodies()) }
+}
+
+/// What is said of one key.
+fn entry(key: &str, reply: Result<Reply, Failure>) -> Value {
+    let outcome = match reply {
+        Ok(reply) => reply.outcome,
+        Err(failure) => return json!({ "key": key, "error": Problem::from(failure).json() }),
+    };
+    let Outcome::Value { value, content_type, version, ttl_left } = outcome else {
+        return json!({ "key": key, "found": false });
+    };
+    let mut entry = json!({ "key": key, "found": true, "etag": format!("\"{version}\"") });
+    match std::str::from_utf8(&value) {
+        Ok(text) => entry["value"] = text.into(),
+        Err(_) => entry["base64"] = BASE64_STANDARD.encode(&value).into(),
+    }
+    if !content_type.is_empty() {
+        entry["content_type"] = String::from_utf8_lossy(&content_type).into();
+    }
+    if let Some(left) = ttl_left {
+        entry["ttl"] = left.as_secs().into();
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_larger_the_values_the_fewer_are_fetched_at_a_time() {
+        assert_eq!(at_a_time(0, 0), FIRST_GO_KEYS);
+        assert_eq!(at_a_time(16, 16 * 64), GO_KEYS);
+        assert_eq!(at_a_time(16, 16 << 20), 4);
+        assert_eq!(at_a_time(1, 8 << 20), 1);
+    }
+
+    #[test]
+    fn keys_are_a_list_of_short_strings() {
+        assert_eq!(keys(b"[\"a\", \"b\"]").unwrap(), ["a", "b"]);
+        assert!(keys(b"[]").unwrap().is_empty());
+        let long = serde_json::to_vec(&["x".repeat(KEY_BYTES_MAX + 1)]).unwrap();
+        let many = serde_json::to_vec(&vec!["x"; KEYS_MAX + 1]).unwrap();
+        for body in [&b""[..], b"{}", b"[1]", b"[\"\"]", b"[\"a\"", &long, &many] {
+            assert_eq!(keys(body).unwrap_err().status().as_u16(), 400);
+        }
+    }
+}
