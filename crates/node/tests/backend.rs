@@ -35,8 +35,10 @@ async fn settled(nodes: &[Arc<dyn Backend>; 2]) {
 async fn all_keys(node: &dyn Backend, pattern: Option<&[u8]>, slot: Option<u16>) -> Vec<String> {
     let (mut keys, mut cursor) = (Vec::new(), 0);
     loop {
-        let page =
-            node.scan(ScanQuery { cursor, pattern, count: 7, slot }).await.expect("every slot is held");
+        let page = node
+            .scan(ScanQuery { cursor, pattern, count: 7, slot, mine: false })
+            .await
+            .expect("every slot is held");
         keys.extend(page.keys.iter().map(|key| String::from_utf8_lossy(key).into_owned()));
         if page.cursor == 0 {
             return keys;
