@@ -38,6 +38,8 @@ const PATIENT: Duration = Duration::from_secs(20);
 /// Operations that reach a node together: at most so many, of clients whose turns lie this close to each other.
 const BATCH_MAX: usize = 8;
 const TOGETHER: Duration = Duration::from_millis(100);
+/// The runs of every so many seeds have them.
+const BATCHES_EVERY: u64 = 4;
 /// Calls with numbers from here on are nobody's.
 const BALLAST_CALLS: u64 = 1 << 48;
 
@@ -164,10 +166,11 @@ impl<'a> Run<'a> {
     fn client_turn(&mut self) {
         let now = self.engine.now();
         let entry = self.any_running().unwrap_or(Host(u32::MAX));
-        // Now and then those whose turn comes soon join in.
-        let together = if self.rng.u8(..4) == 0 { now + TOGETHER } else { now };
+        // In some runs those whose turn comes soon join in, now and then.
+        let joins = self.scenario.seed.is_multiple_of(BATCHES_EVERY) && self.rng.bool();
+        let together = if joins { now + TOGETHER } else { now };
         let mut all: Vec<_> = self.clients.act(entry, now).into_iter().collect();
-        while all.len() < BATCH_MAX && self.clients.next_turn().is_some_and(|at| at <= together) {
+        while joins && all.len() < BATCH_MAX && self.clients.next_turn().is_some_and(|at| at <= together) {
             all.extend(self.clients.act(entry, now));
         }
         if self.seats.get(entry.index()).is_none() {
