@@ -9,10 +9,11 @@ use crate::pid::{Epoch, Hint, Pid};
 use crate::shared::Slots;
 use crate::slot::Disposition;
 
-/// How often an operation is sent to a peer before it counts as unroutable.
+/// How often an operation is sent to peers before it pauses: nodes that do not agree yet on who holds a slot must not send
+/// it to and fro.
 const SENDS_MAX: u32 = 4;
 
-/// The pause before the first repetition; it doubles up to the last.
+/// The first pause; they double up to the last.
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_LAST: Duration = Duration::from_millis(160);
 
@@ -26,9 +27,6 @@ pub enum Failure {
     /// Not applied: nobody served the slot in time.
     #[error("this key's slot has no holder at the moment; try again later")]
     Unavailable,
-    /// Not applied: the nodes do not agree yet on who holds the slot.
-    #[error("this key's slot is moving; try again later")]
-    Unroutable,
     /// A write that was sent and not answered: it may or may not have been applied.
     #[error("the outcome is unknown: the write was sent to the holder and never answered")]
     OutcomeUnknown,
@@ -82,7 +80,9 @@ pub struct Attempt {
     follow: Option<Hint>,
     /// A hint that led nowhere.
     dropped: Option<Epoch>,
+    /// How often it has been sent since the last pause.
     sends: u32,
+    /// How often it has paused, as far as that makes pauses longer.
     pauses: u32,
 }
 
@@ -93,7 +93,7 @@ impl Attempt {
         Self { slot, is_write, follow: None, dropped: None, sends: 0, pauses: 0 }
     }
 
-    /// Whether it has been sent more often than an operation ever is: four times.
+    /// Whether it has been sent more often without a pause than an operation ever is: four times.
     pub fn wanders(&self) -> bool {
         self.sends > SENDS_MAX
     }
@@ -165,24 +165,46 @@ impl Attempt {
         }
         self.dropped = used;
         self.follow = None;
-        match self.count_send() {
-            Verdict::Again(_) => self.again(),
-            done @ Verdict::Done(_) => done,
-        }
+        self.again()
     }
 
     fn count_send(&mut self) -> Verdict {
         self.sends += 1;
-        if self.sends < SENDS_MAX {
-            Verdict::Again(Duration::ZERO)
-        } else {
-            Verdict::Done(Err(Failure::Unroutable))
-        }
+        if self.sends < SENDS_MAX { Verdict::Again(Duration::ZERO) } else { self.again() }
     }
 
     fn again(&mut self) -> Verdict {
-        let pause = (PAUSE_FIRST * (1 << self.pauses.min(8))).min(PAUSE_LAST);
-        self.pauses += 1;
+        let pause = (PAUSE_FIRST * (1 << self.pauses)).min(PAUSE_LAST);
+        self.pauses = (self.pauses + 1).min(4);
+        self.sends = 0;
         Verdict::Again(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Config, Machine};
+    use crate::time::Now;
+
+    #[test]
+    fn nodes_that_do_not_agree_are_asked_again_after_pauses() {
+        let pid = |node| Pid { node, boot: 1 };
+        let slots = Machine::new(Config::new(pid(1), 1), Now { at: Duration::ZERO, unix_ms: 1 }).slots();
+        let operation = Operation::<&[u8]>::get(&b"key"[..]);
+        let mut attempt = Attempt::new(&operation);
+        let mut without_pause = 0;
+        for counter in 0..100 {
+            let (to, used) = (pid(2), Epoch { counter, pid: pid(2) });
+            // Every other time a hint to a higher epoch, otherwise none.
+            let hint = Hint { pid: pid(3), epoch: Epoch { counter: counter + 1, pid: pid(3) } };
+            let answer = Answer::Moved(Some(hint).filter(|_| counter % 20 > 0));
+            let next = Next::Peer { to, used: Some(used) };
+            let Verdict::Again(pause) = attempt.judge(&slots, next, Sent::Answered(answer)) else {
+                panic!("given up at {counter}");
+            };
+            without_pause = if pause.is_zero() { without_pause + 1 } else { 0 };
+            assert!(without_pause < SENDS_MAX && !attempt.wanders(), "{counter}");
+        }
     }
 }

@@ -202,7 +202,6 @@ pub(crate) fn failure(failure: cluster::Failure) -> api::Failure {
     match failure {
         cluster::Failure::OutcomeUnknown => api::Failure::OutcomeUnknown,
         cluster::Failure::Busy => unavailable("too many operations wait for this key's slot"),
-        cluster::Failure::Unroutable => unavailable("this key's slot is moving"),
         _ => unavailable("this key's slot has no holder at the moment"),
     }
 }
