@@ -118,6 +118,7 @@ fn check_push_pull(push_pull: &ArchivedPushPull<'static>) -> Result<(), DecodeEr
         }
         ArchivedStep::Answer => {}
     }
+    ensure(push_pull.event_time <= EVENT_TIME_MAX, "time of an event")?;
     push_pull.records.iter().try_for_each(|record| {
         check_announce(&record.announce)?;
         ensure(record.incarnation <= INCARNATION_MAX, "incarnation of a record")?;

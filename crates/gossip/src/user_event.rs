@@ -78,6 +78,17 @@ impl UserEvents {
         self.clock
     }
 
+    /// The latest time known of.
+    pub(crate) fn time(&self) -> u64 {
+        self.clock
+    }
+
+    /// Others have got so far. Who did not follow would be taken for telling what is long known; who is far behind gets
+    /// there in several steps.
+    pub(crate) fn witness(&mut self, time: u64) {
+        self.clock = self.clock.max(time.min(self.clock.saturating_add(STEP_MAX)));
+    }
+
     /// Whether there is room in the queue for another own event: half of all is left to those of others.
     pub(crate) fn has_room(&self) -> bool {
         self.untold_bytes <= self.bytes_max / 2

@@ -8,7 +8,7 @@ use rkyv::{Archive, Serialize};
 use crate::coordinate::DIMENSIONS;
 
 /// Version of the messages below. Part of the protocol version that two nodes compare before they speak.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// A datagram, or a probe on a stream; an exchange of state on a stream; or events.
 #[derive(Archive, Serialize)]
@@ -107,6 +107,8 @@ pub(crate) struct PushPull<'a> {
     pub(crate) from: WirePid,
     /// As whoever began gave it, in all steps of one exchange.
     pub(crate) number: u64,
+    /// The highest Lamport time of an event that I know of: the next one of whoever reads it has to be later.
+    pub(crate) event_time: u64,
     pub(crate) step: Step,
     /// The own record of the sender, and what else belongs to the step.
     pub(crate) records: Vec<Record<'a>>,

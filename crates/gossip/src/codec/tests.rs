@@ -57,7 +57,7 @@ proptest! {
             gone_s: 9,
         };
         let records = members.iter().map(record).collect();
-        let push_pull = PushPull { from: members_pid(&members).into(), number: 5, step: Step::Answer, records };
+        let push_pull = PushPull { from: members_pid(&members).into(), number: 5, event_time: 0, step: Step::Answer, records };
         let bytes = encode(&Message::PushPull(push_pull), 0);
         prop_assert_eq!(bytes.len(), PACKET_BYTES + members.iter().map(record_bytes).sum::<usize>());
         let Ok(ArchivedMessage::PushPull(push_pull)) = decode(&bytes) else { panic!("a push-pull") };
@@ -121,7 +121,13 @@ fn values_out_of_range_are_refused() {
     let alive = Claim { state: Belief::Alive, ..dead() };
     assert!(matches!(judged(words(), alive), Err(DecodeError::Range(_))));
     let record = Record { announce: words(), state: Belief::Alive, incarnation: 4, by: 1, gone_s: 0 };
-    let push_pull = PushPull { from: m.pid().into(), number: 1, step: Step::Answer, records: vec![record] };
+    let push_pull = PushPull {
+        from: m.pid().into(),
+        number: 1,
+        event_time: 0,
+        step: Step::Answer,
+        records: vec![record],
+    };
     let bytes = encode(&Message::PushPull(push_pull), 0);
     assert!(matches!(decode(&bytes), Err(DecodeError::Range(_))), "words newer than their record");
 }
@@ -141,7 +147,7 @@ fn the_protocol_is_frozen() {
         || Record { announce: announce(&m, 5), state: Belief::Dead, incarnation: 6, by: 7, gone_s: 8 };
     let push_pull = |step| {
         let records = vec![record()];
-        Message::PushPull(PushPull { from: m.pid().into(), number: 9, step, records })
+        Message::PushPull(PushPull { from: m.pid().into(), number: 9, event_time: 7, step, records })
     };
     let hash = |message: &Message<'_>| {
         encode(message, 0).iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -177,10 +183,10 @@ fn the_protocol_is_frozen() {
         [
             "5e9c2f34ffb12e41",
             "60e4e8017dcc2c98",
-            "676244a901a26f5e",
-            "efd8f02412d76f14",
-            "ecedb27517fe6f60",
-            "84da59533370a474",
+            "47b18011637b79bb",
+            "e0d5e5945edb6e41",
+            "5724cf63cf19fff5",
+            "45a2be7d31513891",
             "09f331f376efe54d"
         ]
     );

@@ -103,3 +103,22 @@ fn who_is_alone_tells_itself_only() {
     world.run(5 * SECOND);
     assert_eq!(told(&world), [(addr(1), vec!["alone".to_owned()])].into());
 }
+
+#[test]
+fn the_first_event_of_a_newcomer_is_told_however_much_has_been_told_before() {
+    let mut world = World::new(1);
+    world.config.event_bytes = 4096;
+    (1..=3).for_each(|n| world.start(n));
+    (2..=3).for_each(|n| world.join(addr(n), addr(1)));
+    for _ in 0..60 {
+        send(&mut world, 1, &"x".repeat(800));
+        world.run(2 * SECOND);
+    }
+    world.start(9);
+    world.join(addr(9), addr(1));
+    world.run(20 * SECOND);
+    world.events.clear();
+    send(&mut world, 9, "hello");
+    world.run(20 * SECOND);
+    assert_eq!(told(&world).len(), 4);
+}

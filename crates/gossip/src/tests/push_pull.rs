@@ -14,7 +14,7 @@ fn push_pull(number: u64, step: Step, member: &Member, state: Belief) -> Vec<u8>
         gone_s: 100,
     };
     let from = WirePid { id: id(2).0, boot: 1 };
-    encode(&Message::PushPull(PushPull { from, number, step, records: vec![record] }), 0)
+    encode(&Message::PushPull(PushPull { from, number, event_time: 0, step, records: vec![record] }), 0)
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl Gossip {
         if unasked && matches!(message.step, ArchivedStep::Summary { .. } | ArchivedStep::Answer) {
             return;
         }
+        self.events.witness(message.event_time.to_native());
         let before = self.changes;
         self.learn_exchange(sender, message);
         match &message.step {
@@ -261,7 +262,8 @@ impl Gossip {
     }
 
     fn encoded(&self, number: u64, step: Step, load: Load<'_>) -> Vec<u8> {
-        let message = PushPull { from: self.me.pid().into(), number, step, records: load.records };
+        let (from, event_time) = (self.me.pid().into(), self.events.time());
+        let message = PushPull { from, number, event_time, step, records: load.records };
         encode(&Message::PushPull(message), load.size)
     }
 
