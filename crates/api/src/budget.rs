@@ -43,6 +43,11 @@ impl Share {
         taken
     }
 
+    /// Takes until at least this many bytes are held; on `false` nothing has changed.
+    pub(crate) fn cover(&mut self, bytes: usize) -> bool {
+        bytes <= self.bytes || self.grow(bytes - self.bytes)
+    }
+
     /// Takes or gives back until this many bytes are held; on `false` nothing has changed.
     pub(crate) fn hold(&mut self, bytes: usize) -> bool {
         if bytes > self.bytes {

@@ -1,19 +1,37 @@
 //! Commands of one client on keys held elsewhere, collected to be asked for together.
 
+use std::collections::VecDeque;
+
 use super::form::{Form, Join};
 use super::replies::{Protocol, Replies};
-use crate::{Command, Failure, Reply};
+use crate::{Command, Failure, Outcome, Reply};
 
 /// A batch of so many commands or bytes is full.
 const COMMANDS_MAX: usize = 256;
 const BYTES_MAX: usize = 1 << 20;
 
-/// Commands, and the places of their replies among those that are already written.
+/// Commands, and the places of their replies among those that are already written. They are asked for part by part, and
+/// each reply goes to its place as soon as all answers behind it have come.
 #[derive(Default)]
 pub(super) struct Batch<'a> {
     commands: Vec<Command<'a>>,
-    holes: Vec<Hole>,
+    holes: VecDeque<Hole>,
     bytes: usize,
+    /// How many of the commands have been asked for.
+    asked: usize,
+    /// The answers whose replies are not written, in the order of the commands.
+    answers: VecDeque<Result<Reply, Failure>>,
+    /// What was written behind the first hole, once the first reply is put into its place.
+    behind: Option<Behind>,
+}
+
+/// Replies to be written between those that were missing.
+struct Behind {
+    replies: Vec<u8>,
+    /// Where they began.
+    start: usize,
+    /// How many of their bytes are in their places.
+    copied: usize,
 }
 
 /// Where a reply is missing.
@@ -51,14 +69,26 @@ impl<'a> Batch<'a> {
         self.bytes += bytes;
     }
 
-    /// The commands, in the order of their replies.
-    pub(super) fn commands(&self) -> &[Command<'a>] {
-        &self.commands
+    /// The next commands to ask for, at most so many.
+    pub(super) fn unasked(&self, most: usize) -> &[Command<'a>] {
+        let rest = &self.commands[self.asked..];
+        &rest[..rest.len().min(most)]
+    }
+
+    /// Takes the answers to the commands that are next.
+    pub(super) fn take(&mut self, answers: Vec<Result<Reply, Failure>>) {
+        self.asked += answers.len();
+        self.answers.extend(answers);
+    }
+
+    /// Bytes of values in the answers whose replies are not written.
+    pub(super) fn value_bytes(&self) -> usize {
+        self.answers.iter().map(value_bytes).sum()
     }
 
     /// Whether nothing is collected.
     pub(super) fn is_empty(&self) -> bool {
-        self.holes.is_empty()
+        self.holes.is_empty() && self.behind.is_none()
     }
 
     /// Whether it is time to ask.
@@ -66,38 +96,56 @@ impl<'a> Batch<'a> {
         self.commands.len() >= COMMANDS_MAX || self.bytes >= BYTES_MAX
     }
 
-    /// Puts the replies into their places, tells `answered` the place in the table and the errors of each, and is empty.
-    pub(super) fn fill(
-        &mut self,
-        answers: Vec<Result<Reply, Failure>>,
-        out: &mut Replies,
-        mut answered: impl FnMut(usize, u64),
-    ) {
-        self.commands.clear();
-        self.bytes = 0;
-        let mut answers = answers.into_iter();
-        let start = self.holes.first().map_or(out.len(), |hole| hole.at);
-        let written = out.split_off(start);
-        let mut copied = 0;
-        for hole in self.holes.drain(..) {
-            out.append(&written[copied..hole.at - start]);
-            copied = hole.at - start;
-            let (protocol, errors) = (out.protocol(), out.errors());
-            out.set_protocol(hole.protocol);
-            match hole.writer {
-                Writer::One(form) => {
-                    form.write(answers.next().expect("invariant: an answer per command"), out);
-                }
-                Writer::All(join) => join.write(answers.by_ref().take(hole.commands).collect(), out),
-            }
-            out.set_protocol(protocol);
-            answered(hole.command, out.errors() - errors);
+    /// Puts the next reply into its place if its answers have come, tells `answered` the command's place in the table and
+    /// the reply's errors.
+    pub(super) fn fill_one(&mut self, out: &mut Replies, answered: impl FnOnce(usize, u64)) -> bool {
+        if self.holes.front().is_none_or(|hole| hole.commands > self.answers.len()) {
+            return false;
         }
-        out.append(&written[copied..]);
+        let Some(hole) = self.holes.pop_front() else { return false };
+        let behind = self.behind.get_or_insert_with(|| Behind {
+            replies: out.split_off(hole.at),
+            start: hole.at,
+            copied: 0,
+        });
+        let until = hole.at - behind.start;
+        out.append(&behind.replies[behind.copied..until]);
+        behind.copied = until;
+        let (protocol, errors) = (out.protocol(), out.errors());
+        out.set_protocol(hole.protocol);
+        let mut answers = self.answers.drain(..hole.commands);
+        match hole.writer {
+            Writer::One(form) => form.write(answers.next().expect("invariant: an answer per command"), out),
+            Writer::All(join) => join.write(answers.collect(), out),
+        }
+        out.set_protocol(protocol);
+        answered(hole.command, out.errors() - errors);
+        true
+    }
+
+    /// Writes what comes behind the last hole, and is empty.
+    pub(super) fn end(&mut self, out: &mut Replies) {
+        if let Some(Behind { replies, copied, .. }) = self.behind.take() {
+            out.append(&replies[copied..]);
+        }
+        *self = Batch::default();
     }
 
     fn hole(&mut self, commands: usize, writer: Writer, command: usize, out: &Replies) {
         let (at, protocol) = (out.len(), out.protocol());
-        self.holes.push(Hole { at, commands, writer, protocol, command });
+        self.holes.push_back(Hole { at, commands, writer, protocol, command });
+    }
+}
+
+/// Bytes of the value that an answer brings.
+pub(super) fn value_bytes(answer: &Result<Reply, Failure>) -> usize {
+    match answer.as_ref().map(|reply| &reply.outcome) {
+        Ok(
+            Outcome::Value { value, .. }
+            | Outcome::Replaced { previous: Some(value), .. }
+            | Outcome::Deleted { previous: Some(value), .. }
+            | Outcome::Refused { previous: Some(value), .. },
+        ) => value.len(),
+        _ => 0,
     }
 }

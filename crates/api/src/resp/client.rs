@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::batch::Batch;
+use super::batch::{Batch, value_bytes};
 use super::commands::dispatch;
 use super::door::Door;
 use super::inline;
@@ -14,11 +14,20 @@ use super::request::Request;
 use super::session::Session;
 use super::step::{Later, Step};
 
+/// So many commands are asked for together at first, and at most.
+const TOGETHER: usize = 16;
+const TOGETHER_MAX: usize = 64;
+
+/// Where answers bring more bytes of values, fewer commands are asked for together.
+const ANSWER_BYTES: usize = 8 << 20;
+
 pub(super) struct Client {
     pub(super) door: Arc<Door>,
     pub(super) session: Session,
     pub(super) out: Replies,
     tally: Tally,
+    /// How many commands are asked for together, by the values that the last ones brought.
+    together: usize,
 }
 
 /// What comes after a command.
@@ -34,7 +43,7 @@ pub(super) enum Next {
 impl Client {
     pub(super) fn new(peer: SocketAddr, door: Arc<Door>) -> Client {
         let (session, out) = (Session::new(&door, peer), Replies::new(door.limits.reply_bytes));
-        Client { door, session, out, tally: Tally::default() }
+        Client { door, session, out, tally: Tally::default(), together: TOGETHER }
     }
 
     /// Runs a command of so many bytes as far as it goes without waiting; what has to be asked elsewhere goes to `batch`.
@@ -73,19 +82,43 @@ impl Client {
         let request = Request::new(words.iter().map(Vec::as_slice).collect());
         let mut batch = Batch::default();
         let next = self.start(&request, line.len(), &mut batch);
-        self.settle(&mut batch).await;
+        while self.settle_some(&mut batch).await {}
         Ok(next)
     }
 
-    /// Has all collected commands answered, and their replies put into their places.
-    pub(super) async fn settle(&mut self, batch: &mut Batch<'_>) {
+    /// Takes a step on the way to have all collected commands answered, and their replies put into their places; false:
+    /// that is done. Between two steps the caller may write.
+    ///
+    /// No more is asked for once one reply would be longer than may wait: the connection ends.
+    pub(super) async fn settle_some(&mut self, batch: &mut Batch<'_>) -> bool {
         if batch.is_empty() {
-            return;
+            return false;
         }
-        let answers = self.door.backend.execute_all(batch.commands()).await;
-        self.session.pending.clear();
         let (tally, metrics) = (&mut self.tally, &self.door.metrics);
-        batch.fill(answers, &mut self.out, |command, errors| tally.answered(metrics, command, errors));
+        if batch.fill_one(&mut self.out, |command, errors| tally.answered(metrics, command, errors)) {
+            return true;
+        }
+        let part = batch.unasked(self.together);
+        let too_long = batch.value_bytes() > self.door.limits.reply_bytes;
+        if part.is_empty() || too_long {
+            batch.end(&mut self.out);
+            self.out.overflow(too_long);
+            self.session.pending.clear();
+            return false;
+        }
+        let answers = self.door.backend.execute_all(part).await;
+        self.pace(answers.len(), answers.iter().map(value_bytes).sum());
+        batch.take(answers);
+        true
+    }
+
+    /// So many answers have brought so many bytes of values.
+    fn pace(&mut self, answers: usize, bytes: usize) {
+        if bytes > ANSWER_BYTES {
+            self.together = (answers * ANSWER_BYTES / bytes).max(1);
+        } else if answers == self.together && bytes <= ANSWER_BYTES / 2 {
+            self.together = (2 * self.together).min(TOGETHER_MAX);
+        }
     }
 
     /// Waits for the reply of the command that was started last, and writes it.

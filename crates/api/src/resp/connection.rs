@@ -132,7 +132,7 @@ impl Connection {
 
     /// Runs every command that has arrived. False: the connection ends here.
     async fn answer(&mut self) -> io::Result<bool> {
-        let Connection { stream, client, parser, input, .. } = self;
+        let Connection { stream, client, parser, input, share, .. } = self;
         let bytes = input.bytes();
         let mut bounds = bounds(&client.door);
         let mut batch = Batch::default();
@@ -151,7 +151,7 @@ impl Connection {
                 }
                 Ok(Some(Frame::Line(line, length))) => {
                     at += length;
-                    client.settle(&mut batch).await;
+                    settle(stream, client, &mut batch, share).await?;
                     match client.run_line(line).await {
                         Ok(next) => next,
                         Err(error) => break Stop::Broken(error),
@@ -166,7 +166,7 @@ impl Connection {
             };
             let much = client.out.waiting().len() > WRITE_BYTES;
             if batch.is_full() || much || !matches!(next, Next::GoOn) {
-                client.settle(&mut batch).await;
+                settle(stream, client, &mut batch, share).await?;
             }
             match next {
                 Next::GoOn => {}
@@ -174,10 +174,10 @@ impl Connection {
                 Next::Close => break Stop::Closed,
             }
             if much {
-                make_way(stream, client).await?;
+                make_way(stream, client, share).await?;
             }
         };
-        client.settle(&mut batch).await;
+        settle(stream, client, &mut batch, share).await?;
         drop(batch);
         self.parts = recycle(parts);
         self.input.forget(at);
@@ -267,8 +267,27 @@ fn write(stream: &TcpStream, client: &mut Client) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes, and waits for the client while half of what may wait for it does.
-async fn make_way(stream: &TcpStream, client: &mut Client) -> io::Result<()> {
+/// Has all collected commands answered, and writes meanwhile.
+async fn settle(
+    stream: &TcpStream,
+    client: &mut Client,
+    batch: &mut Batch<'_>,
+    share: &mut Share,
+) -> io::Result<()> {
+    while client.settle_some(batch).await {
+        if client.out.waiting().len() > WRITE_BYTES {
+            make_way(stream, client, share).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes, and waits for the client while half of what may wait for it does. What waits is taken from the shared memory.
+async fn make_way(stream: &TcpStream, client: &mut Client, share: &mut Share) -> io::Result<()> {
+    write(stream, client)?;
+    if !share.cover(client.out.held_bytes().saturating_sub(OWN_BYTES)) {
+        return Err(io::Error::other("no memory is left for replies"));
+    }
     let half = client.door.limits.reply_bytes / 2;
     drain(stream, client, half).await
 }

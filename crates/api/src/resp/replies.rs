@@ -168,6 +168,11 @@ impl Replies {
         self.bytes.capacity()
     }
 
+    /// Leaves out a reply that would be longer than the limit, if there is one.
+    pub(super) fn overflow(&mut self, too_long: bool) {
+        self.overflown |= too_long;
+    }
+
     /// Whether a reply was left out because of the limit.
     pub(super) fn overflown(&self) -> bool {
         self.overflown

@@ -122,6 +122,20 @@ async fn a_client_that_takes_nothing_is_dropped() {
 }
 
 #[tokio::test]
+async fn replies_that_nobody_takes_count_against_the_memory_of_all_while_they_wait() {
+    let door = TestDoor::limited(Limits { memory_bytes: 8 << 20, ..Limits::default() }).await;
+    door.client().await.ask(&format!("SET k {}", "x".repeat(1 << 20))).await;
+    let mut stream = TcpStream::connect(door.addr).await.unwrap();
+    stream.write_all(&encoded(&["GET", "k"]).repeat(60)).await.unwrap();
+    let mut other = door.client().await;
+    let deadline = Instant::now() + PATIENCE;
+    while other.ask("CLIENT LIST").await.matches("laddr=").count() > 1 {
+        assert!(Instant::now() < deadline, "it waits with more than all may hold");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_reply_that_is_too_long_ends_the_connection() {
     let door = TestDoor::limited(Limits { reply_bytes: 1000, ..Limits::default() }).await;
     let mut client = door.client().await;

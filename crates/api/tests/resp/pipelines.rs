@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use boato_api::resp::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -113,6 +114,36 @@ async fn large_values_pass_however_they_are_cut() {
     let reply = client.reply().await;
     assert!(reply.starts_with(b"-ERR string exceeds maximum allowed size"), "{reply:?}");
     assert_eq!(client.ask("PING").await, "+PONG\r\n");
+}
+
+#[tokio::test]
+async fn large_values_held_elsewhere_pass_however_many_are_asked_for_at_once() {
+    const COMMANDS: usize = 100;
+    let limits = Limits { reply_bytes: 4 << 20, memory_bytes: 8 << 20, ..Limits::default() };
+    let door = TestDoor::limited(limits).await;
+    let mut client = door.client().await;
+    // What is small lets more be asked for at once.
+    pipeline(&mut client, &["GET far/none"; COMMANDS]).await;
+    let value = "x".repeat(200_000);
+    assert_eq!(client.ask(&format!("SET far/a {value}")).await, "+OK\r\n");
+    let commands = [encoded(&["GET", "far/a"]).repeat(COMMANDS), encoded(&["PING"])].concat();
+    client.send(&commands).await;
+    for _ in 0..COMMANDS {
+        assert_eq!(client.reply().await, format!("$200000\r\n{value}\r\n").as_bytes());
+    }
+    assert_eq!(client.reply().await, b"+PONG\r\n");
+}
+
+#[tokio::test]
+async fn no_more_is_asked_for_once_a_reply_is_too_long() {
+    let door = TestDoor::limited(Limits { reply_bytes: 1 << 20, ..Limits::default() }).await;
+    let mut client = door.client().await;
+    assert_eq!(client.ask(&format!("SET far/a {}", "x".repeat(100_000))).await, "+OK\r\n");
+    let asked = door.map.commands.load(Relaxed);
+    client.command(&[vec!["MGET", "b"], vec!["far/a"; 10_000]].concat()).await;
+    assert!(client.is_closed().await);
+    let more = door.map.commands.load(Relaxed) - asked;
+    assert!(more < 100, "{more} values of 100 kB for a reply of 1 MiB");
 }
 
 #[tokio::test]
