@@ -1,6 +1,6 @@
 use super::failure::{news, rumour};
 use super::world::*;
-use crate::codec::{announce, decode, encode};
+use crate::codec::{announce, decode, encode, standing};
 use crate::wire::{ArchivedMessage, ArchivedStep, Belief, Message, PushPull, Record, Step, WirePid};
 use crate::{Gossip, Input, Member, NodeId, Output, State, Tags};
 
@@ -188,4 +188,31 @@ fn an_exchange_brings_both_what_they_lack() {
         assert_eq!(node.member(id(110)).map(|member| &*member.name), Some("renamed"));
         assert_eq!(node.member(id(502)).map(|member| member.state), Some(State::Left));
     }
+}
+
+#[test]
+fn one_accuser_is_not_made_many_by_those_who_have_heard_of_it() {
+    let mut world = World::cluster(30, 1);
+    let mut node = world.crash(addr(2));
+    let mut now = world.now;
+    let suspect = rumour(9, 3, 1, 0, Belief::Suspect);
+    node.handle(Input::Datagram { from: addr(9), bytes: &suspect }, now).unwrap();
+    for by in 4..=7 {
+        let bytes = hearsay(by, node.member(id(3)).unwrap());
+        node.handle(Input::Stream { from: addr(by), bytes: &bytes }, now).unwrap();
+    }
+    // The shortest suspicion is 4 s * log10(30).
+    let end = now + 8 * SECOND;
+    while let Some(at) = node.poll_timeout().filter(|at| *at <= end) {
+        now = now.max(at);
+        node.handle(Input::Timeout, now).unwrap();
+    }
+    assert_eq!(node.member(id(3)).unwrap().state, State::Suspect);
+}
+
+/// An exchange in which `by` says what it believes of a member.
+fn hearsay(by: u16, member: &Member) -> Vec<u8> {
+    let step = Step::Difference { standings: vec![standing(member)], wanted: vec![] };
+    let from = WirePid { id: id(by).0, boot: 1 };
+    encode(&Message::PushPull(PushPull { from, number: 1, event_time: 0, step, records: vec![] }), 0)
 }

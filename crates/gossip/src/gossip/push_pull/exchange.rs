@@ -186,11 +186,12 @@ impl Gossip {
         }
     }
 
-    /// Learns a standing of which no more than that is needed.
+    /// Learns a standing of which no more than that is needed. The same as here is no news: that another has heard of a
+    /// suspicion, too, confirms nothing, for it does not say from whom.
     fn learn_standing(&mut self, standing: &ArchivedWireStanding, by: NodeId, spread: bool) {
         let pid = Pid::from(&standing.pid);
         let said = Standing::from(standing);
-        let known = self.table.get(pid.id).map(|entry| is_claim(said, entry));
+        let known = self.table.get(pid.id).map(|entry| is_claim(said, entry) && said != entry.standing());
         if known.unwrap_or(pid.id == self.me.id && said.state != State::Alive) {
             self.learn_claim(pid, said, by, spread);
         }
