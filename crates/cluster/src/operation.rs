@@ -18,6 +18,9 @@ pub use page::POSITION_BITS;
 
 /// The most keys one [`Operation::List`] returns.
 pub const LIST_LIMIT: u32 = 1000;
+/// Bytes of keys after which the answer to an [`Operation::List`] ends, though there may be more keys: what has to fit a
+/// frame between nodes.
+pub const LIST_BYTES: usize = 4 << 20;
 /// The most keys one [`Operation::Scan`] is asked to look at.
 pub const SCAN_LIMIT: u32 = 1 << 16;
 /// The most keys one [`Operation::Flush`] removes.
@@ -45,7 +48,7 @@ pub enum Operation<B = Bytes> {
         prefix: B,
         /// Only keys after this one.
         after: Option<B>,
-        /// At most this many.
+        /// At most this many, and no more once they have [`LIST_BYTES`].
         limit: u32,
     },
     /// Lists live keys in the order of a hash that is the same on every node.

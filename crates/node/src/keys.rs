@@ -2,7 +2,7 @@
 
 use boato_api::{self as api, KeysPage, KeysQuery};
 use boato_cluster::quic::Cluster;
-use boato_cluster::{Effect, LIST_LIMIT, Operation};
+use boato_cluster::{Effect, LIST_BYTES, LIST_LIMIT, Operation};
 use boato_placement::SLOTS;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -91,7 +91,8 @@ async fn walk(
     while let Some((slot, listed)) = lists.next().await {
         let (Effect::Keys(mut found), _) = listed.map_err(failure)? else { continue };
         let room = limit - keys.len();
-        if found.len() >= room {
+        let bytes: usize = found.iter().map(Bytes::len).sum();
+        if found.len() >= room || bytes >= LIST_BYTES {
             found.truncate(room);
             keys.append(&mut found);
             let cursor = Cursor { slot, after: keys.last().cloned() };

@@ -6,12 +6,14 @@ use boato_storage::{Condition, Delete, Entries, EntryRef, Put, PutError, Value, 
 use bytes::Bytes;
 
 use super::{
-    Action, Effect, ExpireWhen, Expiry, FLUSH_LIMIT, Guard, LIST_LIMIT, Operation, Outcome, Step, VALUE_MAX,
-    number, page,
+    Action, Effect, ExpireWhen, Expiry, FLUSH_LIMIT, Guard, LIST_BYTES, LIST_LIMIT, Operation, Outcome, Step,
+    VALUE_MAX, number, page,
 };
 
-/// Bytes of values that the outcomes of one transaction bring together, at most: they have to fit a frame between nodes.
+/// Bytes of values that the outcomes of one transaction bring together, at most, and bytes of these outcomes altogether:
+/// they have to fit a frame between nodes.
 const TRANSACTION_VALUES_MAX: usize = 12 << 20;
+const TRANSACTION_OUTCOMES_MAX: usize = 15 << 20;
 
 /// What applying needs beside the entries.
 #[derive(Clone, Copy)]
@@ -33,8 +35,14 @@ impl Applier<'_> {
             Operation::Key(step) => Effect::Key(self.step(step, entries)),
             Operation::List { prefix, after, limit, .. } => {
                 let (after, limit) = (after.as_ref().map(AsRef::as_ref), (*limit).min(LIST_LIMIT) as usize);
-                let keys = entries.list(prefix.as_ref(), after, limit, now_ms);
-                Effect::Keys(keys.into_iter().map(Bytes::from).collect())
+                let keys = entries.list(prefix.as_ref(), after, limit, now_ms).into_iter().map(Bytes::from);
+                let mut bytes = 0;
+                let within = |key: &Bytes| {
+                    let goes_on = bytes < LIST_BYTES;
+                    bytes += key.len();
+                    goes_on
+                };
+                Effect::Keys(keys.take_while(within).collect())
             }
             Operation::Scan { position, count, pattern, .. } => {
                 let pattern = pattern.as_ref().map(AsRef::as_ref);
@@ -53,11 +61,13 @@ impl Applier<'_> {
 
     /// A step whose outcome would bring too many bytes is not applied.
     fn steps<B: AsRef<[u8]>>(&self, steps: &[Step<B>], entries: &mut Entries) -> Vec<Outcome> {
-        let mut room = TRANSACTION_VALUES_MAX;
+        let outcomes = steps.len() * size_of::<rkyv::Archived<Outcome>>();
+        let mut room = TRANSACTION_OUTCOMES_MAX.saturating_sub(outcomes).min(TRANSACTION_VALUES_MAX);
         let mut outcome = |step: &Step<B>| {
             if step.action.returns_value() {
                 let stored = entries.get(step.key.as_ref(), self.writer.now_ms);
-                match room.checked_sub(stored.map_or(0, |entry| entry.value.len())) {
+                let bytes = stored.map_or(0, |entry| entry.value.len() + entry.content_type.len());
+                match room.checked_sub(bytes) {
                     Some(rest) => room = rest,
                     None => return Outcome::TooLarge,
                 }
