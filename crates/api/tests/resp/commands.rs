@@ -156,6 +156,13 @@ async fn clients_are_listed_and_ended() {
     assert_eq!(second.ask("CLIENT SETNAME two").await, "+OK\r\n");
     assert_eq!(second.ask("CLIENT SETINFO lib-name test").await, "+OK\r\n");
     assert!(second.ask("CLIENT SETNAME \u{e4}").await.starts_with("-ERR Client names cannot contain"));
+    for name in ["CLIENT SETNAME", "HELLO 3 SETNAME", "CLIENT SETINFO lib-name", "CLIENT SETINFO lib-ver"] {
+        let reply = second.ask(&format!("{name} {}", "x".repeat(1025))).await;
+        assert!(
+            reply.starts_with("-ERR") && reply.ends_with("cannot be longer than 1024 bytes.\r\n"),
+            "{reply}"
+        );
+    }
     let list = first.ask("CLIENT LIST ID 2").await;
     assert!(
         list.contains("id=2 addr=127.0.0.1:")

@@ -1,5 +1,6 @@
 //! The subcommands of `CLIENT`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Context, server};
@@ -72,7 +73,7 @@ fn list(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
             }
         }
         [option, ids @ ..] if option.eq_ignore_ascii_case(b"ID") && !ids.is_empty() => {
-            let ids: Option<Vec<u64>> = ids.iter().map(|id| number::unsigned(id)).collect();
+            let ids: Option<BTreeSet<u64>> = ids.iter().map(|id| number::unsigned(id)).collect();
             let ids = ids.ok_or("ERR Invalid client ID")?;
             all.into_iter().filter(|client| ids.contains(&client.id)).collect()
         }
@@ -173,10 +174,16 @@ pub(super) fn name(text: &[u8]) -> Result<String, Refusal> {
     label(text, "Client names")
 }
 
-/// Printable ASCII without blanks, of at most 64 KiB.
+/// Longest name, so that the list of all connections is no longer than a reply may be.
+const LABEL_BYTES_MAX: usize = 1024;
+
+/// Printable ASCII without blanks.
 fn label(text: &[u8], what: &str) -> Result<String, Refusal> {
-    let printable = text.len() <= 1 << 16 && text.iter().all(u8::is_ascii_graphic);
+    let printable = text.iter().all(u8::is_ascii_graphic);
     match str::from_utf8(text) {
+        Ok(text) if text.len() > LABEL_BYTES_MAX => {
+            Err(format!("ERR {what} cannot be longer than {LABEL_BYTES_MAX} bytes.").into())
+        }
         Ok(text) if printable => Ok(text.to_owned()),
         _ => Err(format!("ERR {what} cannot contain spaces, newlines or special characters.").into()),
     }
