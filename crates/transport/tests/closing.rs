@@ -5,10 +5,11 @@ mod support;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use boato_transport::{Channel, RequestError};
 use bytes::Bytes;
-use support::{Node, node, until, within};
+use support::{Node, config, node, start, until, within};
 
 /// Asks until it is refused: the numbers of all requests, and how each ended.
 async fn ask_on(
@@ -55,4 +56,24 @@ async fn a_node_that_closes_under_load_leaves_no_outcome_unknown() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_request_in_service_when_the_time_to_close_is_over_is_lost_and_never_not_sent() {
+    let asker = node();
+    let mut config = config();
+    config.limits.drain = Duration::from_millis(20);
+    let closing = start(config);
+    let answered = asker.transport.request(closing.addr(), Channel(1), "hold".into());
+    let dropped = asker.transport.request(closing.addr(), Channel(2), "drop".into());
+    until("they are taken up", || closing.seen.frames.lock().len() == 2).await;
+    within(closing.transport.close()).await;
+    // Now it answers, which is too late.
+    for (payload, reply) in closing.seen.held.lock().drain(..) {
+        reply.send(payload);
+    }
+    assert_eq!(within(answered).await, Err(RequestError::Lost));
+    assert_eq!(within(dropped).await, Err(RequestError::NoAnswer));
+    let refused = within(asker.transport.request(closing.addr(), Channel(3), "more".into())).await;
+    assert!(matches!(refused, Err(RequestError::NotSent(_))), "{refused:?}");
 }
