@@ -18,7 +18,6 @@ use crate::info::{
     Event, KeysPage, KeysQuery, MemberInfo, Owner, Readiness, ScanPage, ScanQuery, SlotMap, Status, Topology,
 };
 use crate::reply::{Execution, Failure, Outcome, Reply};
-use crate::version::Version;
 
 /// The node behind the doors.
 ///
@@ -121,8 +120,6 @@ pub struct Entry<'a> {
     pub value: &'a [u8],
     /// As stored; empty means `application/octet-stream`.
     pub content_type: &'a [u8],
-    /// The value's version.
-    pub version: Version,
     /// What is left of its time to live, if it has one.
     pub ttl_left: Option<Duration>,
 }

@@ -33,7 +33,7 @@
 //! let put: Operation<&[u8]> = Operation::on(&b"greeting"[..], Action::put(&b"hello"[..]));
 //! let (effect, _) = slots.try_apply(&put, 1_700_000_001_000).expect("served here");
 //! assert!(matches!(effect, Effect::Key(Outcome::Created(_))));
-//! let read = slots.try_read(b"greeting", 1_700_000_001_000, |entry| entry.map(|it| it.value.to_vec()));
+//! let read = slots.try_read(b"greeting", 1_700_000_001_000, |value| value.map(|it| it.bytes.to_vec()));
 //! assert_eq!(read, Some(Some(b"hello".to_vec())));
 //! ```
 //!
@@ -70,7 +70,7 @@ mod view;
 mod wire;
 
 pub use batch::{Batch, Fate, Judged};
-pub use boato_storage::EntryRef;
+pub use boato_storage::{EntryRef, Value};
 #[cfg(feature = "canaries")]
 pub use canary::Canary;
 #[cfg(feature = "canaries")]

@@ -1,7 +1,7 @@
 //! What the state machine and the paths around it share: the slots, the clock and the published routes.
 
 use arc_swap::{ArcSwap, Guard};
-use boato_storage::{Clock, Entries, EntryRef, Memory, Store, Writer};
+use boato_storage::{Clock, Entries, Memory, Store, Value, Writer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -120,18 +120,18 @@ impl Slots {
         }
     }
 
-    /// Shows the entry under a key, if this node serves its slot now and there is one, without a copy. `None`: the
-    /// slot is not served here, nothing was shown. `show` runs under the slot's lock.
+    /// Shows the value of a key, if this node serves its slot now and there is one, without a copy. `None`: the slot is
+    /// not served here, nothing was shown. `show` runs under the slot's lock.
     #[inline]
     pub fn try_read<R>(
         &self,
         key: &[u8],
         unix_ms: u64,
-        show: impl FnOnce(Option<EntryRef<'_>>) -> R,
+        show: impl FnOnce(Option<Value<'_>>) -> R,
     ) -> Option<R> {
         let guard = self.store.lock(usize::from(boato_placement::slot(key)));
         guard.header().serving()?;
-        Some(show(guard.get(key, unix_ms)))
+        Some(show(guard.value(key, unix_ms)))
     }
 
     /// Looks at one slot's state, under its lock.

@@ -300,8 +300,8 @@ proptest! {
             prop_assert_eq!(said(effect.outcome().unwrap()), expected, "{:?} on {}", action, KEYS[key]);
             for (index, key) in KEYS.iter().enumerate() {
                 let stored = slots
-                    .try_read(key.as_bytes(), model.now_ms, |entry| {
-                        entry.map(|entry| (entry.value.to_vec(), entry.expires_at_ms))
+                    .try_read(key.as_bytes(), model.now_ms, |value| {
+                        value.map(|value| (value.bytes.to_vec(), value.expires_at_ms))
                     })
                     .unwrap();
                 prop_assert_eq!(stored, model.get(index), "{} after {:?}", key, action);

@@ -16,7 +16,7 @@ use boato_api::{
     ScanPage, ScanQuery, SlotMap, Source, Topology, Transaction,
 };
 use boato_cluster::quic::Cluster;
-use boato_cluster::{self as cluster, Effect, EntryRef, Operation, Pid, Standing};
+use boato_cluster::{self as cluster, Effect, Operation, Pid, Standing, Value};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -96,12 +96,11 @@ impl Backend for NodeBackend {
 
     fn read(&self, key: &[u8], found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool {
         let now_ms = self.cluster.unix_ms();
-        let show = |entry: Option<EntryRef<'_>>| {
-            found(entry.map(|entry| Entry {
-                value: entry.value,
-                content_type: entry.content_type,
-                version: api::Version { hlc: entry.version.hlc, node: entry.version.node },
-                ttl_left: entry.expires_at_ms.map(|at| Duration::from_millis(at.saturating_sub(now_ms))),
+        let show = |value: Option<Value<'_>>| {
+            found(value.map(|value| Entry {
+                value: value.bytes,
+                content_type: value.content_type,
+                ttl_left: value.expires_at_ms.map(|at| Duration::from_millis(at.saturating_sub(now_ms))),
             }));
         };
         self.cluster.slots().try_read(key, now_ms, show).is_some()

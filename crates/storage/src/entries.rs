@@ -117,6 +117,13 @@ impl Entries {
         self.peek(key).filter(|entry| entry.is_live(now_ms))
     }
 
+    /// The value of the live entry under `key`: [`Entries::get`] without the version, which costs another look into memory.
+    pub fn value(&self, key: &[u8], now_ms: u64) -> Option<Value<'_>> {
+        let same = |record| (record::key(record) == key).then_some(record);
+        let (_, record) = self.table.find(self.hash(key), same)?;
+        record::value(record).filter(|value| value.expires_at_ms.is_none_or(|at| at > now_ms))
+    }
+
     /// Whatever is stored under `key`: also a tombstone or an expired entry.
     pub fn peek(&self, key: &[u8]) -> Option<EntryRef<'_>> {
         self.find(self.hash(key), key).map(|(_, entry)| entry)
@@ -340,10 +347,9 @@ impl Entries {
 
     /// What is stored under a key: where, and what.
     fn find(&self, hash: u64, key: &[u8]) -> Option<(Place, EntryRef<'_>)> {
-        self.table.find(hash, |record| {
-            let entry = record::decode(record, &self.nodes);
-            (entry.key == key).then_some(entry)
-        })
+        let same = |record| (record::key(record) == key).then_some(record);
+        let (place, record) = self.table.find(hash, same)?;
+        Some((place, record::decode(record, &self.nodes)))
     }
 
     fn hash(&self, key: &[u8]) -> u64 {

@@ -4,7 +4,7 @@
 //! deadline (8, if there is one), length of the content type (1, if there is one), key, content type, value.
 
 use crate::nodes::Nodes;
-use crate::{EntryRef, Version};
+use crate::{EntryRef, Value, Version};
 
 /// The longest record that is kept together with others, and encoded without an allocation of its own.
 pub(crate) const SHORT_MAX: usize = 256;
@@ -112,9 +112,20 @@ pub(crate) fn decode<'a>(record: &'a [u8], nodes: &Nodes) -> EntryRef<'a> {
 pub(crate) fn key(record: &[u8]) -> &[u8] {
     let mut fields = Fields { bytes: record };
     let flags = fields.byte();
-    fields.slice(if flags & WHOLE_NODE == 0 { 8 + 1 } else { 8 + 16 });
+    fields.skip_version(flags);
     let (key_len, ..) = fields.lengths(flags);
     fields.slice(key_len)
+}
+
+/// What a record stores under its key, without a look at the node ids; none of a tombstone.
+pub(crate) fn value(record: &[u8]) -> Option<Value<'_>> {
+    let mut fields = Fields { bytes: record };
+    let flags = fields.byte();
+    fields.skip_version(flags);
+    let (key_len, expires_at_ms, type_len) = fields.lengths(flags);
+    fields.slice(key_len);
+    let content_type = fields.slice(type_len);
+    (flags & TOMBSTONE == 0).then_some(Value { bytes: fields.bytes, content_type, expires_at_ms })
 }
 
 pub(crate) fn is_tombstone(record: &[u8]) -> bool {
@@ -132,6 +143,10 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    fn skip_version(&mut self, flags: u8) {
+        self.slice(if flags & WHOLE_NODE == 0 { 8 + 1 } else { 8 + 16 });
+    }
+
     /// The fields between the version and the key: key length, deadline, length of the content type.
     fn lengths(&mut self, flags: u8) -> (usize, Option<u64>, usize) {
         let key_len = match flags & LONG_KEY {
@@ -192,6 +207,8 @@ mod tests {
             prop_assert_eq!(super::key(&record), &*key);
             prop_assert_eq!((node_index(&record), is_tombstone(&record)), (index, tombstone));
             prop_assert_eq!(decode(&record, &nodes), entry);
+            let stored = Value { bytes: &value, content_type: &content_type, expires_at_ms };
+            prop_assert_eq!(super::value(&record), Some(stored).filter(|_| !tombstone));
         }
     }
 }

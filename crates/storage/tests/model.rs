@@ -242,10 +242,11 @@ impl Pair {
         assert_eq!(slot.len(), self.model.len());
         for (key, stored) in &self.model {
             assert_eq!(slot.peek(key), Some(stored.entry(key)));
-            assert_eq!(
-                slot.get(key, self.now_ms),
-                Some(stored.entry(key)).filter(|_| stored.live(self.now_ms))
-            );
+            let live = Some(stored.entry(key)).filter(|_| stored.live(self.now_ms));
+            assert_eq!(slot.get(key, self.now_ms), live);
+            let EntryRef { value: bytes, content_type, expires_at_ms, .. } = stored.entry(key);
+            let value = live.map(|_| Value { bytes, content_type, expires_at_ms });
+            assert_eq!(slot.value(key, self.now_ms), value);
         }
         assert_eq!(slot.peek(b"never stored"), None);
         let memory = self.store.memory();

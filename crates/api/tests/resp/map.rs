@@ -140,7 +140,6 @@ impl Backend for Map {
             found(self.values().get(key).map(|value| Entry {
                 value: &value.bytes,
                 content_type: b"",
-                version: value.version,
                 ttl_left: value.ttl_left(),
             }));
         }
