@@ -75,8 +75,8 @@ pub struct Progress {
 /// Runs a scenario; `progress` is told now and then how far it is.
 ///
 /// # Errors
-/// A field of the scenario is out of its range. What the cluster fails to do is no error but a [`Shortfall`] of the
-/// report.
+/// A field of the scenario is out of its range. What the cluster fails to do is no error but one of the
+/// report's [`shortfalls`](Report::shortfalls).
 pub fn run(scenario: &Scenario, progress: &mut dyn FnMut(Progress)) -> Result<Report, ScenarioError> {
     scenario.check()?;
     Run::new(scenario, progress).play()
