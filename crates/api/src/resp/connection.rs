@@ -173,6 +173,9 @@ impl Connection {
                 Next::Later(reply) => client.finish(reply).await,
                 Next::Close => break Stop::Closed,
             }
+            if client.out.overflown() {
+                return Err(too_long());
+            }
             if much {
                 make_way(stream, client, share).await?;
             }
@@ -188,8 +191,7 @@ impl Connection {
     fn go_on(&mut self, stop: &Stop) -> io::Result<bool> {
         let out = &mut self.client.out;
         match stop {
-            // What was left out would shift all later replies.
-            _ if out.overflown() => Err(io::Error::other("a reply is longer than may wait")),
+            _ if out.overflown() => Err(too_long()),
             Stop::Incomplete => Ok(true),
             Stop::Closed => Ok(false),
             Stop::Broken(ProtocolError::Http) => Err(io::Error::other("HTTP")),
@@ -243,6 +245,11 @@ impl Connection {
             left -= bytes;
         }
     }
+}
+
+/// What was left out would shift all later replies, and who gets none should have nothing done.
+fn too_long() -> io::Error {
+    io::Error::other("a reply is longer than may wait")
 }
 
 fn bounds(door: &Door) -> Bounds {

@@ -141,8 +141,11 @@ async fn a_reply_that_is_too_long_ends_the_connection() {
     let mut client = door.client().await;
     assert_eq!(client.ask(&format!("SET k {}", "x".repeat(900))).await, "+OK\r\n");
     assert_eq!(client.ask("GET k").await.len(), "$900\r\n\r\n".len() + 900);
-    client.command(&["MGET", "k", "k"]).await;
+    let after = [encoded(&["SET", "near", "1"]), encoded(&["SET", "far/k", "1"])].concat();
+    client.send(&[encoded(&["MGET", "k", "k"]), after].concat()).await;
     assert!(client.is_closed().await);
+    let mut other = door.client().await;
+    assert_eq!(other.ask("EXISTS near far/k").await, ":0\r\n", "what comes behind it is not run");
 }
 
 #[tokio::test]

@@ -239,6 +239,9 @@ fn write(
     out.array(parts.len());
     let mut outcomes = outcomes.into_iter();
     for (part, (owned, spec)) in parts.into_iter().zip(&queue.commands) {
+        if out.overflown() {
+            return;
+        }
         match part {
             Part::One(form) => match outcomes.next() {
                 Some(outcome) => form.write_outcome(outcome, out),
