@@ -12,7 +12,7 @@ use crate::timers::Timer;
 use crate::{AddressError, Event, InputError};
 
 /// Most push-pulls of its own that a member waits for at a time, joins apart.
-const PENDING_MAX: usize = 8;
+pub(super) const PENDING_MAX: usize = 8;
 /// Most joins it waits for at a time.
 const JOINS_MAX: usize = 16;
 /// A join that is asked for again is sent again after this time.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::push_pull::PENDING_MAX;
 use super::{Gossip, Phase};
 use crate::timers::Timer;
 
@@ -9,32 +10,36 @@ use crate::timers::Timer;
 const FORGOTTEN_MAX: usize = 64;
 
 impl Gossip {
-    /// Knocks at one dead member, with a probability that makes it one knock per dead member and interval in the
-    /// whole cluster (Serf's reconnect). Where nobody is dead, the forgotten get their knock.
+    /// Knocks at dead members, so that each gets about one knock per interval from the whole cluster (Serf's reconnect,
+    /// which knocks at one at most). Where nobody is dead, the forgotten get their knocks.
     pub(super) fn on_reconnect_interval(&mut self) {
         if self.phase != Phase::Active {
             return;
         }
         self.timers.set(self.now + self.config.reconnect_interval, Timer::Reconnect);
         let dead = self.table.dead();
-        let knock = if dead.is_empty() {
-            let all = self.forgotten.len();
-            self.my_share(all).then(|| self.forgotten[self.rng.usize(..all)])
+        let mut doors: Vec<SocketAddr> = if dead.is_empty() {
+            self.forgotten.iter().copied().collect()
         } else {
-            let id = dead[self.rng.usize(..dead.len())];
-            let all = dead.len();
-            self.address(id).map(|(addr, _)| addr).filter(|_| self.my_share(all))
+            dead.iter().filter_map(|id| self.address(*id)).map(|(addr, _)| addr).collect()
         };
-        // At an address that was given to another member meanwhile there is nobody to find.
-        if let Some(addr) = knock.filter(|addr| !self.lives_at(*addr)) {
-            self.push_pull_with(addr);
+        let share = self.my_share(doors.len()).min(doors.len());
+        for knock in 0..share {
+            let other = self.rng.usize(knock..doors.len());
+            doors.swap(knock, other);
+            // At an address that was given to another member meanwhile there is nobody to find.
+            if !self.lives_at(doors[knock]) {
+                self.push_pull_with(doors[knock]);
+            }
         }
     }
 
-    /// Whether it is this member's turn to do one of `tasks` things that all live members share.
-    #[expect(clippy::cast_precision_loss, reason = "a cluster has far fewer than 2^52 members")]
-    fn my_share(&mut self, tasks: usize) -> bool {
-        self.rng.f64() < tasks as f64 / self.size() as f64
+    /// How many of `tasks` things that all live members share fall to this one now, at most as many as it may have
+    /// push-pulls under way.
+    fn my_share(&mut self, tasks: usize) -> usize {
+        let size = self.size();
+        let more = usize::from(self.rng.usize(..size) < tasks % size);
+        (tasks / size + more).min(PENDING_MAX)
     }
 
     pub(super) fn remember_forgotten(&mut self, addr: SocketAddr) {

@@ -97,3 +97,19 @@ fn nobody_dies_for_ever_while_the_network_comes_and_goes() {
     let later: Vec<u64> = world.nodes.values().map(|node| node.me().incarnation).collect();
     assert_eq!(incarnations, later, "no endless refutations in a calm cluster");
 }
+
+#[test]
+fn a_partition_of_few_among_many_dead_heals_soon() {
+    for seed in 0..5 {
+        let mut world = World::cluster(20, seed);
+        (4..=20).for_each(|n| _ = world.crash(addr(n)));
+        world.until("they are dead", 300 * SECOND, World::converged);
+        world.far = [addr(3)].into();
+        world.until("there are two sides", 120 * SECOND, |w| {
+            w.node(addr(1)).live().count() == 2 && w.node(addr(3)).live().count() == 1
+        });
+        world.run(60 * SECOND);
+        world.far.clear();
+        world.until("it is one again", 75 * SECOND, World::converged);
+    }
+}
