@@ -7,6 +7,7 @@ mod tally;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -30,8 +31,9 @@ pub(crate) struct Args {
     /// How many seeds to run
     #[arg(long)]
     seeds: Option<u64>,
-    /// The first seed; the others follow it [default: random]
-    #[arg(long)]
+    /// The first seed; the others follow it. `commit`: made from the id of the commit that is checked out, so that they are
+    /// others with every commit and the same for everybody who has it [default: random]
+    #[arg(long, value_name = "SEED|commit", value_parser = first_seed)]
     from: Option<u64>,
     /// How many seeds to run at the same time [default: one per core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -42,6 +44,16 @@ pub(crate) struct Args {
     /// Show that each deliberate bug is found, within this many seeds
     #[arg(long, value_name = "SEEDS", num_args = 0..=1, default_missing_value = "2000")]
     canaries: Option<u64>,
+}
+
+fn first_seed(text: &str) -> Result<u64> {
+    if text != "commit" {
+        return text.parse().context("give a number or `commit`");
+    }
+    let output = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(crate::root()).output()?;
+    let id = String::from_utf8_lossy(&output.stdout);
+    let digits = id.get(..8).context("no commit is checked out here: give a number")?;
+    Ok(u32::from_str_radix(digits, 16).context("git names no commit")?.into())
 }
 
 /// What came of one seed.

@@ -43,7 +43,7 @@ const STEPS: &[Step] = &[
     step("cluster-alone", "check --package boato-cluster --no-default-features"),
     step("simulation", "xtask cluster-sim --nodes 50 --seed 7 --loss 0.05 --minutes 2"),
     step("seeds", "xtask campaign --from 1 --seeds 2000"),
-    step("fresh-seeds", "xtask campaign --seeds 500"),
+    step("fresh-seeds", "xtask campaign --from commit --seeds 500"),
     step("canaries", "xtask campaign --canaries"),
     step("model-check", "xtask model-check --states 3000 --minutes 0.3"),
     step("build-tests", "test --workspace --no-run"),

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The version of a stored value: a hybrid logical time and the node that issued it, ordered in that order.
+/// The version of a stored value: a hybrid logical time and who issued it, ordered in that order. No two writes have the
+/// same.
 ///
 /// Its text, `<hlc>-<node>` in lower-case hexadecimal without leading zeros, is the inside of an HTTP entity
 /// tag.
@@ -11,7 +12,7 @@ use std::str::FromStr;
 pub struct Version {
     /// Hybrid logical clock: 48 bits of Unix milliseconds, 16 bits of counter.
     pub hlc: u64,
-    /// Id of the node that issued it.
+    /// Id of the process that issued it: another one after a restart.
     pub node: u128,
 }
 

@@ -59,7 +59,7 @@ impl Slots {
     }
 
     fn applier(&self, unix_ms: u64) -> Applier<'_> {
-        let writer = Writer { clock: &self.clock, node: self.me.node, now_ms: unix_ms };
+        let writer = Writer { clock: &self.clock, node: self.me.writer(), now_ms: unix_ms };
         let healing_ms = if self.bug.is(Canary::NoTombstones) { 0 } else { self.healing_ms };
         Applier { writer, healing_ms }
     }

@@ -109,7 +109,7 @@ fn a_heal_that_has_no_time_is_reported() {
 
 #[test]
 fn nodes_that_stand_still_again_and_again_are_not_declared_dead() {
-    let report = report(&Scenario { crashes: 0, stalls: 10, ..minutes(50, 1, 10) });
+    let report = report(&Scenario { crashes: 0, stalls: 20, ..minutes(100, 1, 5) });
     assert_eq!((report.shortfalls, report.figures.false_deaths), (vec![], 0));
     assert!(report.false_suspicions > 0, "stalls are seen");
 }
