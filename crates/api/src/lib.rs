@@ -22,7 +22,7 @@
 //! | `command`, `reply`, `info`, `version` | its words: what is asked, what is answered, what a node says of itself |
 //! | [`http`] | the HTTP door: keys, `/_/` routes, guards, limits, metrics |
 //! | [`resp`] | the RESP door: what Redis' clients speak, plain ones and cluster ones |
-//! | `accept`, `budget`, `token` | what the doors share |
+//! | `accept`, `budget`, `token`, `traffic` | what the doors share |
 //!
 //! # Example
 //!
@@ -136,6 +136,7 @@ mod info;
 mod reply;
 pub mod resp;
 mod token;
+mod traffic;
 mod version;
 
 pub use backend::{Backend, Entry};

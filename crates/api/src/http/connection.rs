@@ -45,7 +45,7 @@ pub(super) fn protocols(limits: &Limits) -> Builder<TokioExecutor> {
 
 /// Serves a connection until it is closed, has been idle or stuck for too long, or the door shuts down.
 pub(super) async fn serve(stream: TcpStream, door: Arc<Door>, protocols: Arc<Builder<TokioExecutor>>) {
-    let _open = door.metrics.open();
+    let _open = door.metrics.traffic.open();
     let limits = &door.limits;
     let patience =
         Patience { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.write_timeout };

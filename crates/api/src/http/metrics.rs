@@ -12,6 +12,8 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::traffic::Traffic;
+
 const METHODS: [&str; 7] = ["get", "head", "put", "post", "delete", "options", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -23,18 +25,16 @@ const BOUNDS_US: [u64; 18] = [
 
 /// The counters of the HTTP doors of one process; clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct Metrics(Arc<Counters>);
+pub struct Metrics {
+    counters: Arc<Counters>,
+    pub(super) traffic: Traffic,
+}
 
 #[derive(Debug, Default)]
 struct Counters {
     requests: [[AtomicU64; CLASSES.len()]; METHODS.len()],
     latency: [Latency; METHODS.len()],
     aborted: AtomicU64,
-    opened: AtomicU64,
-    closed: AtomicU64,
-    refused: AtomicU64,
-    received: AtomicU64,
-    sent: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -54,42 +54,13 @@ impl Metrics {
     /// A request was answered, this long after its head was complete.
     pub(super) fn answered(&self, method: usize, status: StatusCode, took: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
-        self.0.requests[method][class].fetch_add(1, Relaxed);
-        self.0.latency[method].observe(took);
+        self.counters.requests[method][class].fetch_add(1, Relaxed);
+        self.counters.latency[method].observe(took);
     }
 
     /// A client went away before its answer was there.
     pub(super) fn aborted(&self) {
-        self.0.aborted.fetch_add(1, Relaxed);
-    }
-
-    /// A connection was accepted; it is open until the returned guard is dropped.
-    pub(super) fn open(&self) -> Open {
-        self.0.opened.fetch_add(1, Relaxed);
-        Open(self.clone())
-    }
-
-    /// A connection was turned away at the cap.
-    pub(super) fn refused(&self) {
-        self.0.refused.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn received(&self, bytes: usize) {
-        self.0.received.fetch_add(bytes as u64, Relaxed);
-    }
-
-    pub(super) fn sent(&self, bytes: usize) {
-        self.0.sent.fetch_add(bytes as u64, Relaxed);
-    }
-}
-
-/// An open connection.
-#[derive(Debug)]
-pub(super) struct Open(Metrics);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.0.closed.fetch_add(1, Relaxed);
+        self.counters.aborted.fetch_add(1, Relaxed);
     }
 }
 
@@ -126,27 +97,12 @@ impl Latency {
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let counters = &*self.0;
         self.encode_requests(&mut encoder)?;
-        counter(
-            &mut encoder,
-            "http_requests_aborted",
-            "Requests whose client left before the answer",
-            &counters.aborted,
-        )?;
-        counter(&mut encoder, "http_connections_opened", "Connections accepted", &counters.opened)?;
-        counter(
-            &mut encoder,
-            "http_connections_refused",
-            "Connections turned away at the cap",
-            &counters.refused,
-        )?;
-        let open = counters.opened.load(Relaxed).saturating_sub(counters.closed.load(Relaxed));
+        let help = "Requests whose client left before the answer";
         encoder
-            .encode_descriptor("http_connections", "Connections open", None, MetricType::Gauge)?
-            .encode_gauge(&i64::try_from(open).unwrap_or(i64::MAX))?;
-        bytes(&mut encoder, "http_received", "Bytes read from clients", &counters.received)?;
-        bytes(&mut encoder, "http_sent", "Bytes written to clients", &counters.sent)
+            .encode_descriptor("http_requests_aborted", help, None, MetricType::Counter)?
+            .encode_counter::<NoLabelSet, _, u64>(&self.counters.aborted.load(Relaxed), None)?;
+        self.traffic.encode("http", &mut encoder)
     }
 }
 
@@ -154,7 +110,7 @@ impl Metrics {
     fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family =
             encoder.encode_descriptor("http_requests", "Requests answered", None, MetricType::Counter)?;
-        for (method, counts) in METHODS.iter().zip(&self.0.requests) {
+        for (method, counts) in METHODS.iter().zip(&self.counters.requests) {
             for (class, count) in CLASSES.iter().zip(counts) {
                 let count = count.load(Relaxed);
                 if count > 0 {
@@ -170,23 +126,11 @@ impl Metrics {
             Some(&Unit::Seconds),
             MetricType::Histogram,
         )?;
-        for (method, latency) in METHODS.iter().zip(&self.0.latency) {
+        for (method, latency) in METHODS.iter().zip(&self.counters.latency) {
             latency.encode(family.encode_family(&[("method", *method)])?)?;
         }
         Ok(())
     }
-}
-
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, count: &AtomicU64) -> fmt::Result {
-    encoder
-        .encode_descriptor(name, help, None, MetricType::Counter)?
-        .encode_counter::<NoLabelSet, _, u64>(&count.load(Relaxed), None)
-}
-
-fn bytes(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, count: &AtomicU64) -> fmt::Result {
-    encoder
-        .encode_descriptor(name, help, Some(&Unit::Bytes), MetricType::Counter)?
-        .encode_counter::<NoLabelSet, _, u64>(&count.load(Relaxed), None)
 }
 
 #[cfg(test)]
@@ -200,9 +144,9 @@ mod tests {
         metrics.answered(place(&Method::GET), StatusCode::NOT_FOUND, Duration::from_micros(10));
         metrics.answered(place(&Method::GET), StatusCode::OK, Duration::from_micros(11));
         metrics.answered(place(&Method::TRACE), StatusCode::METHOD_NOT_ALLOWED, Duration::from_secs(20));
-        metrics.received(7);
-        let kept = metrics.open();
-        drop(metrics.open());
+        metrics.traffic.received(7);
+        let kept = metrics.traffic.open();
+        drop(metrics.traffic.open());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [

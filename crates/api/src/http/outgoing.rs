@@ -96,7 +96,7 @@ impl Outgoing {
         match &result {
             Poll::Ready(Ok(bytes)) => {
                 self.activity.sent();
-                self.metrics.sent(*bytes);
+                self.metrics.traffic.sent(*bytes);
             }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => self.activity.stalled(),

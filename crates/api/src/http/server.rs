@@ -38,7 +38,7 @@ pub async fn run(
     };
     let metrics = door.metrics.clone();
     let serve = |stream, _| serve(stream, Arc::clone(&door), Arc::clone(&protocols));
-    acceptor.run(listener, shutdown, serve, || metrics.refused()).await;
+    acceptor.run(listener, shutdown, serve, || metrics.traffic.refused()).await;
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ impl AsyncRead for Socket {
         let bytes = buffer.filled().len() - before;
         if bytes > 0 {
             self.activity.received();
-            self.metrics.received(bytes);
+            self.metrics.traffic.received(bytes);
         }
         Poll::Ready(Ok(()))
     }

@@ -32,7 +32,7 @@ const LINGER_BYTES: usize = 1 << 20;
 
 /// Serves a connection until either side ends it or the door closes.
 pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, door: Arc<Door>) {
-    let _open = door.metrics.open();
+    let _open = door.metrics.traffic.open();
     let share = door.memory.share();
     let client = Client::new(peer, door);
     let closing = client.session.killed();
@@ -122,7 +122,7 @@ impl Connection {
             };
             match read {
                 Some(bytes) => {
-                    self.client.door.metrics.received(bytes);
+                    self.client.door.metrics.traffic.received(bytes);
                     return Ok(bytes > 0);
                 }
                 None => self.write()?,
@@ -264,7 +264,7 @@ fn write(stream: &TcpStream, client: &mut Client) -> io::Result<()> {
         match stream.try_write(client.out.waiting()) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(bytes) => {
-                client.door.metrics.sent(bytes);
+                client.door.metrics.traffic.sent(bytes);
                 client.out.advance(bytes);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),

@@ -8,38 +8,26 @@ use std::sync::atomic::Ordering::Relaxed;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
 use super::table;
+use crate::traffic::Traffic;
 
 /// Most commands that are told apart; the last place takes all others.
 const COMMANDS: usize = 256;
 
 /// The counters of the RESP doors of one process; clones count together.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Counters>);
-
-#[derive(Debug)]
-struct Counters {
+pub struct Metrics {
     /// By place in the command table: answered, and answered by an error.
-    commands: [[AtomicU64; 2]; COMMANDS],
-    opened: AtomicU64,
-    closed: AtomicU64,
-    refused: AtomicU64,
-    received: AtomicU64,
-    sent: AtomicU64,
+    commands: Arc<[[AtomicU64; 2]; COMMANDS]>,
+    pub(super) traffic: Traffic,
 }
 
 impl Default for Metrics {
     fn default() -> Metrics {
-        Metrics(Arc::new(Counters {
-            commands: std::array::from_fn(|_| <[AtomicU64; 2]>::default()),
-            opened: AtomicU64::new(0),
-            closed: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-        }))
+        let commands = Arc::new(std::array::from_fn(|_| <[AtomicU64; 2]>::default()));
+        Metrics { commands, traffic: Traffic::default() }
     }
 }
 
@@ -51,56 +39,17 @@ impl Metrics {
         metrics
     }
 
-    /// Connections open now.
-    pub(super) fn connections(&self) -> u64 {
-        self.0.opened.load(Relaxed).saturating_sub(self.0.closed.load(Relaxed))
-    }
-
-    /// Connections accepted since the start.
-    pub(super) fn connections_opened(&self) -> u64 {
-        self.0.opened.load(Relaxed)
-    }
-
     /// Commands answered since the start.
     pub(super) fn commands(&self) -> u64 {
-        self.0.commands.iter().flatten().map(|count| count.load(Relaxed)).sum()
-    }
-
-    /// A connection was accepted; it is open until the returned guard is dropped.
-    pub(super) fn open(&self) -> Open {
-        self.0.opened.fetch_add(1, Relaxed);
-        Open(self.clone())
-    }
-
-    /// A connection was turned away at the cap.
-    pub(super) fn refused(&self) {
-        self.0.refused.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn received(&self, bytes: usize) {
-        self.0.received.fetch_add(bytes as u64, Relaxed);
-    }
-
-    pub(super) fn sent(&self, bytes: usize) {
-        self.0.sent.fetch_add(bytes as u64, Relaxed);
+        self.commands.iter().flatten().map(|count| count.load(Relaxed)).sum()
     }
 
     fn answered(&self, command: usize, times: u64, errors: u64) {
-        let [answered, failed] = &self.0.commands[command.min(COMMANDS - 1)];
+        let [answered, failed] = &self.commands[command.min(COMMANDS - 1)];
         answered.fetch_add(times - errors, Relaxed);
         if errors > 0 {
             failed.fetch_add(errors, Relaxed);
         }
-    }
-}
-
-/// An open connection.
-#[derive(Debug)]
-pub(super) struct Open(Metrics);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.0.closed.fetch_add(1, Relaxed);
     }
 }
 
@@ -135,22 +84,7 @@ impl Tally {
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_commands(&mut encoder)?;
-        let counters = &*self.0;
-        let open = i64::try_from(self.connections()).unwrap_or(i64::MAX);
-        encoder
-            .encode_descriptor("resp_connections", "Connections open", None, MetricType::Gauge)?
-            .encode_gauge(&open)?;
-        let opened = ("resp_connections_opened", "Connections accepted", None, &counters.opened);
-        let refused =
-            ("resp_connections_refused", "Connections turned away at the cap", None, &counters.refused);
-        let received = ("resp_received", "Bytes read from clients", Some(&Unit::Bytes), &counters.received);
-        let sent = ("resp_sent", "Bytes written to clients", Some(&Unit::Bytes), &counters.sent);
-        for (name, help, unit, count) in [opened, refused, received, sent] {
-            encoder
-                .encode_descriptor(name, help, unit, MetricType::Counter)?
-                .encode_counter::<NoLabelSet, _, u64>(&count.load(Relaxed), None)?;
-        }
-        Ok(())
+        self.traffic.encode("resp", &mut encoder)
     }
 }
 
@@ -158,7 +92,7 @@ impl Metrics {
     fn encode_commands(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Commands answered; those that no table knows as unknown";
         let mut family = encoder.encode_descriptor("resp_commands", help, None, MetricType::Counter)?;
-        for (command, counts) in self.0.commands.iter().enumerate() {
+        for (command, counts) in self.commands.iter().enumerate() {
             for (outcome, count) in ["ok", "error"].into_iter().zip(counts) {
                 let count = count.load(Relaxed);
                 if count > 0 {
@@ -185,10 +119,10 @@ mod tests {
         }
         tally.answered(&metrics, usize::MAX, 2);
         tally.pass_on(&metrics);
-        metrics.received(7);
-        let kept = metrics.open();
-        drop(metrics.open());
-        assert_eq!((metrics.commands(), metrics.connections()), (4, 1));
+        metrics.traffic.received(7);
+        let kept = metrics.traffic.open();
+        drop(metrics.traffic.open());
+        assert_eq!((metrics.commands(), metrics.traffic.connections()), (4, 1));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         let first = table::name(0);

@@ -43,5 +43,5 @@ pub async fn run(
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
         serve(stream, peer, Arc::clone(&door))
     };
-    acceptor.run(listener, shutdown, serve, || metrics.refused()).await;
+    acceptor.run(listener, shutdown, serve, || metrics.traffic.refused()).await;
 }

@@ -82,7 +82,7 @@ fn server(text: &mut String, door: &Door, status: &Status) {
 }
 
 fn clients(text: &mut String, door: &Door, _: &Status) {
-    let (connected, most) = (door.metrics.connections(), door.limits.connections);
+    let (connected, most) = (door.metrics.traffic.connections(), door.limits.connections);
     fields(text, [("connected_clients", &connected), ("maxclients", &most), ("blocked_clients", &0)]);
 }
 
@@ -96,7 +96,7 @@ fn persistence(text: &mut String, _: &Door, _: &Status) {
 }
 
 fn stats(text: &mut String, door: &Door, _: &Status) {
-    let (connections, commands) = (door.metrics.connections_opened(), door.metrics.commands());
+    let (connections, commands) = (door.metrics.traffic.connections_opened(), door.metrics.commands());
     fields(text, [("total_connections_received", &connections), ("total_commands_processed", &commands)]);
 }
 
