@@ -31,6 +31,7 @@
 //! | `suspicion`, `awareness`, `rtt` | Lifeguard: how long a suspicion lasts, how far to trust the own clock; how long answers take |
 //! | `coordinate` | Vivaldi: where in the network members are, so how long a round trip between any two takes |
 //! | `table`, `queue`, `timers` | the members and the order of probes; what is still to be told; what is still to happen |
+//! | `filter` | which members are meant, by patterns |
 //! | `user_event` | the recent events of the application, in order, bounded in bytes |
 //! | `wire`, `codec` | the messages, frozen per [`PROTOCOL`]; their bytes and the ranges of their values |
 //! | `quic` | with feature `quic`: the driver over `boato-transport` |
@@ -94,6 +95,7 @@ mod config;
 mod coordinate;
 mod digest;
 mod error;
+mod filter;
 mod gossip;
 mod id;
 mod io;
@@ -115,6 +117,7 @@ mod wire;
 pub use config::Config;
 pub use coordinate::Coordinate;
 pub use error::{AddressError, AttributeError, DecodeError, InputError, NewError};
+pub use filter::matches;
 pub use gossip::Gossip;
 pub use id::{NodeId, Pid};
 pub use io::{Event, Input, Output};

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Event, Gossip, Member, NodeId, Stats};
+use crate::{Event, Gossip, Input, InputError, Member, NodeId, Stats};
 use driver::Driver;
 
 /// Carries push-pulls and probes by stream.
@@ -74,14 +74,11 @@ struct Inbound {
 
 #[derive(Debug)]
 enum Command {
-    Join(SocketAddr),
-    Event { name: String, payload: Vec<u8> },
-    Recall,
+    /// Hand this in. What it must not be is logged.
+    Tell(Input<'static>),
+    /// Hand this in and say what came of it.
+    Ask(Input<'static>, oneshot::Sender<Result<(), InputError>>),
     Rtt(NodeId, NodeId, oneshot::Sender<Option<Duration>>),
-    SetName(String),
-    SetTags(Vec<(String, String)>),
-    SetAddr(SocketAddr),
-    Leave,
 }
 
 /// Starts to drive `gossip`, a fresh one, over `transport`. Must be called within a tokio runtime.
@@ -129,17 +126,20 @@ impl Handle {
     /// Exchanges state with whoever is at `addr`, unless a live member is known there. Success shows in the members;
     /// repeat it until then.
     pub fn join(&self, addr: SocketAddr) {
-        self.command(Command::Join(addr));
+        self.command(Command::Tell(Input::Join(addr)));
     }
 
-    /// Tells all members something ([`Event::User`]). An event that is too large, or one too many, is logged and not told.
-    pub fn event(&self, name: String, payload: Vec<u8>) {
-        self.command(Command::Event { name, payload });
+    /// Tells all members something ([`Event::User`]).
+    ///
+    /// # Errors
+    /// It is too large, too many wait to be told, or this member has left.
+    pub async fn event(&self, name: String, payload: Vec<u8>) -> Result<(), InputError> {
+        self.ask(Input::Event { name, payload }).await
     }
 
     /// Asks some member for the recent events that it keeps; those that are news here follow as [`Event::User`].
     pub fn recall(&self) {
-        self.command(Command::Recall);
+        self.command(Command::Tell(Input::Recall));
     }
 
     /// How long a round trip between two nodes takes, as their coordinates say. `None` while either is unknown or has not
@@ -150,20 +150,28 @@ impl Handle {
         receiver.await.ok().flatten()
     }
 
-    /// Announces another name. One that does not fit is logged and not announced.
-    pub fn set_name(&self, name: String) {
-        self.command(Command::SetName(name));
+    /// Announces another name.
+    ///
+    /// # Errors
+    /// It does not fit, or this member has left.
+    pub async fn set_name(&self, name: String) -> Result<(), InputError> {
+        self.ask(Input::SetName(name)).await
     }
 
-    /// Announces other tags, in place of all former ones. Tags that do not fit
-    /// ([`ATTRIBUTE_BYTES_MAX`](crate::ATTRIBUTE_BYTES_MAX)) are logged and not announced.
-    pub fn set_tags(&self, tags: Vec<(String, String)>) {
-        self.command(Command::SetTags(tags));
+    /// Announces other tags, in place of all former ones.
+    ///
+    /// # Errors
+    /// They do not fit ([`ATTRIBUTE_BYTES_MAX`](crate::ATTRIBUTE_BYTES_MAX)), or this member has left.
+    pub async fn set_tags(&self, tags: Vec<(String, String)>) -> Result<(), InputError> {
+        self.ask(Input::SetTags(tags)).await
     }
 
     /// Announces another address.
-    pub fn set_addr(&self, addr: SocketAddr) {
-        self.command(Command::SetAddr(addr));
+    ///
+    /// # Errors
+    /// Nobody could send to it, or this member has left.
+    pub async fn set_addr(&self, addr: SocketAddr) -> Result<(), InputError> {
+        self.ask(Input::SetAddr(addr)).await
     }
 
     /// Says goodbye, and completes when that has spread: within
@@ -171,7 +179,7 @@ impl Handle {
     pub async fn leave(&self) {
         let board = &self.0.board;
         tokio::select! {
-            _ = self.0.commands.send(Command::Leave) => {}
+            _ = self.0.commands.send(Command::Tell(Input::Leave)) => {}
             () = board.stop.cancelled() => {}
         }
         tokio::select! {
@@ -184,6 +192,13 @@ impl Handle {
     /// transport then keep each other alive.
     pub fn stop(&self) {
         self.0.board.stop.cancel();
+    }
+
+    /// Hands something in and waits for what comes of it.
+    async fn ask(&self, input: Input<'static>) -> Result<(), InputError> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.commands.send(Command::Ask(input, sender)).await.map_err(|_| InputError::Ended)?;
+        receiver.await.unwrap_or(Err(InputError::Ended))
     }
 
     fn command(&self, command: Command) {

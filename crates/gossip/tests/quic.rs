@@ -90,7 +90,7 @@ async fn members_find_each_other_and_hear_of_changes() {
     let nodes = cluster(3);
     until("all know all", || nodes.iter().all(|node| live(node) == 3)).await;
     let mut events = nodes[0].handle.subscribe();
-    nodes[2].handle.set_tags(vec![("http".into(), "127.0.0.1:7480".into())]);
+    nodes[2].handle.set_tags(vec![("http".into(), "127.0.0.1:7480".into())]).await.unwrap();
     let event = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
     assert!(matches!(&event, Event::Updated(m) if m.id == NodeId(3)), "{event:?}");
     let known = member(&nodes[0], 3).expect("known");

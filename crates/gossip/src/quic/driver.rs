@@ -79,21 +79,12 @@ impl Driver {
     }
 
     fn obey(&mut self, command: Command) {
-        let input = match command {
-            Command::Join(addr) => Input::Join(addr),
-            Command::Event { name, payload } => Input::Event { name, payload },
-            Command::Recall => Input::Recall,
-            Command::Rtt(one, other, answer) => {
-                // An error says that nobody waits any more.
-                let _ = answer.send(self.rtt(one, other));
-                return;
-            }
-            Command::SetName(name) => Input::SetName(name),
-            Command::SetTags(tags) => Input::SetTags(tags),
-            Command::SetAddr(addr) => Input::SetAddr(addr),
-            Command::Leave => Input::Leave,
-        };
-        self.handle(input, None);
+        // Where an answer is not taken, nobody waits for it any more.
+        match command {
+            Command::Tell(input) => self.handle(input, None),
+            Command::Ask(input, answer) => _ = answer.send(self.gossip.handle(input, self.now())),
+            Command::Rtt(one, other, answer) => _ = answer.send(self.rtt(one, other)),
+        }
     }
 
     fn rtt(&self, one: NodeId, other: NodeId) -> Option<Duration> {
