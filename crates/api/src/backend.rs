@@ -17,6 +17,7 @@ use crate::command::{Command, Transaction};
 use crate::info::{
     Event, KeysPage, KeysQuery, MemberInfo, Owner, Readiness, ScanPage, ScanQuery, SlotMap, Status, Topology,
 };
+use crate::membership::Membership;
 use crate::reply::{Execution, Failure, Outcome, Reply};
 
 /// The node behind the doors.
@@ -105,6 +106,11 @@ pub trait Backend: Send + Sync + 'static {
     /// What happens from now on. The stream is bounded: a subscriber that is too slow gets an event that says
     /// how many it missed, it never holds the node up.
     fn events(&self) -> BoxStream<'static, Event>;
+
+    /// What this node can do as one of several; `None`: it is alone by nature, as a map is.
+    fn membership(&self) -> Option<&dyn Membership> {
+        None
+    }
 
     /// Starts a graceful leave and returns; the process exits when it is over. Asking again changes nothing.
     ///

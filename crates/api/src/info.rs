@@ -1,6 +1,7 @@
 //! What a node says about itself and its cluster.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -94,6 +95,8 @@ pub struct MemberInfo {
     pub weight: u32,
     /// Version of its software.
     pub version: String,
+    /// All that it says about itself, the above included.
+    pub tags: BTreeMap<String, String>,
     /// What it holds, as it last said; `None` when it has not said.
     pub load: Option<Load>,
 }

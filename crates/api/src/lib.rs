@@ -20,6 +20,7 @@
 //! |---|---|
 //! | `backend` | the trait, shared by all doors |
 //! | `command`, `reply`, `info`, `version` | its words: what is asked, what is answered, what a node says of itself |
+//! | `membership` | the trait of a node that is one of several: events, tags, distances |
 //! | [`http`] | the HTTP door: keys, `/_/` routes, guards, limits, metrics |
 //! | [`resp`] | the RESP door: what Redis' clients speak, plain ones and cluster ones |
 //! | `accept`, `budget`, `token`, `traffic` | what the doors share |
@@ -133,6 +134,7 @@ mod budget;
 mod command;
 pub mod http;
 mod info;
+mod membership;
 mod reply;
 pub mod resp;
 mod token;
@@ -145,6 +147,7 @@ pub use info::{
     Event, KeysPage, KeysQuery, Load, MemberInfo, Moving, Owner, Readiness, ScanPage, ScanQuery, SlotMap,
     SlotRun, Status, Topology, TopologyNode,
 };
+pub use membership::{Declined, Membership, RoundTrip, TagChange, Told};
 pub use reply::{Execution, Failure, Outcome, Reply, Source};
 pub use token::Token;
 pub use version::{Version, VersionError};

@@ -16,11 +16,12 @@ use super::body::Body;
 use super::door::{Answer, Door, options, redirect};
 use super::problem::Problem;
 use super::target::{self, path_of};
-use super::{events, mget, openapi, page, query};
+use super::{events, membership, mget, openapi, page, query};
 use crate::{KeysPage, KeysQuery, Readiness};
 
 const READ: &str = "GET, HEAD, OPTIONS";
 const ACT: &str = "POST, OPTIONS";
+const BOTH: &str = "GET, HEAD, POST, OPTIONS";
 
 const KEYS_DEFAULT: usize = 100;
 const KEYS_MAX: usize = 1000;
@@ -41,11 +42,14 @@ pub(super) enum Route {
     Events,
     OpenApi,
     Leave,
+    Event,
+    RoundTrip,
+    Tags,
 }
 
 impl Route {
     /// Every route with its path after `/_/`; the owner's goes on with a key.
-    pub(super) const ALL: [(&'static str, Route); 13] = [
+    pub(super) const ALL: [(&'static str, Route); 16] = [
         ("", Route::Page),
         ("livez", Route::Livez),
         ("readyz", Route::Readyz),
@@ -59,7 +63,19 @@ impl Route {
         ("events", Route::Events),
         ("openapi.json", Route::OpenApi),
         ("leave", Route::Leave),
+        ("event", Route::Event),
+        ("rtt", Route::RoundTrip),
+        ("tags", Route::Tags),
     ];
+
+    /// The methods that it takes.
+    fn allow(self) -> &'static str {
+        match self {
+            Route::Leave | Route::MultiGet | Route::Event => ACT,
+            Route::Tags => BOTH,
+            _ => READ,
+        }
+    }
 
     /// The route of a path after `/_/`, and what is left of the path.
     fn find(path: &str) -> Option<(Route, &str)> {
@@ -84,18 +100,23 @@ pub(super) fn answer(
     }
     let (route, rest) =
         found.ok_or_else(|| Problem::not_found("there is no such path; /_/openapi.json lists all"))?;
-    let allow = if matches!(route, Route::Leave | Route::MultiGet) { ACT } else { READ };
+    let allow = route.allow();
     match head.method {
         Method::OPTIONS => return Ok(options(allow)),
-        Method::POST if allow == ACT => {}
-        Method::GET | Method::HEAD if allow == READ => {}
+        Method::POST if allow != READ => {}
+        Method::GET | Method::HEAD if allow != ACT => {}
         _ => return Err(Problem::method_not_allowed(allow)),
     }
-    if route == Route::MultiGet {
-        let [] = query::parameters(head.uri.query(), [])?;
-        return mget::answer(door, body, activity);
+    match route {
+        Route::MultiGet => {
+            let [] = query::parameters(head.uri.query(), [])?;
+            mget::answer(door, body, activity)
+        }
+        Route::Event => membership::event(door, head, body, activity),
+        Route::RoundTrip => membership::round_trip(door, head),
+        Route::Tags => membership::tags(door, head, body, activity),
+        _ => respond(door, head, route, rest),
     }
-    respond(door, head, route, rest)
 }
 
 pub(super) fn redirect_to_page(method: &Method) -> Result<Answer, Problem> {
@@ -123,8 +144,8 @@ fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<A
         Route::Keys => return keys(door, head.uri.query()),
         Route::Owner => owner(door, &target::key(rest)?),
         Route::Events => events::response(door)?,
-        Route::MultiGet => return Err(Problem::internal()),
         Route::Leave => leave(door, &head.headers)?,
+        Route::MultiGet | Route::Event | Route::RoundTrip | Route::Tags => return Err(Problem::internal()),
     };
     Ok(Answer::Ready(response))
 }
@@ -211,7 +232,7 @@ fn pending_json<T: Serialize + 'static>(value: BoxFuture<'static, T>) -> Answer 
     Answer::Pending(Box::pin(value.map(|value| json(&value))))
 }
 
-fn json(value: &impl Serialize) -> Response<Body> {
+pub(super) fn json(value: &impl Serialize) -> Response<Body> {
     match serde_json::to_string(value) {
         Ok(text) => fresh("application/json", text),
         Err(_) => Problem::internal().into_response(),

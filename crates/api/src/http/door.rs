@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{ALLOW, LOCATION};
 use http::request::Parts;
@@ -60,6 +61,29 @@ impl Door {
             subscribers: Arc::new(Semaphore::new(limits.subscribers)),
             closing: CancellationToken::new(),
         }
+    }
+
+    /// Reads a body of at most `bytes_max` bytes, then answers.
+    pub(super) fn with_body(
+        self: &Arc<Self>,
+        body: Incoming,
+        bytes_max: usize,
+        activity: &Arc<Activity>,
+        answer: impl FnOnce(Arc<Door>, Bytes) -> BoxFuture<'static, Result<Response<Body>, Problem>>
+        + Send
+        + 'static,
+    ) -> Result<Answer, Problem> {
+        let reader = Reader { limit: bytes_max, budget: Arc::clone(&self.uploads.budget), ..self.uploads };
+        reader.admit(&body)?;
+        let (door, activity) = (Arc::clone(self), Arc::clone(activity));
+        Ok(Answer::Pending(Box::pin(async move {
+            let (whole, _share) = match reader.read(body).await {
+                Ok(whole) => whole,
+                Err(problem) => return problem.into_response(),
+            };
+            activity.set_unread(false);
+            answer(door, whole).await.unwrap_or_else(Problem::into_response)
+        })))
     }
 
     pub(super) fn answer(self: &Arc<Self>, head: &Parts, body: Incoming, activity: &Arc<Activity>) -> Answer {

@@ -33,19 +33,8 @@ const FIRST_GO_KEYS: usize = 16;
 const GO_BYTES: usize = 4 << 20;
 
 pub(super) fn answer(door: &Arc<Door>, body: Incoming, activity: &Arc<Activity>) -> Result<Answer, Problem> {
-    door.uploads.admit(&body)?;
-    let (door, activity) = (Arc::clone(door), Arc::clone(activity));
-    Ok(Answer::Pending(Box::pin(async move {
-        let (whole, _share) = match door.uploads.read(body).await {
-            Ok(whole) => whole,
-            Err(problem) => return problem.into_response(),
-        };
-        activity.set_unread(false);
-        match values(&door, &whole).await {
-            Ok(response) => response,
-            Err(problem) => problem.into_response(),
-        }
-    })))
+    let limit = door.limits.value_bytes;
+    door.with_body(body, limit, activity, |door, body| Box::pin(async move { values(&door, &body).await }))
 }
 
 async fn values(door: &Door, body: &Bytes) -> Result<Response<Body>, Problem> {

@@ -9,6 +9,9 @@
 //! | `/_/livez`, `/_/readyz` | GET | whether the process lives; whether it serves |
 //! | `/_/status`, `/_/members`, `/_/slots`, `/_/owner/{key}`, `/_/keys` | GET | JSON |
 //! | `/_/events` | GET | server-sent events |
+//! | `/_/event?name=` | POST | tells all members the body: 202 |
+//! | `/_/rtt?from=&to=` | GET | how long a round trip between two members takes |
+//! | `/_/tags` | GET, POST | the node's tags; changes them |
 //! | `/_/metrics` | GET | Prometheus text |
 //! | `/_/openapi.json` | GET | all of this for programs |
 //! | `/_/leave` | POST | starts a graceful leave: 202 |
@@ -39,6 +42,7 @@ mod door;
 mod events;
 mod guard;
 mod keys;
+mod membership;
 mod metrics;
 mod mget;
 mod openapi;

@@ -7,8 +7,8 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::Body;
-use crate::Failure;
 use crate::reply::retry_after_s;
+use crate::{Declined, Failure};
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -47,7 +47,7 @@ impl Problem {
         Problem::new(StatusCode::FORBIDDEN, detail)
     }
 
-    pub(super) fn not_found(detail: &'static str) -> Problem {
+    pub(super) fn not_found(detail: impl Into<Cow<'static, str>>) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, detail)
     }
 
@@ -74,7 +74,7 @@ impl Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
-    pub(super) fn conflict(detail: &'static str) -> Problem {
+    pub(super) fn conflict(detail: impl Into<Cow<'static, str>>) -> Problem {
         Problem::new(StatusCode::CONFLICT, detail)
     }
 
@@ -131,6 +131,17 @@ impl Problem {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+impl From<Declined> for Problem {
+    fn from(declined: Declined) -> Problem {
+        match declined {
+            Declined::Invalid(detail) => Problem::bad_request(detail),
+            Declined::Unknown(detail) => Problem::not_found(detail),
+            Declined::Conflict(detail) => Problem::conflict(detail),
+            Declined::Busy(detail) => Problem::unavailable(detail, Duration::from_secs(1)),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ async fn the_node_describes_itself_in_json() {
     assert_eq!(members.header("content-type"), Some("application/json"));
     assert_eq!(
         members.text(),
-        r#"[{"id":"b0a","name":"this one","state":"alive","quic":"127.0.0.1:7400","http":"127.0.0.1:7480","resp":null,"resp_cluster":null,"weight":1,"version":"0","load":{"slots":16384,"bytes":0}}]"#
+        r#"[{"id":"b0a","name":"this one","state":"alive","quic":"127.0.0.1:7400","http":"127.0.0.1:7480","resp":null,"resp_cluster":null,"weight":1,"version":"0","tags":{},"load":{"slots":16384,"bytes":0}}]"#
     );
     assert_eq!(
         door.get("/_/slots").await.text(),

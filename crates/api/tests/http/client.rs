@@ -64,6 +64,10 @@ impl TestDoor {
         self.request("PUT", path, headers, value).await
     }
 
+    pub(crate) async fn post(&self, path: &str, headers: &str, body: &str) -> Answer {
+        self.request("POST", path, headers, body).await
+    }
+
     /// A request with header lines that each end in a line break, and a body of announced length.
     pub(crate) async fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         let mut client = self.connect().await;

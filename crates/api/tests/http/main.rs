@@ -8,5 +8,6 @@ mod client;
 mod guard;
 mod keys;
 mod limits;
+mod membership;
 mod memory;
 mod protocols;

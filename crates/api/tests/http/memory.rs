@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 
 use boato_api::{
     Action, Backend, Command, Condition, Event, Expiry, Failure, KeysPage, KeysQuery, Load, MemberInfo,
-    Outcome, Owner, Readiness, Reply, ScanPage, ScanQuery, SlotMap, SlotRun, Source, Status, Topology,
-    Transaction, Version,
+    Membership, Outcome, Owner, Readiness, Reply, ScanPage, ScanQuery, SlotMap, SlotRun, Source, Status,
+    Topology, Transaction, Version,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::broadcast;
+
+use crate::membership::Member;
 
 #[derive(Clone)]
 struct Entry {
@@ -32,6 +34,7 @@ pub(crate) struct Memory {
     pub(crate) ready: AtomicBool,
     pub(crate) left: AtomicBool,
     pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) member: Member,
 }
 
 impl Memory {
@@ -42,6 +45,7 @@ impl Memory {
             ready: AtomicBool::new(true),
             left: AtomicBool::new(false),
             events: broadcast::channel(16).0,
+            member: Member::default(),
         })
     }
 
@@ -238,6 +242,10 @@ impl Backend for Memory {
         }
     }
 
+    fn membership(&self) -> Option<&dyn Membership> {
+        Some(&self.member)
+    }
+
     fn members(&self) -> BoxFuture<'static, Vec<MemberInfo>> {
         let member = MemberInfo {
             id: "b0a".into(),
@@ -249,6 +257,7 @@ impl Backend for Memory {
             resp_cluster: None,
             weight: 1,
             version: "0".into(),
+            tags: BTreeMap::new(),
             load: Some(Load { slots: 16384, bytes: 0 }),
         };
         Box::pin(future::ready(vec![member]))

@@ -1,0 +1,112 @@
+//! The routes of a node that is one of several: events, tags, distances.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use hyper::body::Incoming;
+use serde::{Deserialize, Serialize};
+
+use super::activity::Activity;
+use super::admin::json;
+use super::body::Body;
+use super::door::{Answer, Door};
+use super::problem::Problem;
+use super::query;
+use crate::{Declined, Membership, TagChange};
+
+/// Largest body of these routes, in bytes: tags take the most.
+const BODY_MAX: usize = 256 << 10;
+
+/// What these routes are about.
+pub(super) fn of(door: &Door) -> Result<&dyn Membership, Problem> {
+    door.backend.membership().ok_or_else(|| Problem::not_found("this node is no member of a cluster"))
+}
+
+/// `POST /_/event?name=deploy`, the payload as its body.
+pub(super) fn event(
+    door: &Arc<Door>,
+    head: &Parts,
+    body: Incoming,
+    activity: &Arc<Activity>,
+) -> Result<Answer, Problem> {
+    let [name] = query::parameters(head.uri.query(), ["name"])?;
+    let name = text("name", name)?;
+    door.with_body(body, BODY_MAX, activity, move |door, payload| {
+        async move {
+            of(&door)?.event(name, payload).await?;
+            Ok(accepted(&serde_json::json!({ "sent": true })))
+        }
+        .boxed()
+    })
+}
+
+/// `GET /_/rtt?from=web1&to=web2`.
+pub(super) fn round_trip(door: &Door, head: &Parts) -> Result<Answer, Problem> {
+    let [from, to] = query::parameters(head.uri.query(), ["from", "to"])?;
+    let (from, to) = (text("from", from)?, text("to", to)?);
+    Ok(pending(of(door)?.round_trip(from, to)))
+}
+
+/// `GET /_/tags`, or `POST /_/tags` with a [`Change`].
+pub(super) fn tags(
+    door: &Arc<Door>,
+    head: &Parts,
+    body: Incoming,
+    activity: &Arc<Activity>,
+) -> Result<Answer, Problem> {
+    let [] = query::parameters(head.uri.query(), [])?;
+    if head.method != Method::POST {
+        return Ok(Answer::Ready(json(&of(door)?.tags())));
+    }
+    door.guard.admit_admin(&head.headers)?;
+    door.with_body(body, BODY_MAX, activity, move |door, body| {
+        async move {
+            let change: Change = parse(&body, r#"{"set": {"role": "db"}, "remove": ["rack"]}"#)?;
+            let Change { set, remove } = change;
+            let membership = of(&door)?;
+            membership.change_tags(TagChange { set, remove }).await?;
+            Ok(json(&membership.tags()))
+        }
+        .boxed()
+    })
+}
+
+/// A change of tags, as JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+    #[serde(default)]
+    remove: Vec<String>,
+}
+
+/// A parameter that has to be there, as text.
+fn text(name: &str, value: Option<&str>) -> Result<String, Problem> {
+    let value = value.ok_or_else(|| Problem::bad_request(format!("say which: ?{name}=...")))?;
+    String::from_utf8(query::decoded(value)?)
+        .map_err(|_| Problem::bad_request(format!("the query parameter {name} is not UTF-8")))
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a Bytes, like: &str) -> Result<T, Problem> {
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request(format!("the body is JSON like {like}: {error}")))
+}
+
+fn pending<T: Serialize + 'static>(value: BoxFuture<'static, Result<T, Declined>>) -> Answer {
+    Answer::Pending(Box::pin(value.map(|value| match value {
+        Ok(value) => json(&value),
+        Err(declined) => Problem::from(declined).into_response(),
+    })))
+}
+
+fn accepted(value: &impl Serialize) -> Response<Body> {
+    let mut response = json(value);
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
