@@ -1,7 +1,9 @@
 //! What a node says about itself through gossip, as tags.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use boato_api::{Declined, TagChange};
 use boato_gossip::{Member, Tags};
 
 /// The version of this software.
@@ -62,6 +64,53 @@ impl Attributes {
     }
 }
 
+/// Everything a node says about itself: what it has to, and what its operator wants it to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Announced {
+    pub(crate) attributes: Attributes,
+    pub(crate) custom: BTreeMap<String, String>,
+}
+
+impl Announced {
+    /// As tags.
+    pub(crate) fn tags(&self) -> Vec<(String, String)> {
+        let custom = self.custom.iter().map(|(key, value)| (key.clone(), value.clone()));
+        self.attributes.tags().into_iter().chain(custom).collect()
+    }
+
+    /// With other tags of its operator's.
+    ///
+    /// # Errors
+    /// A key is empty, has a `=`, or is one that the node sets itself.
+    pub(crate) fn changed(&self, change: TagChange) -> Result<Self, Declined> {
+        change.set.keys().chain(&change.remove).try_for_each(|key| check_key(key))?;
+        let mut changed = self.clone();
+        changed.custom.extend(change.set);
+        changed.custom.retain(|key, _| !change.remove.contains(key));
+        Ok(changed)
+    }
+}
+
+/// Keys that a node sets itself.
+const OWN: [&str; 6] = [HTTP, LEAVING, RESP, RESP_CLUSTER, VERSION_TAG, WEIGHT];
+
+/// # Errors
+/// An operator cannot give a tag this key.
+pub(crate) fn check_key(key: &str) -> Result<(), Declined> {
+    if OWN.contains(&key) {
+        let own = OWN.join(", ");
+        return Err(Declined::Invalid(format!(
+            "a node sets the tag {key} itself: choose a key other than {own}"
+        )));
+    }
+    if key.is_empty() || key.contains('=') {
+        return Err(Declined::Invalid(format!(
+            "a tag's key has at least one character and no =, not {key:?}"
+        )));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +127,24 @@ mod tests {
                 weight: 7,
             };
             assert_eq!(Attributes::read(&Tags::new(attributes.tags()).unwrap()), attributes);
+        }
+    }
+
+    #[test]
+    fn an_operator_adds_tags_and_leaves_those_of_the_node_alone() {
+        let attributes = Attributes::read(&Tags::default());
+        let announced = Announced { attributes, custom: BTreeMap::from([("rack".into(), "1".into())]) };
+        let change = |set: &str, remove: &str| {
+            announced.changed(TagChange {
+                set: BTreeMap::from([(set.to_owned(), "x".to_owned())]),
+                remove: vec![remove.to_owned()],
+            })
+        };
+        let changed = change("role", "rack").unwrap();
+        assert_eq!(changed.custom, BTreeMap::from([("role".into(), "x".into())]));
+        assert!(Tags::new(changed.tags()).unwrap().get("role") == Some("x"));
+        for (set, remove) in [("weight", "rack"), ("role", "http"), ("", "rack"), ("a=b", "rack")] {
+            assert!(matches!(change(set, remove), Err(Declined::Invalid(_))), "{set} {remove}");
         }
     }
 

@@ -188,6 +188,10 @@ impl Backend for NodeBackend {
         }
     }
 
+    fn membership(&self) -> Option<&dyn api::Membership> {
+        Some(&self.membership)
+    }
+
     fn members(&self) -> BoxFuture<'static, Vec<MemberInfo>> {
         let members = self.membership.members();
         let cluster = self.cluster.clone();
@@ -293,6 +297,7 @@ fn member_info(member: &boato_gossip::Member, load: Option<cluster::Load>) -> Me
         resp_cluster: text(attributes.resp_cluster),
         weight: attributes.weight.into(),
         version: attributes.version,
+        tags: member.tags.iter().map(|(key, value)| (key.into(), value.into())).collect(),
         load: load.map(|load| Load { slots: load.slots, bytes: load.bytes }),
     }
 }

@@ -1,5 +1,8 @@
 //! A small HTTP client of a node's front door, for the commands.
 
+mod events;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -24,6 +27,8 @@ const JSON_MAX: u64 = 64 << 20;
 /// What stays as it is in the path of a key. Dots are escaped so that nothing on the way takes `..` for a
 /// parent.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~').remove(b'/');
+
+pub use events::{Events, ServerEvent};
 
 /// Talks to one node.
 #[derive(Clone, Debug)]
@@ -72,6 +77,14 @@ pub enum ClientError {
         addr: SocketAddr,
         /// Why.
         source: Box<ureq::Error>,
+    },
+    /// A stream of events broke off.
+    #[error("the node at http://{addr} has ended the stream: it ends itself, or the connection broke")]
+    Ended {
+        /// The node.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
     },
     /// The key cannot be one.
     #[error("a key has 1 to {KEY_MAX} bytes, this one has {0}")]
@@ -161,7 +174,11 @@ impl Client {
     /// See [`ClientError`].
     pub fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let response = self.call(Method::GET, path, &[])?;
-        if response.status().as_u16() != 200 {
+        self.read_json(response)
+    }
+
+    fn read_json<T: DeserializeOwned>(&self, response: Response<Body>) -> Result<T, ClientError> {
+        if !response.status().is_success() {
             return Err(self.refused(response));
         }
         let read = response.into_body().into_with_config().limit(JSON_MAX).read_json();
@@ -183,6 +200,49 @@ impl Client {
     pub fn leave(&self) -> Result<(), ClientError> {
         let response = self.call(Method::POST, "/_/leave", &[])?;
         if response.status().is_success() { Ok(()) } else { Err(self.refused(response)) }
+    }
+
+    /// Tells all members something.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn event(&self, name: &str, payload: &[u8]) -> Result<serde_json::Value, ClientError> {
+        let response = self.call(Method::POST, &format!("/_/event?name={}", parameter(name)), payload)?;
+        self.read_json(response)
+    }
+
+    /// How far two members are from each other, as JSON.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn rtt<T: DeserializeOwned>(&self, from: &str, to: &str) -> Result<T, ClientError> {
+        self.json(&format!("/_/rtt?from={}&to={}", parameter(from), parameter(to)))
+    }
+
+    /// Changes the node's tags, and gives all of them.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn change_tags(
+        &self,
+        set: &BTreeMap<String, String>,
+        remove: &[String],
+    ) -> Result<BTreeMap<String, String>, ClientError> {
+        let change = serde_json::json!({ "set": set, "remove": remove }).to_string();
+        let response = self.call(Method::POST, "/_/tags", change.as_bytes())?;
+        self.read_json(response)
+    }
+
+    /// Server-sent events under `path`, as they come, until the node ends or closes the stream.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn events(&self, path: &str) -> Result<Events, ClientError> {
+        let response = self.call(Method::GET, path, &[])?;
+        if !response.status().is_success() {
+            return Err(self.refused(response));
+        }
+        Ok(Events::new(response.into_body().into_with_config().limit(u64::MAX).reader(), self.addr))
     }
 
     fn call(&self, method: Method, path: &str, body: &[u8]) -> Result<Response<Body>, ClientError> {
@@ -233,6 +293,11 @@ fn key_path(key: &[u8]) -> Result<String, ClientError> {
         Some(rest) => format!("/%5F{rest}"),
         None => format!("/{escaped}"),
     })
+}
+
+/// A text as the value of a query parameter.
+fn parameter(text: &str) -> String {
+    percent_encode(text.as_bytes(), NON_ALPHANUMERIC).to_string()
 }
 
 fn escape(key: &[u8]) -> Result<String, ClientError> {

@@ -40,7 +40,8 @@
 //! | `node`, `run` | a running node; the same in the foreground, with signals |
 //! | `backend`, `keys`, `slot_map` | the node as its doors see it |
 //! | `doors` | its listeners for clients, from the port to the end |
-//! | `membership`, `attributes`, `roster` | what gossip says, passed on |
+//! | `membership`, `attributes`, `roster` | what gossip says, passed on; what a member is asked |
+//! | `handler` | commands that are run when something happens |
 //! | [`config`], [`cli`], [`client`] | what a node is told; the commands; how they speak to a node |
 //! | [`discovery`], [`listen`], `ready` | finding others, being found |
 //! | [`logging`], `journal`, `metrics`, `moves`, `reports` | what is shown |
@@ -53,6 +54,7 @@ pub mod config;
 pub mod discovery;
 mod doors;
 mod files;
+mod handler;
 mod identity;
 mod journal;
 mod keys;

@@ -1,20 +1,25 @@
 //! What gossip says of the members, passed on to the slots, the roster and the journal.
 
+mod find;
+mod requests;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use boato_cluster::Liveness;
 use boato_cluster::quic::Cluster;
 use boato_gossip::quic::Handle;
-use boato_gossip::{Event, Member};
+use boato_gossip::{Event, Member, NodeId, UserEvent};
 use serde_json::json;
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Mutex, broadcast};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use crate::attributes::Attributes;
+use crate::attributes::{Announced, Attributes};
 use crate::journal::Journal;
 use crate::roster::{Roster, pid};
 
@@ -28,12 +33,13 @@ const RESYNC: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Membership {
     handle: Handle,
-    attributes: Attributes,
+    me: NodeId,
+    announced: Arc<Mutex<Announced>>,
 }
 
 impl Membership {
-    pub(crate) fn new(handle: Handle, attributes: Attributes) -> Self {
-        Self { handle, attributes }
+    pub(crate) fn new(handle: Handle, me: NodeId, announced: Announced) -> Self {
+        Self { handle, me, announced: Arc::new(Mutex::new(announced)) }
     }
 
     /// Everybody known, this node included.
@@ -51,8 +57,12 @@ impl Membership {
     }
 
     /// Tells everybody that this node wants no more slots.
-    pub(crate) fn announce_leaving(&self) {
-        self.handle.set_tags(Attributes { leaving: true, ..self.attributes.clone() }.tags());
+    pub(crate) async fn announce_leaving(&self) {
+        let mut announced = self.announced.lock().await;
+        announced.attributes.leaving = true;
+        if let Err(error) = self.handle.set_tags(announced.tags()).await {
+            tracing::error!(%error, "cannot tell the others that this node is leaving");
+        }
     }
 
     /// Says goodbye.
@@ -91,6 +101,17 @@ impl Membership {
         }
     }
 
+    /// A user event, for the journal.
+    fn shown(&self, event: &UserEvent) -> serde_json::Value {
+        let members = self.members();
+        let origin = members.iter().find(|member| member.id == event.origin.id);
+        let from = origin.map_or_else(|| event.origin.id.to_string(), |member| member.name.to_string());
+        let mut data = json!({ "name": &*event.name, "from": from, "time": event.time });
+        let (key, value) = payload(&event.payload, "payload");
+        data[key] = value;
+        data
+    }
+
     fn pass_on(&self, event: Event, to: &Listeners) {
         let (kind, member) = match event {
             Event::Joined(member) => ("joined", member),
@@ -106,6 +127,7 @@ impl Membership {
                     "probes of a member are answered on streams only: datagrams between it and this node seem blocked"
                 );
             }
+            Event::User(event) => return to.journal.write("user", self.shown(&event)),
             Event::SelfJoin { addr } => {
                 tracing::debug!(%addr, "the address to join is this node's own");
                 return to.cluster.eligible(QUIET_JOIN);
@@ -127,6 +149,14 @@ impl Membership {
             _ => tracing::debug!(name, quic = %member.addr, "a member was {kind}"),
         }
         to.journal.write(kind, json!({ "id": id, "name": name, "quic": member.addr.to_string() }));
+    }
+}
+
+/// Bytes as JSON: under `text` if they are text, else in base64 under `base64`.
+pub(crate) fn payload(bytes: &[u8], text: &str) -> (String, serde_json::Value) {
+    match std::str::from_utf8(bytes) {
+        Ok(payload) => (text.to_owned(), payload.into()),
+        Err(_) => ("base64".to_owned(), BASE64_STANDARD.encode(bytes).into()),
     }
 }
 

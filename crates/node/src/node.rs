@@ -19,11 +19,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::attributes::{Attributes, VERSION};
+use crate::attributes::{Announced, Attributes, VERSION};
 use crate::backend::{Latest, NodeBackend};
 use crate::config::{Config, Discover};
 use crate::discovery::{Discovery, DiscoveryError, Plan};
 use crate::doors::{self, Addresses};
+use crate::handler;
 use crate::journal::Journal;
 use crate::listen::{self, AdvertiseError};
 use crate::membership::{Listeners, Membership};
@@ -124,6 +125,9 @@ impl Node {
         tokio::spawn(membership.clone().run(listeners, stop.clone()));
         let writing = reports::write(cluster.clone(), Arc::clone(&journal), Arc::clone(&roster));
         tokio::spawn(stop.clone().run_until_cancelled_owned(writing));
+        let id = bound.identity.id.to_string();
+        let handler = |command: &String| handler::Handler::new(command, &bound.name, &id);
+        handler::on_events(config.on_event.iter().map(handler).collect(), &journal, &stop);
         if config.join.is_empty() {
             cluster.eligible(if config.discover == Discover::Mdns { QUIET_MDNS } else { QUIET });
         }
@@ -223,7 +227,7 @@ impl Node {
         let backend = &self.backend;
         let last = backend.roster.len() <= 1;
         backend.leaving.store(true, Ordering::Relaxed);
-        backend.membership.announce_leaving();
+        backend.membership.announce_leaving().await;
         tracing::info!(slots = backend.cluster.stats().custody, "leaving: handing all slots to the others");
         if !last {
             self.warn_if_too_slow();
@@ -318,12 +322,13 @@ impl Parts {
             version: VERSION.to_owned(),
             weight: config.weight,
         };
+        let announced = Announced { attributes, custom: config.tags.clone() };
         let identity = boato_gossip::Identity {
             id: bound.identity.id,
             boot: bound.identity.boot,
             addr: bound.quic,
             name: bound.name.to_string(),
-            tags: attributes.tags(),
+            tags: announced.tags(),
         };
         let lan = config.secret.is_some();
         let settings = if lan { boato_gossip::Config::lan() } else { boato_gossip::Config::local() };
@@ -344,7 +349,7 @@ impl Parts {
             journal: Arc::new(Journal::new()),
             replaced: CancellationToken::new(),
         };
-        Ok(Self { cluster, membership: Membership::new(handle, attributes), listeners })
+        Ok(Self { cluster, membership: Membership::new(handle, bound.identity.id, announced), listeners })
     }
 }
 

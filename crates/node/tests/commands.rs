@@ -60,9 +60,23 @@ fn completions_are_there_for_common_shells() {
 #[test]
 fn help_and_version_succeed() {
     let help = stdout(&boato(&["--help"]).assert().success());
-    for command in
-        ["run", "members", "get", "set", "del", "where", "leave", "keygen", "status", "config", "completions"]
-    {
+    for command in [
+        "run",
+        "members",
+        "get",
+        "set",
+        "del",
+        "where",
+        "leave",
+        "event",
+        "monitor",
+        "rtt",
+        "tags",
+        "keygen",
+        "status",
+        "config",
+        "completions",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}: {help}");
     }
     let run = stdout(&boato(&["run", "--help"]).assert().success());

@@ -1,15 +1,26 @@
 //! `boato members`: who is in the cluster.
 
+use std::io;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::failure::Failure;
 use super::output;
 use super::target::Target;
+use crate::config;
 
 /// From which node.
 #[derive(clap::Args)]
 pub(super) struct Args {
+    /// Only members with this tag; in the value, * stands for anything (repeatable: all of them)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = config::tag_pattern)]
+    tag: Vec<(String, String)>,
+
+    /// Only members in this state: alive, suspect, dead or left (repeatable: any of them)
+    #[arg(long, value_name = "STATE", value_parser = ["alive", "suspect", "dead", "left"])]
+    status: Vec<String>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -37,13 +48,26 @@ struct Load {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let client = args.target.client()?;
+    let mut members: Vec<Value> = client.json("/_/members")?;
+    members.retain(|member| args.wants(member));
     if args.json {
-        return Ok(output::json(&client.json::<Value>("/_/members")?)?);
+        return Ok(output::json(&members.into())?);
     }
-    let mut members: Vec<Member> = client.json("/_/members")?;
+    let mut members: Vec<Member> = serde_json::from_value(members.into()).map_err(io::Error::from)?;
     members.sort_by(|a, b| a.name.cmp(&b.name));
     let head = ["NAME", "STATE", "HTTP", "QUIC", "WEIGHT", "SLOTS", "SIZE"];
     Ok(output::table(head, members.iter().map(Member::row).collect(), &[4, 5, 6])?)
+}
+
+impl Args {
+    fn wants(&self, member: &Value) -> bool {
+        let has = |key: &str, pattern: &str| {
+            member["tags"][key].as_str().is_some_and(|value| boato_gossip::matches(pattern, value))
+        };
+        let state = member["state"].as_str().unwrap_or_default();
+        (self.status.is_empty() || self.status.iter().any(|status| status == state))
+            && self.tag.iter().all(|(key, pattern)| has(key, pattern))
+    }
 }
 
 impl Member {

@@ -3,16 +3,20 @@
 mod completions;
 mod config;
 mod del;
+mod event;
 mod failure;
 mod get;
 mod keygen;
 mod leave;
 mod locate;
 mod members;
+mod monitor;
 mod output;
+mod rtt;
 mod run;
 mod set;
 mod status;
+mod tags;
 mod target;
 
 use std::env;
@@ -57,6 +61,14 @@ enum Command {
     Status(status::Args),
     /// Ask a node to hand its keys to the others and end
     Leave(leave::Args),
+    /// Tell all members something
+    Event(event::Args),
+    /// Show what happens, as it happens
+    Monitor(monitor::Args),
+    /// Estimate how long a round trip between two members takes
+    Rtt(rtt::Args),
+    /// Show or change what a node says about itself
+    Tags(tags::Args),
     /// Print a new cluster secret
     Keygen,
     /// Look at the configuration
@@ -89,6 +101,10 @@ fn dispatch(
         Command::Where(args) => locate::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Leave(args) => leave::run(&args, innermost(matches)),
+        Command::Event(args) => event::run(&args),
+        Command::Monitor(args) => monitor::run(&args),
+        Command::Rtt(args) => rtt::run(&args),
+        Command::Tags(args) => tags::run(&args, innermost(matches)),
         Command::Keygen => keygen::run(),
         Command::Config(args) => config::run(&args, innermost(matches)),
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::ArgMatches;
+
 use super::failure::Failure;
+use super::run::{origin, secret_variable};
 use crate::client::Client;
-use crate::config::{Address, ClientSecret};
+use crate::config::{Address, CLUSTER, ClientSecret, cluster_secret};
 
 #[expect(clippy::doc_markdown, reason = "the comments are help texts, which have no markup")]
 /// Flags of every command that talks to a node.
@@ -34,6 +37,36 @@ impl Target {
     /// A client that shows `secret`.
     pub(super) fn client_with(&self, secret: Option<&str>) -> Result<Client, Failure> {
         Ok(Client::new(&self.http, secret)?)
+    }
+}
+
+#[expect(clippy::doc_markdown, reason = "the comments are help texts, which have no markup")]
+/// Flags of every command that only operators may give: which node, and the secret that allows it.
+#[derive(clap::Args)]
+pub(super) struct Operator {
+    #[command(flatten)]
+    target: Target,
+
+    /// File with the cluster's secret, if it has one; or BOATO_SECRET
+    #[arg(long, env = "BOATO_SECRET_FILE", value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+
+    /// Name of the cluster
+    #[arg(long, env = "BOATO_CLUSTER", default_value = CLUSTER)]
+    cluster: String,
+}
+
+impl Operator {
+    /// A client that shows the token derived from the cluster's secret, if there is one, else the clients' secret.
+    pub(super) fn client(&self, matches: &ArgMatches) -> Result<Client, Failure> {
+        let mut warnings = Vec::new();
+        let (path, from) = (self.secret_file.as_deref(), origin(matches, "secret-file"));
+        let secret = cluster_secret(path, &from, secret_variable().as_deref(), &mut warnings)?;
+        warn(&warnings);
+        match secret {
+            Some(secret) => self.target.client_with(Some(&secret.admin_token(&self.cluster))),
+            None => self.target.client(),
+        }
     }
 }
 

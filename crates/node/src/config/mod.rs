@@ -14,6 +14,7 @@ mod size;
 mod tests;
 mod weight;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub use error::ConfigError;
 pub(crate) use layers::variable;
 pub use layers::{Layers, Origin};
 pub use name::{NAME_MAX, NameError};
+pub(crate) use name::{tag, tag_pattern};
 pub use period::{Period, PeriodError};
 pub use secrets::ClientSecret;
 pub(crate) use secrets::cluster_secret;
@@ -90,6 +92,10 @@ pub struct Config {
     pub open: bool,
     /// Host names, lower case, that a loopback door accepts besides `localhost`.
     pub allow_host: Vec<String>,
+    /// Tags that it announces beside its own.
+    pub tags: BTreeMap<String, String>,
+    /// Commands for the shell, run for each event.
+    pub on_event: Vec<String>,
     /// File that receives the addresses once bound.
     pub ready_file: Option<PathBuf>,
     /// What other nodes should dial.
@@ -142,6 +148,8 @@ impl Config {
             leave_timeout: settings.leave_timeout.map_or(LEAVE_TIMEOUT, |period| period.0),
             open: settings.open.unwrap_or(false),
             allow_host: settings.allow_host.iter().map(|text| name::host(text)).collect::<Result<_, _>>()?,
+            tags: settings.tag.iter().map(|text| name::tag(text)).collect::<Result<_, _>>()?,
+            on_event: settings.on_event,
             ready_file: settings.ready_file,
             advertise: settings.advertise,
             log: crate::logging::filter(settings.log.as_deref().unwrap_or(crate::logging::DEFAULT_FILTER))?,

@@ -1,5 +1,7 @@
 //! Names in settings: which texts they may be.
 
+use crate::attributes;
+
 /// Longest name of a node or a cluster, in bytes.
 pub const NAME_MAX: usize = 64;
 
@@ -17,6 +19,12 @@ pub enum NameError {
     /// Not a host name.
     #[error("a host name has letters, digits, dots and hyphens, and no port, not {0:?}")]
     Host(String),
+    /// Not a tag.
+    #[error("a tag is key=value, like role=db, not {0:?}")]
+    Tag(String),
+    /// A tag with a key of the node's own.
+    #[error(transparent)]
+    TagKey(#[from] boato_api::Declined),
 }
 
 /// A node's name appears in headers and tables: visible ASCII without what would have to be quoted there.
@@ -59,6 +67,25 @@ pub(crate) fn host(text: &str) -> Result<String, NameError> {
     }
 }
 
+/// A tag, as `key=value`.
+///
+/// # Errors
+/// Anything else.
+pub(crate) fn tag(text: &str) -> Result<(String, String), NameError> {
+    let (key, value) = tag_pattern(text)?;
+    attributes::check_key(&key)?;
+    Ok((key, value))
+}
+
+/// A tag to look for, as `key=pattern`.
+///
+/// # Errors
+/// Anything else.
+pub(crate) fn tag_pattern(text: &str) -> Result<(String, String), NameError> {
+    let (key, pattern) = text.split_once('=').ok_or_else(|| NameError::Tag(text.to_owned()))?;
+    Ok((key.to_owned(), pattern.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +95,13 @@ mod tests {
         assert_eq!(node("web1-3fa9c2d1").unwrap(), "web1-3fa9c2d1");
         assert_eq!(cluster("edge.eu_1").unwrap(), "edge.eu_1");
         assert_eq!(host("KV.Example.org").unwrap(), "kv.example.org");
+    }
+
+    #[test]
+    fn a_tag_is_a_key_and_a_value() {
+        assert_eq!(tag("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
+        assert!(tag("a").unwrap_err().to_string().contains("key=value"));
+        assert!(tag("weight=3").unwrap_err().to_string().contains("sets the tag weight itself"));
     }
 
     #[test]

@@ -141,6 +141,22 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow_host: Vec<String>,
 
+    /// What this node says about itself, like role=db (repeatable); `boato tags` changes it later
+    ///
+    /// Members are chosen by their tags (`boato members --tag`, `boato query --tag`), and everybody sees them.
+    #[arg(long, env = "BOATO_TAG", value_name = "KEY=VALUE", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tag: Vec<String>,
+
+    /// Command for the shell, run for each event of `boato monitor` (repeatable)
+    ///
+    /// BOATO_EVENT has its kind, like joined, failed or user, BOATO_EVENT_NAME and so on its particulars,
+    /// BOATO_NODE this node's name; standard input has the payload of a user event, or else the particulars as
+    /// JSON. At most 4 run at a time, each 30 seconds at most.
+    #[arg(long, env = "BOATO_ON_EVENT", value_name = "COMMAND")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub on_event: Vec<String>,
+
     /// File that receives {id,name,quic,http,resp,resp_cluster} as JSON once the node listens
     #[arg(long, env = "BOATO_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,

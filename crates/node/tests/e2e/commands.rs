@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::harness::{Cluster, boato};
 
 /// Runs a command against the node at `http` and checks its exit code; gives what it printed.
-fn run(http: &str, args: &[&str], code: i32) -> String {
+pub(crate) fn run(http: &str, args: &[&str], code: i32) -> String {
     let output = boato(args.iter().chain(&["--http", http]));
     assert_eq!(output.status.code(), Some(code), "{args:?}: {}", said(&output));
     String::from_utf8(output.stdout).unwrap()

@@ -10,5 +10,6 @@ mod crash;
 mod harness;
 mod keys;
 mod limits;
+mod membership;
 mod refusal;
 mod resp;

@@ -1,0 +1,79 @@
+//! `boato monitor`: what happens, as it happens.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::output;
+use super::target::Target;
+use crate::client::ServerEvent;
+
+/// At which node, and what of it.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Only events of this kind, like joined, failed, left, updated, suspected or user (repeatable)
+    #[arg(long, value_name = "KIND")]
+    only: Vec<String>,
+
+    /// End after so many events
+    #[arg(long, value_name = "COUNT")]
+    count: Option<u64>,
+
+    /// Print JSON, an event a line
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let mut shown = 0;
+    for event in args.target.client()?.events("/_/events")? {
+        let event = event?;
+        if !args.only.is_empty() && !args.only.contains(&event.kind) {
+            continue;
+        }
+        output::line(&if args.json { as_json(&event) } else { as_text(&event) })?;
+        shown += 1;
+        if Some(shown) == args.count {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn as_json(event: &ServerEvent) -> String {
+    json!({ "id": event.id, "event": event.kind, "data": event.data }).to_string()
+}
+
+/// The kind and the particulars on one line: `user        name=deploy from=web1 time=3 payload=v1`.
+fn as_text(event: &ServerEvent) -> String {
+    let mut line = format!("{:<11}", event.kind);
+    for (key, value) in event.data.as_object().into_iter().flatten() {
+        let text = match value {
+            Value::String(text) if text.contains([' ', '"']) || text.contains(char::is_control) => {
+                value.to_string()
+            }
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        // Writing to a text cannot fail.
+        let _ = write!(line, " {key}={text}");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line() {
+        let data = json!({ "name": "deploy", "payload": "a\nb", "time": 3 });
+        let event = ServerEvent { id: 1, kind: "user".into(), data };
+        assert_eq!(as_text(&event), "user        name=deploy payload=\"a\\nb\" time=3");
+        assert!(!as_json(&event).contains('\n'));
+    }
+}

@@ -1,0 +1,97 @@
+//! What the members of a cluster tell each other, by the command line.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::commands::run;
+use crate::harness::{Cluster, ensure, wait};
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn an_event_is_shown_by_monitor_and_handled_at_every_member() {
+    let cluster = Cluster::new("events");
+    let told = cluster.dir().join("told");
+    let handler = format!(
+        "test $BOATO_EVENT != user || {{ echo $BOATO_NODE $BOATO_EVENT_NAME $BOATO_EVENT_FROM $(cat); }} >> {}",
+        told.display()
+    );
+    let launch = |name| cluster.node(name).arg("--on-event", &handler).spawn();
+    let nodes = ["one", "two"].map(launch).map(crate::harness::Starting::listening);
+    Cluster::settle(&nodes.each_ref());
+    let [one, two] = nodes.each_ref().map(|node| node.http.to_string());
+
+    let args = ["monitor", "--only", "user", "--count", "1", "--json", "--http", &two];
+    let mut monitor = Command::new(env!("CARGO_BIN_EXE_boato"))
+        .env_clear()
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It hears of what happens from now on, and begins to listen at some time.
+    wait("monitor shows an event", || {
+        assert!(run(&one, &["event", "deploy", "v 1"], 0).starts_with("sent"));
+        ensure(monitor.try_wait().unwrap().is_some(), || "it shows nothing".into())
+    });
+    let shown = parsed(&String::from_utf8(monitor.wait_with_output().unwrap().stdout).unwrap());
+    assert_eq!(shown["event"], "user");
+    let data = &shown["data"];
+    assert_eq!([&data["name"], &data["payload"], &data["from"]], ["deploy", "v 1", "one"]);
+
+    for line in ["one deploy one v 1", "two deploy one v 1"] {
+        wait("each handler runs", || {
+            let text = fs::read_to_string(&told).map_err(|error| error.to_string())?;
+            ensure(text.lines().any(|told| told == line), || text)
+        });
+    }
+    let large = "x".repeat(900);
+    assert_eq!(run(&one, &["event", "large", &large], 1), "");
+}
+
+#[test]
+fn tags_are_changed_while_a_node_runs_and_members_are_chosen_by_them() {
+    let cluster = Cluster::new("tags");
+    let one = cluster.node("one").arg("--tag", "role=db").arg("--tag", "rack=a1").start();
+    let two = cluster.node("two").start();
+    Cluster::settle(&[&one, &two]);
+    let [one, two] = [one.http.to_string(), two.http.to_string()];
+    let names = |args: &[&str]| {
+        let args: Vec<&str> = ["members", "--json"].iter().chain(args).copied().collect();
+        let members = parsed(&run(&two, &args, 0));
+        members.as_array().unwrap().iter().map(|member| member["name"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&["--tag", "role=d*", "--tag", "rack=a1"]), ["one"]);
+    assert_eq!(names(&["--tag", "role=web"]), Vec::<Value>::new());
+    assert_eq!(names(&["--status", "dead"]), Vec::<Value>::new());
+    assert_eq!(names(&["--status", "alive", "--status", "dead"]).len(), 2);
+
+    run(&one, &["tags", "set", "role=web", "zone=eu"], 0);
+    let left = parsed(&run(&one, &["tags", "remove", "rack", "--json"], 0));
+    assert_eq!([&left["role"], &left["zone"], &left["rack"]], [&json!("web"), &json!("eu"), &Value::Null]);
+    wait("the other hears of it", || {
+        let found = names(&["--tag", "role=web", "--tag", "zone=*"]);
+        ensure(found == ["one"], || format!("{found:?}"))
+    });
+    assert!(run(&one, &["tags"], 0).lines().any(|line| line.starts_with("zone ")));
+    assert_eq!(run(&one, &["tags", "set", "weight=7"], 2), "");
+    let table = run(&one, &["members"], 0);
+    assert!(table.lines().all(|line| line.len() <= 80), "{table}");
+}
+
+#[test]
+fn the_distance_of_two_members_is_estimated() {
+    let nodes = Cluster::new("distance").start(["one", "two"]);
+    let http = nodes[0].http.to_string();
+    wait("probes have been answered", || {
+        let trip = parsed(&run(&http, &["rtt", "two", "--json"], 0));
+        assert_eq!((&trip["from"], &trip["to"]), (&json!("two"), &json!("one")));
+        ensure(trip["rtt_s"].as_f64().is_some_and(|time| time < 1.0), || trip.to_string())
+    });
+    let id = format!("{:032x}", nodes[1].id);
+    assert!(run(&http, &["rtt", "one", &id[..8]], 0).starts_with("one to two and back: "));
+    assert_eq!(run(&http, &["rtt", "three"], 1), "");
+}
