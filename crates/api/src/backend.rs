@@ -5,6 +5,7 @@
 //! await, channel or task lies between parse and reply. Everything else (another node holds the key, the slot
 //! is moving) is [`Execution::Pending`].
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use futures_util::stream::BoxStream;
 
 use crate::command::{Command, Transaction};
 use crate::info::{
-    Event, KeysPage, KeysQuery, MemberInfo, Owner, Readiness, ScanPage, ScanQuery, SlotMap, Status, Topology,
+    Change, Event, KeysPage, KeysQuery, MemberInfo, Owner, Readiness, ScanPage, ScanQuery, SlotMap, Status,
+    Topology,
 };
 use crate::membership::Membership;
 use crate::reply::{Execution, Failure, Outcome, Reply};
@@ -110,6 +112,14 @@ pub trait Backend: Send + Sync + 'static {
     /// What this node can do as one of several; `None`: it is alone by nature, as a map is.
     fn membership(&self) -> Option<&dyn Membership> {
         None
+    }
+
+    /// Changes how this node runs; returns what has been changed, for people, and nothing when all was so before.
+    ///
+    /// # Errors
+    /// Why nothing has been changed, for people.
+    fn change(&self, change: Change) -> BoxFuture<'static, Result<Vec<String>, String>> {
+        ready(Err(format!("this node cannot {change}"))).boxed()
     }
 
     /// Starts a graceful leave and returns; the process exits when it is over. Asking again changes nothing.

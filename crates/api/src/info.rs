@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -17,6 +18,27 @@ pub enum Readiness {
         /// Why, for people and scripts: `joining`, `leaving`, ...
         reason: Cow<'static, str>,
     },
+}
+
+/// What can be changed of a node that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Read the configuration again and take over what can be changed, all of it or nothing.
+    Reload,
+    /// Its share of the keys relative to others, until it ends or its configuration says otherwise; ends draining.
+    Weight(u16),
+    /// Hand all keys to others and be unready, but stay: what a leave begins with, and can be taken back.
+    Drain,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Reload => f.write_str("read its configuration again"),
+            Change::Weight(weight) => write!(f, "take the weight {weight}"),
+            Change::Drain => f.write_str("be drained"),
+        }
+    }
 }
 
 /// A node in a few figures, as JSON under `/_/status`.

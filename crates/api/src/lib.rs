@@ -12,7 +12,7 @@
 //! - Everything is bounded ([`http::Limits`], [`resp::Limits`]): heads, commands, bodies, replies, the memory all of
 //!   them share, connections, streams, subscribers, and the time each of them may take.
 //! - A door on loopback is out of reach of web pages of other sites ([`http::Guard`]; a RESP door closes on an HTTP
-//!   request); tokens are compared in constant time ([`Token`]).
+//!   request); tokens are compared in constant time ([`Tokens`]).
 //!
 //! # Map
 //!
@@ -144,10 +144,10 @@ mod version;
 pub use backend::{Backend, Entry};
 pub use command::{Action, Command, Condition, ExpireWhen, Expiry, Transaction};
 pub use info::{
-    Event, KeysPage, KeysQuery, Load, MemberInfo, Moving, Owner, Readiness, ScanPage, ScanQuery, SlotMap,
-    SlotRun, Status, Topology, TopologyNode,
+    Change, Event, KeysPage, KeysQuery, Load, MemberInfo, Moving, Owner, Readiness, ScanPage, ScanQuery,
+    SlotMap, SlotRun, Status, Topology, TopologyNode,
 };
 pub use membership::{Declined, Membership, RoundTrip, TagChange, Told};
 pub use reply::{Execution, Failure, Outcome, Reply, Source};
-pub use token::Token;
+pub use token::{Token, Tokens};
 pub use version::{Version, VersionError};

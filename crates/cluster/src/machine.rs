@@ -36,7 +36,7 @@ use crate::slot::{Header, State};
 use crate::time::Now;
 use crate::view::{Routes, View};
 
-pub use interface::{Config, Event, Input, Output, Progress, Stats};
+pub use interface::{Config, Event, Input, Limits, Output, Progress, Stats};
 #[cfg(feature = "canaries")]
 pub use merge::Superseded;
 #[cfg(feature = "model")]
@@ -206,6 +206,10 @@ impl Machine {
             }
             Input::Leave => self.on_leave(now),
             Input::Abandon => self.on_abandon(now),
+            Input::Limits(limits) => {
+                self.slots.set_limits(limits.max_memory, limits.min_members);
+                self.pace.set_rate(limits.handoff_rate, now.at);
+            }
             Input::Timeout => {}
         }
         self.advance(now);

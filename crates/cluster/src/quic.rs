@@ -16,7 +16,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::machine::{Config, Event, Input, Machine, Output, Progress, Stats};
+use crate::machine::{Config, Event, Input, Limits, Machine, Output, Progress, Stats};
 use crate::message::{Answer, Frame, Lane, Load, Request, Response, Standing, Status};
 use crate::pid::{Epoch, Pid};
 use crate::shared::Slots;
@@ -154,6 +154,11 @@ impl Cluster {
             Liveness::Alive | Liveness::Leaving => self.0.addresses.write().insert(pid, addr),
         };
         self.0.drive(Input::Member { pid, liveness, weight });
+    }
+
+    /// Changes the limits that hold from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        self.0.drive(Input::Limits(limits));
     }
 
     /// Hands everything off; returns the number of slots that nobody took. May be dropped and called again.

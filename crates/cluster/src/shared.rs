@@ -24,7 +24,7 @@ pub struct Slots {
     /// Live members in view, this node included.
     pub(crate) members: AtomicU32,
     /// With fewer, writes are refused.
-    pub(crate) min_members: u32,
+    pub(crate) min_members: AtomicU32,
 }
 
 impl Slots {
@@ -44,7 +44,7 @@ impl Slots {
             healing_ms,
             bug,
             members: AtomicU32::new(1),
-            min_members: saturate(min_members),
+            min_members: AtomicU32::new(saturate(min_members)),
         }
     }
 
@@ -94,7 +94,7 @@ impl Slots {
         unix_ms: u64,
     ) -> Effect {
         if operation.is_write() {
-            let (members, needed) = (self.members.load(Ordering::Relaxed), self.min_members);
+            let [members, needed] = [&self.members, &self.min_members].map(|it| it.load(Ordering::Relaxed));
             if members < needed {
                 return Effect::TooFewMembers { members, needed };
             }
@@ -103,6 +103,12 @@ impl Slots {
             }
         }
         self.applier(unix_ms).apply(operation, entries)
+    }
+
+    /// Changes the limits of [`Config`](crate::Config) that slots look at themselves.
+    pub(crate) fn set_limits(&self, max_memory: Option<u64>, min_members: usize) {
+        self.store.set_max_memory(max_memory);
+        self.min_members.store(saturate(min_members), Ordering::Relaxed);
     }
 
     /// Live members in view: with too few of them writes are refused.

@@ -8,12 +8,12 @@ use std::collections::HashSet;
 use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use boato_api::{
-    self as api, Backend, Command, Entry, KeysPage, KeysQuery, Load, MemberInfo, Owner, Readiness, Reply,
-    ScanPage, ScanQuery, SlotMap, Source, Topology, Transaction,
+    self as api, Backend, Change, Command, Entry, KeysPage, KeysQuery, Load, MemberInfo, Owner, Readiness,
+    Reply, ScanPage, ScanQuery, SlotMap, Source, Topology, Transaction,
 };
 use boato_cluster::quic::Cluster;
 use boato_cluster::{self as cluster, Effect, Operation, Pid, Standing, Value};
@@ -26,6 +26,7 @@ use crate::attributes::{Attributes, VERSION};
 use crate::doors::Addresses;
 use crate::journal::Journal;
 use crate::keys;
+use crate::live::Live;
 use crate::membership::Membership;
 use crate::moves;
 use crate::roster::{self, Roster};
@@ -44,7 +45,6 @@ pub(crate) struct NodeBackend {
     pub(crate) cluster_name: String,
     pub(crate) quic: String,
     pub(crate) doors: Addresses,
-    pub(crate) max_memory: Option<u64>,
     pub(crate) started: Instant,
     pub(crate) cluster: Cluster,
     pub(crate) membership: Membership,
@@ -54,7 +54,7 @@ pub(crate) struct NodeBackend {
     pub(crate) topology: Latest,
     /// Cancelled to ask for a graceful leave.
     pub(crate) leave: CancellationToken,
-    pub(crate) leaving: AtomicBool,
+    pub(crate) live: Arc<Live>,
 }
 
 impl Backend for NodeBackend {
@@ -183,7 +183,7 @@ impl Backend for NodeBackend {
             slots: self.cluster.stats().custody,
             entries: memory.entries,
             bytes: memory.bytes,
-            max_memory: self.max_memory,
+            max_memory: self.live.told.lock().max_memory,
             moving: *self.moving.borrow(),
         }
     }
@@ -239,6 +239,20 @@ impl Backend for NodeBackend {
         self.journal.read()
     }
 
+    fn change(&self, change: Change) -> BoxFuture<'static, Result<Vec<String>, String>> {
+        let live = Arc::clone(&self.live);
+        async move {
+            let changed = live.change(change).await;
+            match &changed {
+                Ok(what) if what.is_empty() => tracing::info!("asked to {change}: all was so before"),
+                Ok(what) => tracing::info!("asked to {change}: {}", what.join(", ")),
+                Err(error) => tracing::warn!("asked to {change}: {error}"),
+            }
+            changed.map_err(|error| error.to_string())
+        }
+        .boxed()
+    }
+
     fn leave(&self) -> Result<(), api::Failure> {
         self.leave.cancel();
         Ok(())
@@ -252,8 +266,13 @@ impl NodeBackend {
     }
 
     fn unready(&self) -> Option<&'static str> {
-        if self.leaving.load(Ordering::Relaxed) {
+        if self.live.leaving.load(Ordering::Relaxed) {
             return Some("leaving");
+        }
+        if self.live.draining.load(Ordering::Relaxed) {
+            return Some(
+                "drained: its keys go to other nodes, and `boato weight` with a number above 0 brings keys back",
+            );
         }
         match self.cluster.standing() {
             Standing::Claimed => None,

@@ -155,6 +155,35 @@ impl Client {
         }
     }
 
+    /// Adds to a number; `ttl_s` is the time to live, in seconds, of a key that this creates. Returns the sum.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn increment(&self, key: &[u8], by: i64, ttl_s: Option<u64>) -> Result<i64, ClientError> {
+        let ttl = ttl_s.map(|ttl_s| format!("&ttl={ttl_s}")).unwrap_or_default();
+        let response = self.call(Method::POST, &format!("{}?incr={by}{ttl}", key_path(key)?), &[])?;
+        if !response.status().is_success() {
+            return Err(self.refused(response));
+        }
+        let read = response.into_body().into_with_config().limit(64).read_json();
+        read.map_err(|error| self.failed(error, true))
+    }
+
+    /// A page of the keys that start with a prefix: at most `limit` (up to 1000), from where `cursor` says.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn keys<T: DeserializeOwned>(
+        &self,
+        prefix: &[u8],
+        cursor: Option<&str>,
+        limit: u64,
+    ) -> Result<T, ClientError> {
+        let prefix = percent_encode(prefix, NON_ALPHANUMERIC);
+        let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        self.json(&format!("/_/keys?prefix={prefix}&limit={limit}{cursor}"))
+    }
+
     /// Removes a key. False when there was none.
     ///
     /// # Errors
@@ -243,6 +272,18 @@ impl Client {
             return Err(self.refused(response));
         }
         Ok(Events::new(response.into_body().into_with_config().limit(u64::MAX).reader(), self.addr))
+    }
+
+    /// Asks the node to change something, by POST to a path under `/_/`; gives its answer.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn act(&self, path: &str) -> Result<serde_json::Value, ClientError> {
+        let response = self.call(Method::POST, path, &[])?;
+        if !response.status().is_success() {
+            return Err(self.refused(response));
+        }
+        self.read_json(response)
     }
 
     fn call(&self, method: Method, path: &str, body: &[u8]) -> Result<Response<Body>, ClientError> {

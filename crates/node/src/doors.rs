@@ -4,15 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use boato_api::{Backend, Token, http, resp};
+use boato_api::{Backend, Token, Tokens, http, resp};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Listen};
+use crate::config::{ClientSecret, Config, ConfigError, Listen};
+use crate::inherited::{InheritError, Inherited};
 use crate::listen;
-use crate::node::StartError;
+use crate::start_error::StartError;
 
 /// Where clients reach a node, or where its doors are bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +40,18 @@ pub(crate) struct Closed {
 }
 
 impl Closed {
-    pub(crate) fn bind(config: &Config) -> Result<Self, StartError> {
-        let (http, http_addr) = bind(config.http, "HTTP", "--http")?;
-        let resp = config.resp.map(|at| bind(at, "RESP", "--resp")).transpose()?;
-        let cluster = config.resp_cluster.map(|at| bind(at, "RESP cluster", "--resp-cluster")).transpose()?;
+    /// Takes the doors that were handed over, and binds the others.
+    pub(crate) fn bind(config: &Config, inherited: Inherited) -> Result<Self, StartError> {
+        let open = config.open || config.client_secret.is_some();
+        let door = |at: Option<Listen>, inherited: Option<_>, what, flag| match (inherited, at) {
+            (Some(listener), _) => take(listener, open, flag).map(Some),
+            (None, Some(at)) => bind(at, what, flag).map(Some),
+            (None, None) => Ok(None),
+        };
+        let http = door(Some(config.http), inherited.http, "HTTP", "--http")?;
+        let (http, http_addr) = http.expect("invariant: it was asked for");
+        let resp = door(config.resp, inherited.resp, "RESP", "--resp")?;
+        let cluster = door(config.resp_cluster, inherited.resp_cluster, "RESP cluster", "--resp-cluster")?;
         let (resp, resp_addr) = resp.unzip();
         let (resp_cluster, cluster_addr) = cluster.unzip();
         let bound = Addresses { http: http_addr, resp: resp_addr, resp_cluster: cluster_addr };
@@ -58,15 +67,15 @@ impl Closed {
     pub(crate) fn open(
         self,
         config: &Config,
+        secrets: &Secrets,
         backend: &Arc<dyn Backend>,
         mut registry: Registry,
         close: CancellationToken,
     ) -> Open {
         let http_metrics = http::Metrics::register(&mut registry);
         let resp_metrics = resp::Metrics::register(&mut registry);
-        let guard = guard(config, self.bound.http);
-        let passwords = guard.client.iter().flat_map(|client| [Some(client), guard.admin.as_ref()]);
-        let passwords: Vec<Token> = passwords.flatten().cloned().collect();
+        let guard = guard(config, secrets, self.bound.http);
+        let counts = (http_metrics.clone(), resp_metrics.clone());
         let http_config = http::Config {
             guard,
             metrics: http_metrics,
@@ -77,11 +86,11 @@ impl Closed {
         let mut tasks = vec![tokio::spawn(http::run(self.http, Arc::clone(backend), http_config, closing()))];
         for (listener, kind) in [(self.resp, resp::Kind::Proxy), (self.resp_cluster, resp::Kind::Cluster)] {
             let Some(listener) = listener else { continue };
-            let (passwords, metrics) = (passwords.clone(), resp_metrics.clone());
+            let (passwords, metrics) = (secrets.passwords.clone(), resp_metrics.clone());
             let config = resp::Config { kind, passwords, metrics, ..resp::Config::default() };
             tasks.push(tokio::spawn(resp::run(listener, Arc::clone(backend), config, closing())));
         }
-        Open { tasks, close }
+        Open { tasks, close, counts }
     }
 }
 
@@ -89,9 +98,16 @@ impl Closed {
 pub(crate) struct Open {
     tasks: Vec<JoinHandle<()>>,
     close: CancellationToken,
+    counts: (http::Metrics, resp::Metrics),
 }
 
 impl Open {
+    /// Connections open now, and accepted since the start.
+    pub(crate) fn connections(&self) -> (u64, u64) {
+        let [http, resp] = [self.counts.0.connections(), self.counts.1.connections()];
+        (http.0 + resp.0, http.1 + resp.1)
+    }
+
     /// Lets nobody in any more, answers what has been asked and ends. The doors bound how long that takes.
     pub(crate) async fn close(self) {
         self.close.cancel();
@@ -99,6 +115,45 @@ impl Open {
             // A door that panicked has ended too.
             let _ = task.await;
         }
+    }
+}
+
+/// What admits clients, changeable while doors are open.
+#[derive(Clone)]
+pub(crate) struct Secrets {
+    clients: Tokens,
+    passwords: Tokens,
+}
+
+impl Secrets {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { clients: Tokens::new(client_tokens(config)), passwords: Tokens::new(passwords(config)) }
+    }
+
+    /// Has what `config` says hold for whoever comes from now on.
+    pub(crate) fn replace(&self, config: &Config) {
+        self.clients.replace(client_tokens(config));
+        self.passwords.replace(passwords(config));
+    }
+}
+
+/// A listener that was handed over; who may use it was not known until now.
+fn take(
+    listener: std::net::TcpListener,
+    open: bool,
+    flag: &'static str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let taken = listener.set_nonblocking(true).and_then(|()| {
+        let listener = TcpListener::from_std(listener)?;
+        let addr = listener.local_addr()?;
+        Ok((listener, addr))
+    });
+    let (listener, addr) = taken.map_err(|source| InheritError::Unusable { source })?;
+    if open || addr.ip().to_canonical().is_loopback() {
+        Ok((listener, addr))
+    } else {
+        let whence = format!("the socket handed over for {flag}");
+        Err(ConfigError::NeedsClientSecret { whence, addr }.into())
     }
 }
 
@@ -113,11 +168,26 @@ fn bind(at: Listen, what: &'static str, flag: &'static str) -> Result<(TcpListen
     listener.map_err(|source| StartError::Door { what, flag, addr: at.addr, source })
 }
 
-fn guard(config: &Config, http: SocketAddr) -> http::Guard {
+fn guard(config: &Config, secrets: &Secrets, http: SocketAddr) -> http::Guard {
     http::Guard {
         loopback: http.ip().to_canonical().is_loopback(),
         allow_hosts: config.allow_host.clone(),
-        client: config.client_secret.as_ref().map(|secret| Token::new(secret.as_str())),
-        admin: config.secret.as_ref().map(|secret| Token::new(secret.admin_token(&config.cluster))),
+        client: secrets.clients.clone(),
+        admin: admin_token(config),
     }
+}
+
+fn admin_token(config: &Config) -> Option<Token> {
+    config.secret.as_ref().map(|secret| Token::new(secret.admin_token(&config.cluster)))
+}
+
+fn client_tokens(config: &Config) -> Vec<Token> {
+    config.client_secret.iter().flat_map(ClientSecret::all).map(Token::new).collect()
+}
+
+/// RESP has one password for everything: the administrator's admits, too, where one is asked for.
+fn passwords(config: &Config) -> Vec<Token> {
+    let clients = client_tokens(config);
+    let admin = if clients.is_empty() { None } else { admin_token(config) };
+    clients.into_iter().chain(admin).collect()
 }

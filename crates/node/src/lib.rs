@@ -37,7 +37,9 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `node`, `run` | a running node; the same in the foreground, with signals |
+//! | `node`, `builder`, `parts` | a running node, and how it is put together |
+//! | `run`, `supervisor`, `inherited`, `idle` | the same in the foreground: signals, a service manager |
+//! | `live` | what can be changed while it runs |
 //! | `backend`, `keys`, `slot_map` | the node as its doors see it |
 //! | `doors` | its listeners for clients, from the port to the end |
 //! | `membership`, `attributes`, `roster` | what gossip says, passed on; what a member is asked |
@@ -48,6 +50,7 @@
 
 mod attributes;
 mod backend;
+mod builder;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -56,21 +59,31 @@ mod doors;
 mod files;
 mod handler;
 mod identity;
+mod idle;
+mod inherited;
 mod journal;
 mod keys;
 pub mod listen;
+mod live;
 pub mod logging;
 mod membership;
 mod metrics;
 mod moves;
 mod node;
+mod parts;
 mod ready;
 mod reports;
 mod roster;
 mod run;
 mod slot_map;
+mod start_error;
+mod supervisor;
 
+pub use builder::Builder;
 pub use config::{Config, Settings};
 pub use identity::{Identity, IdentityError};
-pub use node::{Node, StartError};
+pub use inherited::{InheritError, Inherited};
+pub use live::{ReloadError, Reread};
+pub use node::Node;
 pub use run::run;
+pub use start_error::StartError;

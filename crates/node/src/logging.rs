@@ -1,18 +1,23 @@
 //! The log: text on a terminal, JSON lines otherwise, always on standard error.
 
-use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::field;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::config::reachable;
 use crate::doors::Addresses;
+
+/// Changes the filter of this process' log.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// What is logged unless told otherwise.
 pub const DEFAULT_FILTER: &str = "info";
@@ -41,20 +46,30 @@ pub(crate) fn filter(text: &str) -> Result<String, FilterError> {
 /// # Errors
 /// The process has a log already.
 pub fn init(filter: &str) -> Result<(), TryInitError> {
-    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(io::stderr);
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(filter));
+    let log = fmt::layer().with_writer(io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
     if io::stderr().is_terminal() {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        log.with_ansi(colour).with_target(false).with_timer(TimeOfDay).finish().try_init()
+        registry.with(log.with_ansi(colour).with_target(false).with_timer(TimeOfDay)).try_init()?;
     } else {
-        log.json().flatten_event(true).finish().try_init()
+        registry.with(log.json().flatten_event(true)).try_init()?;
     }
+    // Only who started the log comes here.
+    let _ = FILTER.set(handle);
+    Ok(())
+}
+
+/// Changes what is logged from now on. False in a program that has a log of its own.
+pub(crate) fn set_filter(filter: &str) -> bool {
+    FILTER.get().is_some_and(|handle| handle.reload(EnvFilter::new(filter)).is_ok())
 }
 
 /// The time of day in UTC: a terminal is narrow, and whoever reads along knows the date.
 struct TimeOfDay;
 
 impl FormatTime for TimeOfDay {
-    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+    fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let seconds = since.as_secs();
         let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);

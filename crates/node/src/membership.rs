@@ -34,12 +34,13 @@ const RESYNC: Duration = Duration::from_secs(5);
 pub(crate) struct Membership {
     handle: Handle,
     me: NodeId,
+    addr: SocketAddr,
     announced: Arc<Mutex<Announced>>,
 }
 
 impl Membership {
-    pub(crate) fn new(handle: Handle, me: NodeId, announced: Announced) -> Self {
-        Self { handle, me, announced: Arc::new(Mutex::new(announced)) }
+    pub(crate) fn new(handle: Handle, me: NodeId, addr: SocketAddr, announced: Announced) -> Self {
+        Self { handle, me, addr, announced: Arc::new(Mutex::new(announced)) }
     }
 
     /// Everybody known, this node included.
@@ -56,13 +57,23 @@ impl Membership {
         self.handle.subscribe()
     }
 
-    /// Tells everybody that this node wants no more slots.
-    pub(crate) async fn announce_leaving(&self) {
+    /// Changes what this node says of itself, and tells everybody.
+    pub(crate) async fn update(&self, change: impl FnOnce(&mut Attributes)) {
         let mut announced = self.announced.lock().await;
-        announced.attributes.leaving = true;
+        change(&mut announced.attributes);
         if let Err(error) = self.handle.set_tags(announced.tags()).await {
-            tracing::error!(%error, "cannot tell the others that this node is leaving");
+            tracing::error!(%error, "cannot tell the others what has changed about this node");
         }
+    }
+
+    /// Where peers reach this node, as it says.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The share of the keys that this node asks for.
+    pub(crate) async fn weight(&self) -> u16 {
+        self.announced.lock().await.attributes.weight
     }
 
     /// Says goodbye.

@@ -1,94 +1,37 @@
 //! A running node: the crates put together.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use boato_api::Backend;
-use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS, WeakCluster};
-use boato_cluster::{self as cluster, Pid};
-use boato_gossip::Gossip;
-use boato_gossip::quic::Handle;
-use boato_transport::{BindError, Channel, Handler, Limits, Peer, Responder, Transport};
-use bytes::Bytes;
+use boato_api::{Backend, Change};
+use boato_transport::Transport;
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::attributes::{Announced, Attributes, VERSION};
 use crate::backend::{Latest, NodeBackend};
+use crate::builder::Builder;
 use crate::config::{Config, Discover};
-use crate::discovery::{Discovery, DiscoveryError, Plan};
-use crate::doors::{self, Addresses};
+use crate::discovery::{Discovery, Plan};
+use crate::doors::{self, Addresses, Secrets};
 use crate::handler;
-use crate::journal::Journal;
-use crate::listen::{self, AdvertiseError};
-use crate::membership::{Listeners, Membership};
+use crate::inherited::Inherited;
+use crate::live::{Live, Reread};
+use crate::membership::Membership;
 use crate::metrics::NodeMetrics;
-use crate::roster::Roster;
-use crate::{Identity, IdentityError, logging, moves, ready, reports};
-
-/// What peers have to agree on: gossip's messages, the slots' frames and the placement; three decimal digits each.
-const PROTOCOL: u32 =
-    boato_gossip::PROTOCOL * 1_000_000 + boato_cluster::PROTOCOL * 1_000 + boato_placement::VERSION;
-const _: () = assert!(boato_gossip::PROTOCOL < 1_000, "three digits");
-const _: () = assert!(boato_cluster::PROTOCOL < 1_000 && boato_placement::VERSION < 1_000, "three digits");
-
-/// How long a client's operation may take, waiting for a slot in hand-over included.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::parts::{Bound, Parts};
+use crate::start_error::StartError;
+use crate::{Identity, logging, moves, ready, reports};
 
 /// How long a node without anybody to join looks around before it begins a cluster: the neighbours on its machine
 /// are found at once, those on its network may be heard of only by the second question.
 const QUIET: Duration = Duration::from_secs(1);
 const QUIET_MDNS: Duration = Duration::from_secs(3);
-
-/// Bytes that may wait per peer and channel: several windows of chunks with the largest value in each.
-const PEER_QUEUE_BYTES: usize = 32 << 20;
-
-/// Why a node did not start. Nothing is left running.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The node id cannot be kept or read.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The QUIC endpoint cannot be bound.
-    #[error(transparent)]
-    Quic(#[from] BindError),
-    /// A door cannot be bound.
-    #[error("cannot bind the {what} door to {addr}: {source}; choose another {flag}, or end what uses it")]
-    Door {
-        /// Which.
-        what: &'static str,
-        /// Its setting.
-        flag: &'static str,
-        /// The address.
-        addr: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// No address to tell other nodes.
-    #[error(transparent)]
-    Advertise(#[from] AdvertiseError),
-    /// Name and addresses do not fit an announcement.
-    #[error("the node's name and addresses cannot be announced: {0}")]
-    Gossip(#[from] boato_gossip::NewError),
-    /// No way to find other nodes.
-    #[error(transparent)]
-    Discovery(#[from] DiscoveryError),
-    /// The ready file cannot be written.
-    #[error("cannot write the ready file {}: {source}", path.display())]
-    ReadyFile {
-        /// Its path.
-        path: std::path::PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// A node that runs until [`Node::leave`].
 pub struct Node {
@@ -96,8 +39,7 @@ pub struct Node {
     transport: Transport,
     discovery: JoinHandle<()>,
     doors: doors::Open,
-    leave_timeout: Duration,
-    handoff_rate: Option<u64>,
+    live: Arc<Live>,
     /// Where peers reach it.
     quic: SocketAddr,
     /// Where clients reach it.
@@ -110,12 +52,25 @@ pub struct Node {
 }
 
 impl Node {
+    /// A node to be told what it should be like, and started.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
     /// Binds everything, starts everything. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let bound = Bound::new(&config).await?;
+        Self::start_with(config, Inherited::default(), None).await
+    }
+
+    pub(crate) async fn start_with(
+        config: Config,
+        inherited: Inherited,
+        reread: Option<Reread>,
+    ) -> Result<Self, StartError> {
+        let bound = Bound::new(&config, inherited).await?;
         let stop = CancellationToken::new();
         // Ends what has been started, should something after it fail.
         let guard = stop.clone().drop_guard();
@@ -134,6 +89,17 @@ impl Node {
         let discovery = Discovery::start(Plan::new(&config, bound.identity.id, bound.quic), &stop)?;
         let discovery = tokio::spawn(join_found(discovery, membership.clone(), stop.clone()));
 
+        let secrets = Secrets::new(&config);
+        let live = Arc::new(Live {
+            me: bound.me,
+            reread,
+            cluster: cluster.clone(),
+            membership: membership.clone(),
+            secrets: secrets.clone(),
+            draining: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            told: Mutex::new(config.clone()),
+        });
         let (looking, moving) = moves::watch(cluster.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(looking));
 
@@ -143,7 +109,6 @@ impl Node {
             cluster_name: config.cluster.clone(),
             quic: bound.quic.to_string(),
             doors: bound.at,
-            max_memory: config.max_memory,
             started: Instant::now(),
             cluster: cluster.clone(),
             membership,
@@ -152,7 +117,7 @@ impl Node {
             moving: moving.clone(),
             topology: Latest::default(),
             leave: CancellationToken::new(),
-            leaving: AtomicBool::new(false),
+            live: Arc::clone(&live),
         });
         let mut registry = Registry::with_prefix("boato");
         let transport = bound.transport;
@@ -160,7 +125,7 @@ impl Node {
         registry.register_collector(Box::new(node_metrics));
         let doors_backend = Arc::clone(&backend) as Arc<dyn Backend>;
         let doors_bound = bound.doors.bound();
-        let doors = bound.doors.open(&config, &doors_backend, registry, stop.child_token());
+        let doors = bound.doors.open(&config, &secrets, &doors_backend, registry, stop.child_token());
         if let Some(path) = &config.ready_file {
             ready::write(path, bound.identity.id, &bound.name, bound.quic, &bound.at)
                 .map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
@@ -173,8 +138,7 @@ impl Node {
             transport,
             discovery,
             doors,
-            leave_timeout: config.leave_timeout,
-            handoff_rate: config.handoff_rate,
+            live,
             quic: bound.quic,
             at: bound.at,
             stop,
@@ -213,6 +177,25 @@ impl Node {
         Arc::clone(&self.backend) as Arc<dyn Backend>
     }
 
+    /// Reads the configuration again, as the builder or `boato run` has said how, and takes over what can be changed of
+    /// a node that runs: all of it, or nothing. Returns what is different, for people.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub async fn reload(&self) -> Result<Vec<String>, String> {
+        self.backend.change(Change::Reload).await
+    }
+
+    /// Client connections open now, and accepted since the start.
+    pub fn connections(&self) -> (u64, u64) {
+        self.doors.connections()
+    }
+
+    /// How long to go without clients before leaving, as last told; `None`: for ever.
+    pub fn exit_on_idle(&self) -> Option<Duration> {
+        self.live.told.lock().exit_on_idle
+    }
+
     /// Completes when a client asked this node to leave, or another process took over its id.
     pub async fn leave_requested(&self) {
         tokio::select! {
@@ -226,13 +209,14 @@ impl Node {
     pub async fn leave(self) -> usize {
         let backend = &self.backend;
         let last = backend.roster.len() <= 1;
-        backend.leaving.store(true, Ordering::Relaxed);
-        backend.membership.announce_leaving().await;
+        let (leave_timeout, handoff_rate) = self.live.leave_limits();
+        self.live.leaving.store(true, Ordering::Relaxed);
+        backend.membership.update(|attributes| attributes.leaving = true).await;
         tracing::info!(slots = backend.cluster.stats().custody, "leaving: handing all slots to the others");
         if !last {
-            self.warn_if_too_slow();
+            self.warn_if_too_slow(leave_timeout, handoff_rate);
         }
-        let handed_off = timeout(self.leave_timeout, backend.cluster.leave()).await;
+        let handed_off = timeout(leave_timeout, backend.cluster.leave()).await;
         let slots_left = handed_off.unwrap_or_else(|_| backend.cluster.stats().custody);
         let entries = backend.cluster.slots().memory().entries;
         if last && entries > 0 {
@@ -255,141 +239,19 @@ impl Node {
     }
 
     /// Says so where the limit on the rate leaves too little time to hand everything off.
-    fn warn_if_too_slow(&self) {
+    fn warn_if_too_slow(&self, leave_timeout: Duration, handoff_rate: Option<u64>) {
         let bytes = self.backend.cluster.slots().memory().bytes;
-        if let Some(rate) = self.handoff_rate
-            && bytes / rate.max(1) > self.leave_timeout.as_secs()
+        if let Some(rate) = handoff_rate
+            && bytes / rate.max(1) > leave_timeout.as_secs()
         {
             tracing::warn!(
                 bytes,
                 handoff_rate = rate,
-                leave_timeout_s = self.leave_timeout.as_secs(),
+                leave_timeout_s = leave_timeout.as_secs(),
                 "--handoff-rate lets less than this node's entries through within --leave-timeout: \
                  what has not gone out by then is lost"
             );
         }
-    }
-}
-
-/// A node's name and addresses, taken.
-struct Bound {
-    identity: Identity,
-    me: Pid,
-    name: Arc<str>,
-    transport: Transport,
-    doors: doors::Closed,
-    /// Where peers reach it.
-    quic: SocketAddr,
-    /// Where clients reach it.
-    at: Addresses,
-}
-
-impl Bound {
-    async fn new(config: &Config) -> Result<Self, StartError> {
-        let identity = Identity::open(config.data_dir.as_deref())?;
-        let me = Pid { node: identity.id.0, boot: identity.boot };
-        let transport = listen::bind(
-            config.quic,
-            "QUIC",
-            |addr| Transport::bind(transport_config(config, me, addr)),
-            |error| matches!(error, BindError::Socket { source, .. } if source.kind() == io::ErrorKind::AddrInUse),
-        )?;
-        let doors = doors::Closed::bind(config)?;
-        // May look a name up.
-        let (local, advertise) = (transport.local_addr(), config.advertise.clone());
-        let looked_up = tokio::task::spawn_blocking(move || listen::advertised(local, advertise.as_ref()));
-        let quic = looked_up.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-        let name = config.name.clone().unwrap_or_else(|| identity.default_name()).into();
-        let at = doors.bound().advertised(quic);
-        Ok(Self { identity, me, name, transport, doors, quic, at })
-    }
-}
-
-/// The protocol cores, running.
-struct Parts {
-    cluster: Cluster,
-    membership: Membership,
-    listeners: Listeners,
-}
-
-impl Parts {
-    fn start(config: &Config, bound: &Bound, stop: &CancellationToken) -> Result<Self, StartError> {
-        let attributes = Attributes {
-            http: Some(bound.at.http),
-            resp: bound.at.resp,
-            resp_cluster: bound.at.resp_cluster,
-            leaving: false,
-            version: VERSION.to_owned(),
-            weight: config.weight,
-        };
-        let announced = Announced { attributes, custom: config.tags.clone() };
-        let identity = boato_gossip::Identity {
-            id: bound.identity.id,
-            boot: bound.identity.boot,
-            addr: bound.quic,
-            name: bound.name.to_string(),
-            tags: announced.tags(),
-        };
-        let lan = config.secret.is_some();
-        let settings = if lan { boato_gossip::Config::lan() } else { boato_gossip::Config::local() };
-        let gossip = Gossip::new(settings, identity, fastrand::u64(..), Duration::ZERO)?;
-        let handle = boato_gossip::quic::spawn(gossip, bound.transport.clone());
-        let machine = cluster::Config {
-            weight: config.weight,
-            max_memory: config.max_memory,
-            handoff_rate: config.handoff_rate,
-            min_members: config.min_members.into(),
-            ..cluster::Config::new(bound.me, fastrand::u64(..))
-        };
-        let cluster = Cluster::spawn(machine, bound.transport.clone(), PATIENCE, stop.clone());
-        bound.transport.serve(Arc::new(Dispatch { gossip: handle.clone(), cluster: cluster.downgrade() }));
-        let listeners = Listeners {
-            cluster: cluster.clone(),
-            roster: Arc::new(Roster::default()),
-            journal: Arc::new(Journal::new()),
-            replaced: CancellationToken::new(),
-        };
-        Ok(Self { cluster, membership: Membership::new(handle, bound.identity.id, announced), listeners })
-    }
-}
-
-/// Passes on what the transport receives. Does not keep the cluster alive, which keeps the transport.
-struct Dispatch {
-    gossip: Handle,
-    cluster: WeakCluster,
-}
-
-impl Handler for Dispatch {
-    fn datagram(&self, from: Peer, payload: Bytes) {
-        self.gossip.datagram(from, payload);
-    }
-
-    fn message(&self, from: Peer, channel: Channel, payload: Bytes) {
-        match channel {
-            CONTROL | BULK => {
-                if let Some(cluster) = self.cluster.upgrade() {
-                    cluster.message(from, &payload);
-                }
-            }
-            boato_gossip::quic::CHANNEL => self.gossip.message(from, payload),
-            _ => tracing::debug!(peer = %from.addr, channel = channel.0, "a message on an unknown channel"),
-        }
-    }
-
-    fn request(&self, from: Peer, channel: Channel, payload: Bytes, reply: Responder) {
-        if channel == OPERATIONS
-            && let Some(cluster) = self.cluster.upgrade()
-        {
-            cluster.request(from, &payload, reply);
-        }
-    }
-}
-
-fn transport_config(config: &Config, me: Pid, addr: SocketAddr) -> boato_transport::Config {
-    boato_transport::Config {
-        secret: config.secret.clone(),
-        limits: Limits { queue_bytes: PEER_QUEUE_BYTES, ..Limits::default() },
-        ..boato_transport::Config::new(config.cluster.clone(), me.node, addr, PROTOCOL)
     }
 }
 

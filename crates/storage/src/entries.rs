@@ -330,7 +330,7 @@ impl Entries {
 
     /// Counts in the totals what storing an entry takes at most, if the limit allows; returns how much that is.
     fn reserve(&self, place: Option<Place>, entry: &EntryRef<'_>) -> Result<u64, PutError> {
-        let Some(max_memory) = self.shared.max_memory else { return Ok(0) };
+        let Some(max_memory) = self.shared.max_memory() else { return Ok(0) };
         let known = self.nodes.knows(entry.version.node);
         let needed = record::encoded_len(entry, known) + if known { 0 } else { Nodes::GROWTH_MAX };
         let old = place.map(|place| self.table.get(place).len());

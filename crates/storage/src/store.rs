@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::{Mutex, MutexGuard};
 use rapidhash::v3::RapidSecrets;
@@ -21,11 +23,26 @@ pub struct Config {
 }
 
 /// What all slots of a store have in common.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) seed: RapidSecrets,
-    pub(crate) max_memory: Option<u64>,
+    /// Bytes; [`UNLIMITED`]: no limit.
+    max_memory: AtomicU64,
     pub(crate) totals: Totals,
+}
+
+/// More than any machine has.
+const UNLIMITED: u64 = u64::MAX;
+
+impl Shared {
+    fn fork(&self) -> Self {
+        let max_memory = AtomicU64::new(self.max_memory.load(Relaxed));
+        Self { seed: self.seed, max_memory, totals: self.totals.clone() }
+    }
+
+    pub(crate) fn max_memory(&self) -> Option<u64> {
+        Some(self.max_memory.load(Relaxed)).filter(|&limit| limit != UNLIMITED)
+    }
 }
 
 /// A map cut into slots, each under its own lock, each with a header of type `H` beside its entries.
@@ -51,7 +68,7 @@ impl<H> Store<H> {
         assert!(config.slots > 0, "a store needs at least one slot");
         let shared = Arc::new(Shared {
             seed: RapidSecrets::seed(config.hash_seed),
-            max_memory: config.max_memory,
+            max_memory: AtomicU64::new(config.max_memory.unwrap_or(UNLIMITED)),
             totals: Totals::default(),
         });
         let slot = |index| Slot { header: header(index), entries: Entries::new(Arc::clone(&shared)) };
@@ -62,6 +79,11 @@ impl<H> Store<H> {
     /// How many slots there are.
     pub fn slots(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Changes the limit of [`Config::max_memory`]. What is stored stays, also beyond a smaller limit.
+    pub fn set_max_memory(&self, limit: Option<u64>) {
+        self.shared.max_memory.store(limit.unwrap_or(UNLIMITED), Relaxed);
     }
 
     /// What all slots hold together. Reads three counters, takes no lock.
@@ -106,7 +128,7 @@ impl<H> SlotGuard<'_, H> {
 /// A copy of everything, which shares nothing with the original.
 impl<H: Clone> Clone for Store<H> {
     fn clone(&self) -> Self {
-        let shared = Arc::new((*self.shared).clone());
+        let shared = Arc::new(self.shared.fork());
         let copy = |slot: &Mutex<Slot<H>>| {
             let Slot { header, entries } = &*slot.lock();
             Mutex::new(Slot { header: header.clone(), entries: entries.copy_to(Arc::clone(&shared)) })
@@ -237,6 +259,13 @@ mod tests {
         let put = slot.put(&[1], value(&longer), ALWAYS, &writer);
         assert_eq!(put, Err(PutError::Full { max_memory: 5000 }));
         assert_eq!(slot.get(&[1], 1000).map(|entry| entry.value), Some(&[1; 100][..]));
+        store.set_max_memory(None);
+        assert!(matches!(slot.put(&[1], value(&longer), ALWAYS, &writer), Ok(Put::Replaced(_))));
+        store.set_max_memory(Some(5000));
+        assert_eq!(
+            slot.put(b"new", value(&longer), ALWAYS, &writer),
+            Err(PutError::Full { max_memory: 5000 })
+        );
     }
 
     #[test]

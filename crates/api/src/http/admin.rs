@@ -17,7 +17,7 @@ use super::door::{Answer, Door, options, redirect};
 use super::problem::Problem;
 use super::target::{self, path_of};
 use super::{events, membership, mget, openapi, page, query};
-use crate::{KeysPage, KeysQuery, Readiness};
+use crate::{Change, KeysPage, KeysQuery, Readiness};
 
 const READ: &str = "GET, HEAD, OPTIONS";
 const ACT: &str = "POST, OPTIONS";
@@ -41,6 +41,9 @@ pub(super) enum Route {
     MultiGet,
     Events,
     OpenApi,
+    Reload,
+    Weight,
+    Drain,
     Leave,
     Event,
     RoundTrip,
@@ -49,7 +52,7 @@ pub(super) enum Route {
 
 impl Route {
     /// Every route with its path after `/_/`; the owner's goes on with a key.
-    pub(super) const ALL: [(&'static str, Route); 16] = [
+    pub(super) const ALL: [(&'static str, Route); 19] = [
         ("", Route::Page),
         ("livez", Route::Livez),
         ("readyz", Route::Readyz),
@@ -62,6 +65,9 @@ impl Route {
         ("mget", Route::MultiGet),
         ("events", Route::Events),
         ("openapi.json", Route::OpenApi),
+        ("reload", Route::Reload),
+        ("weight", Route::Weight),
+        ("drain", Route::Drain),
         ("leave", Route::Leave),
         ("event", Route::Event),
         ("rtt", Route::RoundTrip),
@@ -71,7 +77,9 @@ impl Route {
     /// The methods that it takes.
     fn allow(self) -> &'static str {
         match self {
-            Route::Leave | Route::MultiGet | Route::Event => ACT,
+            Route::MultiGet | Route::Event | Route::Reload | Route::Weight | Route::Drain | Route::Leave => {
+                ACT
+            }
             Route::Tags => BOTH,
             _ => READ,
         }
@@ -129,7 +137,7 @@ pub(super) fn redirect_to_page(method: &Method) -> Result<Answer, Problem> {
 
 /// The answer to a request without a body.
 fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<Answer, Problem> {
-    if route != Route::Keys {
+    if !matches!(route, Route::Keys | Route::Weight) {
         let [] = query::parameters(head.uri.query(), [])?;
     }
     let response = match route {
@@ -144,6 +152,9 @@ fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<A
         Route::Keys => return keys(door, head.uri.query()),
         Route::Owner => owner(door, &target::key(rest)?),
         Route::Events => events::response(door)?,
+        Route::Reload => return change(door, &head.headers, Change::Reload),
+        Route::Weight => return change(door, &head.headers, Change::Weight(weight(head.uri.query())?)),
+        Route::Drain => return change(door, &head.headers, Change::Drain),
         Route::Leave => leave(door, &head.headers)?,
         Route::MultiGet | Route::Event | Route::RoundTrip | Route::Tags => return Err(Problem::internal()),
     };
@@ -226,6 +237,20 @@ fn leave(door: &Door, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
     let mut response = json(&serde_json::json!({ "leaving": true }));
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)
+}
+
+fn weight(query: Option<&str>) -> Result<u16, Problem> {
+    let [to] = query::parameters(query, ["to"])?;
+    let weight = to.and_then(|to| to.parse().ok());
+    weight.ok_or_else(|| Problem::bad_request("say the new weight with ?to=, a number from 0 to 65535"))
+}
+
+fn change(door: &Door, headers: &HeaderMap, change: Change) -> Result<Answer, Problem> {
+    door.guard.admit_admin(headers)?;
+    Ok(Answer::Pending(Box::pin(door.backend.change(change).map(|changed| match changed {
+        Ok(changed) => json(&serde_json::json!({ "changed": changed })),
+        Err(reason) => Problem::conflict(reason).into_response(),
+    }))))
 }
 
 fn pending_json<T: Serialize + 'static>(value: BoxFuture<'static, T>) -> Answer {

@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::problem::Problem;
-use crate::Token;
+use crate::{Token, Tokens};
 
 /// Who may speak to a door. The default lets everyone on loopback read and write, and no web page of another
 /// site.
@@ -19,8 +19,8 @@ pub struct Guard {
     pub loopback: bool,
     /// Names, without port, that a loopback door also answers to, and whose pages may call it.
     pub allow_hosts: Vec<String>,
-    /// With a token, every request but `/_/livez` and `/_/readyz` must bring it as `Authorization: Bearer`.
-    pub client: Option<Token>,
+    /// With any, every request but `/_/livez` and `/_/readyz` must bring one as `Authorization: Bearer`.
+    pub client: Tokens,
     /// With a token, administrative writes must bring this one (it also serves as the client's). Without one
     /// they are taken on a loopback door and refused on any other.
     pub admin: Option<Token>,
@@ -28,7 +28,7 @@ pub struct Guard {
 
 impl Default for Guard {
     fn default() -> Guard {
-        Guard { loopback: true, allow_hosts: Vec::new(), client: None, admin: None }
+        Guard { loopback: true, allow_hosts: Vec::new(), client: Tokens::default(), admin: None }
     }
 }
 
@@ -45,10 +45,12 @@ impl Guard {
 
     /// Judges whether a client may use what only clients with the token may use.
     pub(super) fn admit_client(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(client) = &self.client else { return Ok(()) };
+        if self.client.is_empty() {
+            return Ok(());
+        }
         let given = bearer(headers)
             .ok_or_else(|| Problem::unauthorized("send the client secret as Authorization: Bearer"))?;
-        if client.matches(given) | self.admin.as_ref().is_some_and(|admin| admin.matches(given)) {
+        if self.client.admit(given) | self.admin.as_ref().is_some_and(|admin| admin.matches(given)) {
             return Ok(());
         }
         Err(Problem::unauthorized("this is not the client secret of this node"))
@@ -243,7 +245,7 @@ mod tests {
     #[test]
     fn the_client_token_is_asked_for_and_the_admin_token_serves_too() {
         let guard = Guard {
-            client: Some(Token::new("client")),
+            client: Tokens::new([Token::new("client")]),
             admin: Some(Token::new("admin")),
             ..Guard::default()
         };
@@ -261,7 +263,7 @@ mod tests {
     #[test]
     fn administrative_writes_need_the_admin_token_or_loopback() {
         let guard = Guard {
-            client: Some(Token::new("client")),
+            client: Tokens::new([Token::new("client")]),
             admin: Some(Token::new("admin")),
             ..Guard::default()
         };

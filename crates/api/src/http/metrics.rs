@@ -51,6 +51,11 @@ impl Metrics {
         metrics
     }
 
+    /// Connections open now, and accepted since the start.
+    pub fn connections(&self) -> (u64, u64) {
+        (self.traffic.connections(), self.traffic.connections_opened())
+    }
+
     /// A request was answered, this long after its head was complete.
     pub(super) fn answered(&self, method: usize, status: StatusCode, took: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::metrics::Metrics;
-use crate::Token;
+use crate::Tokens;
 
 /// What [`run`](super::run) needs beside a listener and a backend.
 #[derive(Clone, Debug, Default)]
@@ -11,7 +11,7 @@ pub struct Config {
     /// Which clients it is for.
     pub kind: Kind,
     /// What clients may show with `AUTH` or `HELLO`, any of them; none: everyone is served.
-    pub passwords: Vec<Token>,
+    pub passwords: Tokens,
     /// How much of everything.
     pub limits: Limits,
     /// Where this door counts; registered once, shared by all doors of a process.

@@ -10,7 +10,7 @@ use super::commands::TopologyCache;
 use super::config::{Config, Kind, Limits};
 use super::metrics::Metrics;
 use crate::budget::Budget;
-use crate::{Backend, Token};
+use crate::{Backend, Tokens};
 
 pub(super) struct Door {
     pub(super) backend: Arc<dyn Backend>,
@@ -27,7 +27,7 @@ pub(super) struct Door {
     pub(super) clients: Clients,
     /// What cluster clients are told, encoded.
     pub(super) topology: TopologyCache,
-    passwords: Vec<Token>,
+    passwords: Tokens,
 }
 
 impl Door {
@@ -55,6 +55,6 @@ impl Door {
 
     /// Whether this is one of the passwords.
     pub(super) fn admits(&self, password: &[u8]) -> bool {
-        self.passwords.iter().fold(false, |admitted, own| admitted | own.matches(password))
+        self.passwords.admit(password)
     }
 }

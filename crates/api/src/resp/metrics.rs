@@ -39,6 +39,11 @@ impl Metrics {
         metrics
     }
 
+    /// Connections open now, and accepted since the start.
+    pub fn connections(&self) -> (u64, u64) {
+        (self.traffic.connections(), self.traffic.connections_opened())
+    }
+
     /// Commands answered since the start.
     pub(super) fn commands(&self) -> u64 {
         self.commands.iter().flatten().map(|count| count.load(Relaxed)).sum()

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boato_api::Token;
 use boato_api::http::{Config, Guard, Limits, Metrics, run};
+use boato_api::{Token, Tokens};
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -80,7 +80,11 @@ impl TestDoor {
 }
 
 pub(crate) fn secrets() -> Guard {
-    Guard { client: Some(Token::new("client")), admin: Some(Token::new("admin")), ..Guard::default() }
+    Guard {
+        client: Tokens::new([Token::new("client")]),
+        admin: Some(Token::new("admin")),
+        ..Guard::default()
+    }
 }
 
 pub(crate) struct Client {

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use boato_api::Token;
 use boato_api::resp::{Config, Kind, Limits, run};
+use boato_api::{Token, Tokens};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ impl TestDoor {
     }
 
     pub(crate) async fn locked(password: &str) -> TestDoor {
-        TestDoor::with(Config { passwords: vec![Token::new(password)], ..Config::default() }).await
+        TestDoor::with(Config { passwords: Tokens::new([Token::new(password)]), ..Config::default() }).await
     }
 
     pub(crate) async fn with(config: Config) -> TestDoor {

@@ -72,6 +72,17 @@ impl Config {
     }
 }
 
+/// What of a [`Config`] can be changed while a machine runs. The weight is changed by [`Input::Member`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// See [`Config::max_memory`]. A smaller limit removes nothing.
+    pub max_memory: Option<u64>,
+    /// See [`Config::handoff_rate`].
+    pub handoff_rate: Option<u64>,
+    /// See [`Config::min_members`].
+    pub min_members: usize,
+}
+
 /// Something that happened.
 #[derive(Debug)]
 pub enum Input {
@@ -107,6 +118,8 @@ pub enum Input {
     /// Stop serving, whatever has not been handed off: the time for a leave is over. To be said before the others are
     /// told that this process is gone, who then begin its slots anew.
     Abandon,
+    /// Other limits than those of the [`Config`] hold from now on.
+    Limits(Limits),
     /// The time of [`Machine::poll_timeout`](crate::Machine::poll_timeout) has come.
     Timeout,
 }

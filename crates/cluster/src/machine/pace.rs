@@ -22,6 +22,13 @@ impl Pace {
         Self { rate: rate.map(|rate| rate.max(1)), due_at: Duration::ZERO, closed_until: None }
     }
 
+    /// Changes the rate for what is sent from now on.
+    pub(super) fn set_rate(&mut self, rate: Option<u64>, now: Duration) {
+        // What was sent at a slower rate may be due for very long; whoever was turned away may come again.
+        let closed_until = self.closed_until.map(|at| at.min(now));
+        *self = Self { due_at: self.due_at.min(now), closed_until, ..Self::new(rate) };
+    }
+
     /// Whether something may be sent now.
     pub(super) fn is_open(&mut self, now: Duration) -> bool {
         let opens_at = self.due_at.saturating_sub(BURST);
@@ -82,6 +89,22 @@ mod tests {
     fn the_slower_the_fewer_copies_but_always_one() {
         let copies = |rate| Pace::new(rate).copies(1000);
         assert_eq!((copies(Some(1)), copies(Some(5000)), copies(None)), (1, 20, usize::MAX));
+    }
+
+    #[test]
+    fn a_new_rate_holds_at_once_and_calls_whoever_waits() {
+        let (mut pace, now) = (Pace::new(Some(1)), Duration::from_secs(1));
+        pace.spend(1_000_000, now);
+        assert!(!pace.is_open(now));
+        pace.set_rate(Some(1_000_000), now);
+        assert_eq!(pace.next(), Some(now));
+        pace.advance(now);
+        assert!(pace.is_open(now));
+        pace.spend(1_000_000, now);
+        assert!(!pace.is_open(now), "the new rate holds");
+        pace.set_rate(None, now);
+        pace.advance(now);
+        assert!(pace.is_open(now) && pace.next().is_none());
     }
 
     #[test]

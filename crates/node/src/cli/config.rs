@@ -1,11 +1,11 @@
-//! `boato config print`: what a node would be told.
+//! `boato config`: what a node would be told, and whether it could start with it.
 
 use clap::{ArgMatches, Subcommand};
 
 use super::failure::Failure;
 use super::run::{self, secret_variable};
 use super::{output, target};
-use crate::config::Config;
+use crate::config::{Config, Layers};
 
 /// What to do with the configuration.
 #[derive(clap::Args)]
@@ -20,15 +20,40 @@ enum Command {
     ///
     /// Takes the flags of `run`. Secrets are not printed, only where they are. Read back, a default port
     /// becomes a port that was asked for.
-    Print(Box<run::Args>),
+    Print(Box<PrintArgs>),
+    /// Say whether a node could start with this configuration, and why not
+    ///
+    /// Takes the flags of `run`. Nothing is bound or written; host names are looked up, secrets are read.
+    Check(Box<run::Args>),
+}
+
+/// Which configuration.
+#[derive(clap::Args)]
+pub(super) struct PrintArgs {
+    /// Only what holds where nobody says anything
+    #[arg(long)]
+    defaults: bool,
+
+    #[command(flatten)]
+    run: run::Args,
 }
 
 pub(super) fn run(args: &Args, matches: &ArgMatches) -> Result<(), Failure> {
-    let Command::Print(args) = &args.command;
-    let (layers, secret) = (args.layers(matches)?, secret_variable());
-    let config = Config::resolve(&layers, secret.as_deref())?;
+    match &args.command {
+        Command::Print(args) if args.defaults => print(&Layers::default(), None),
+        Command::Print(args) => print(&args.run.layers(matches)?, secret_variable().as_deref()),
+        Command::Check(args) => {
+            let config = Config::resolve(&args.layers(matches)?, secret_variable().as_deref())?;
+            target::warn(&config.warnings);
+            Ok(output::line("a node can start with this configuration")?)
+        }
+    }
+}
+
+fn print(layers: &Layers, secret: Option<&str>) -> Result<(), Failure> {
+    let config = Config::resolve(layers, secret)?;
     target::warn(&config.warnings);
-    let mut text = config.complete(&layers)?.to_toml();
+    let mut text = config.complete(layers)?.to_toml();
     if secret.is_some() {
         text.push_str("# BOATO_SECRET is set; it is not printed\n");
     }

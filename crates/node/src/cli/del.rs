@@ -12,6 +12,10 @@ pub(super) struct Args {
     /// The key
     key: OsString,
 
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     target: Target,
 }
@@ -19,5 +23,5 @@ pub(super) struct Args {
 /// A key that was not there is as good as removed.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let deleted = args.target.client()?.delete(args.key.as_encoded_bytes())?;
-    Ok(output::line(if deleted { "deleted" } else { "not found" })?)
+    output::done(if deleted { "deleted" } else { "not found" }, args.json)
 }

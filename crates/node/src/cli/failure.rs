@@ -1,10 +1,12 @@
 //! Why a command failed, and the exit code that says so.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 
+use super::entries::LineError;
 use crate::client::ClientError;
 use crate::config::{self, ConfigError};
 
@@ -31,6 +33,51 @@ pub(super) enum Failure {
     /// There is no such key.
     #[error("key not found")]
     Missing,
+    /// What was waited for did not come in time.
+    #[error("not in time: {slots} slots are still on the node, which goes on; look with `boato status`")]
+    Late {
+        /// Slots left.
+        slots: u64,
+    },
+    /// The node has no RESP door.
+    #[error("this needs the node's RESP door, which is off there: name a node with one by --http ADDR")]
+    NoResp,
+    /// A node or server gave no answer of use over RESP.
+    #[error("no answer of use from {name}")]
+    Resp {
+        /// Its address.
+        name: String,
+        /// Why.
+        source: redis::RedisError,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot use the file {}", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line of a file is no entry.
+    #[error("at byte {at}: not a line that `boato export` writes")]
+    Line {
+        /// Where the lines before it end, about.
+        at: u64,
+        /// Why.
+        source: LineError,
+    },
+    /// Another import's state.
+    #[error("{} is the state of another import: name another file with --state, or remove it to begin anew", path.display())]
+    State {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Keys were left out.
+    #[error("left out, as boato keeps strings only: {0} (--skip-others makes this no error)")]
+    Others(String),
+    /// The node does not serve.
+    #[error("not ready: {0}")]
+    Unready(String),
     /// The value on standard input is too large.
     #[error("the value is larger than {0} bytes")]
     TooLarge(u64),
@@ -69,7 +116,8 @@ impl Failure {
             Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Config(_) => CONFIGURATION,
             Self::Client(ClientError::Unreachable { .. } | ClientError::Unresolved { .. }) => UNREACHABLE,
-            Self::Client(_) | Self::Missing | Self::TooLarge(_) | Self::Io(_) | Self::Run(_) => RUNTIME,
+            Self::Resp { source, .. } if source.is_io_error() => UNREACHABLE,
+            _ => RUNTIME,
         };
         eprintln!("boato: {:#}", anyhow::Error::from(self));
         code.into()

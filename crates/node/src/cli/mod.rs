@@ -1,20 +1,29 @@
 //! The command line: one file per command.
 
+mod change;
 mod completions;
 mod config;
 mod del;
+mod entries;
 mod event;
+mod export;
 mod failure;
 mod get;
+mod import;
+mod incr;
 mod keygen;
 mod leave;
 mod locate;
+mod man;
 mod members;
 mod monitor;
 mod output;
+mod resp;
 mod rtt;
 mod run;
+mod scan;
 mod set;
+mod slots;
 mod status;
 mod tags;
 mod target;
@@ -28,6 +37,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::live::Reread;
 use failure::Failure;
 
 /// An elastic in-memory key-value cluster that assembles itself.
@@ -55,12 +65,28 @@ enum Command {
     Set(set::Args),
     /// Remove a key
     Del(del::Args),
+    /// Add to a number
+    Incr(incr::Args),
+    /// List keys
+    Scan(scan::Args),
     /// Tell which node a key belongs to
     Where(locate::Args),
+    /// Show who holds how much of the key space
+    Slots(slots::Args),
     /// Show a node in a few figures
     Status(status::Args),
+    /// Write all keys and values as lines of JSON
+    Export(export::Args),
+    /// Read keys and values from a running Redis or from lines of JSON
+    Import(import::Args),
+    /// Change a running node's share of the keys
+    Weight(change::WeightArgs),
+    /// Have a node read its configuration again
+    Reload(change::ReloadArgs),
+    /// Have a node hand its keys to the others and stay, serving none
+    Drain(leave::DrainArgs),
     /// Ask a node to hand its keys to the others and end
-    Leave(leave::Args),
+    Leave(leave::LeaveArgs),
     /// Tell all members something
     Event(event::Args),
     /// Show what happens, as it happens
@@ -75,11 +101,13 @@ enum Command {
     Config(config::Args),
     /// Print completions for a shell
     Completions(completions::Args),
+    /// Print the manual
+    Man(man::Args),
 }
 
-/// The program: reads the command line, does what it says with `run` as the way to run a node, and gives the
-/// exit code.
-pub fn main(run: impl FnOnce(Config) -> anyhow::Result<()>) -> ExitCode {
+/// The program: reads the command line, does what it says with `run` as the way to run a node, which is also told
+/// how to read its configuration again, and gives the exit code.
+pub fn main(run: impl FnOnce(Config, Reread) -> anyhow::Result<()>) -> ExitCode {
     let done = parse(env::args_os()).and_then(|(cli, matches)| dispatch(cli, &matches, run));
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,7 +118,7 @@ pub fn main(run: impl FnOnce(Config) -> anyhow::Result<()>) -> ExitCode {
 fn dispatch(
     cli: Cli,
     matches: &ArgMatches,
-    run: impl FnOnce(Config) -> anyhow::Result<()>,
+    run: impl FnOnce(Config, Reread) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
     match cli.command {
         Command::Run(args) => run::run(&args, innermost(matches), run),
@@ -98,9 +126,17 @@ fn dispatch(
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run(&args),
         Command::Del(args) => del::run(&args),
+        Command::Incr(args) => incr::run(&args),
+        Command::Scan(args) => scan::run(&args),
         Command::Where(args) => locate::run(&args),
         Command::Status(args) => status::run(&args),
-        Command::Leave(args) => leave::run(&args, innermost(matches)),
+        Command::Slots(args) => slots::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Weight(args) => change::weight(&args, innermost(matches)),
+        Command::Reload(args) => change::reload(&args, innermost(matches)),
+        Command::Drain(args) => leave::drain(&args, innermost(matches)),
+        Command::Leave(args) => leave::leave(&args, innermost(matches)),
         Command::Event(args) => event::run(&args),
         Command::Monitor(args) => monitor::run(&args),
         Command::Rtt(args) => rtt::run(&args),
@@ -108,6 +144,7 @@ fn dispatch(
         Command::Keygen => keygen::run(),
         Command::Config(args) => config::run(&args, innermost(matches)),
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     }
 }
 

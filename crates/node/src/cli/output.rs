@@ -1,9 +1,13 @@
 //! What commands print: plain tables within 80 columns, or JSON.
 
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+
+use super::failure::Failure;
 
 /// Widest line of a table.
 const WIDTH: u16 = 80;
@@ -23,6 +27,12 @@ pub(super) fn line(text: &str) -> io::Result<()> {
 /// Prints an indented JSON document.
 pub(super) fn json(value: &Value) -> io::Result<()> {
     line(&format!("{value:#}"))
+}
+
+/// Prints what was done, in a word.
+pub(super) fn done(word: &str, as_json: bool) -> Result<(), Failure> {
+    let shown = if as_json { json(&serde_json::json!({ "done": word })) } else { line(word) };
+    Ok(shown?)
 }
 
 /// Prints a table with a head; the columns in `right` hold numbers.
@@ -45,6 +55,44 @@ fn render<const N: usize>(head: [&str; N], rows: Vec<[String; N]>, right: &[usiz
         }
     }
     table.trim_fmt()
+}
+
+/// A line on a terminal that says how far something is; nothing elsewhere.
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    /// So many things to do; 0 if nobody knows.
+    pub(super) fn bar(count: u64, what: &str) -> Self {
+        let bar = if count == 0 { ProgressBar::new_spinner() } else { ProgressBar::new(count) };
+        let shape = match (count, what) {
+            (0, "bytes") => "{spinner} {bytes} {bytes_per_sec}",
+            (_, "bytes") => "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+            (0, _) => "{spinner} {human_pos} {per_sec}",
+            _ => "{wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left",
+        };
+        bar.set_style(ProgressStyle::with_template(shape).expect("invariant: one of the templates above"));
+        Self(bar)
+    }
+
+    pub(super) fn add(&self, count: u64) {
+        self.0.inc(count);
+    }
+
+    pub(super) fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+
+    pub(super) fn say(&self, text: String) {
+        self.0.set_message(text);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
 }
 
 /// A size for people: one digit after the point and a unit.

@@ -2,16 +2,18 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use super::failure::Failure;
 use crate::config::{Config, ConfigError, Layers, Origin, Settings};
+use crate::live::Reread;
 use crate::logging;
 
 /// Flags of a node.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     settings: Settings,
@@ -51,12 +53,14 @@ pub(super) fn secret_variable() -> Option<String> {
 pub(super) fn run(
     args: &Args,
     matches: &ArgMatches,
-    run: impl FnOnce(Config) -> anyhow::Result<()>,
+    run: impl FnOnce(Config, Reread) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
-    let config = Config::resolve(&args.layers(matches)?, secret_variable().as_deref())?;
+    let (args, matches) = (args.clone(), matches.clone());
+    let reread = move || Config::resolve(&args.layers(&matches)?, secret_variable().as_deref());
+    let config = reread()?;
     logging::init(&config.log).map_err(anyhow::Error::from)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    Ok(run(config)?)
+    Ok(run(config, Arc::new(reread))?)
 }

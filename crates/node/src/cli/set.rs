@@ -27,20 +27,24 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", value_parser = whole_seconds)]
     ttl: Option<u64>,
 
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     target: Target,
 }
 
 /// A time to live that the node can take.
 #[derive(Debug, thiserror::Error)]
-enum TtlError {
+pub(super) enum TtlError {
     #[error(transparent)]
     Period(#[from] PeriodError),
     #[error("a time to live has whole seconds, at least one")]
     Seconds,
 }
 
-fn whole_seconds(text: &str) -> Result<u64, TtlError> {
+pub(super) fn whole_seconds(text: &str) -> Result<u64, TtlError> {
     let Period(ttl) = Period::from_str(text)?;
     if ttl.subsec_nanos() == 0 && ttl.as_secs() > 0 { Ok(ttl.as_secs()) } else { Err(TtlError::Seconds) }
 }
@@ -52,10 +56,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         _ => standard_input()?,
     };
     let written = client.set(args.key.as_encoded_bytes(), &value, args.ttl)?;
-    Ok(output::line(match written {
+    let done = match written {
         Written::Created => "created",
         Written::Replaced => "replaced",
-    })?)
+    };
+    output::done(done, args.json)
 }
 
 fn standard_input() -> Result<Vec<u8>, Failure> {

@@ -12,6 +12,10 @@ use super::target::Target;
 /// Of which node.
 #[derive(clap::Args)]
 pub(super) struct Args {
+    /// Say nothing; the exit code tells whether the node is ready to serve (0) or not (1)
+    #[arg(long)]
+    ready: bool,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -53,10 +57,13 @@ struct Moving {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let client = args.target.client()?;
-    if args.json {
+    if args.json && !args.ready {
         return Ok(output::json(&client.json::<Value>("/_/status")?)?);
     }
     let status: Status = client.json("/_/status")?;
+    if args.ready {
+        return if status.ready { Ok(()) } else { Err(Failure::Unready(status.reason.unwrap_or_default())) };
+    }
     Ok(output::bytes(status.to_text().as_bytes())?)
 }
 

@@ -25,13 +25,19 @@ pub(super) struct Target {
 impl Target {
     /// A client that shows the clients' secret, if there is one.
     pub(super) fn client(&self) -> Result<Client, Failure> {
+        Ok(self.client_and_secret()?.0)
+    }
+
+    /// The same, and the secret.
+    pub(super) fn client_and_secret(&self) -> Result<(Client, Option<String>), Failure> {
         let mut warnings = Vec::new();
         let secret = match &self.client_secret_file {
             Some(path) => Some(ClientSecret::read(path, &mut warnings)?),
             None => None,
         };
         warn(&warnings);
-        self.client_with(secret.as_ref().map(ClientSecret::as_str))
+        let secret = secret.map(|secret| secret.as_str().to_owned());
+        Ok((self.client_with(secret.as_deref())?, secret))
     }
 
     /// A client that shows `secret`.

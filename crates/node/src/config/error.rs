@@ -55,7 +55,7 @@ pub enum ConfigError {
     #[error("BOATO_SECRET and BOATO_SECRET_FILE are both set: unset one")]
     TwoSecrets,
     /// The clients' secret is not one.
-    #[error("{} does not hold a client secret: 1 to 1024 visible ASCII characters on one line", path.display())]
+    #[error("{} does not hold client secrets: 1 to 8 lines of 1 to 1024 visible ASCII characters", path.display())]
     ClientSecret {
         /// The file.
         path: PathBuf,

@@ -86,6 +86,8 @@ pub struct Config {
     pub discover: Discover,
     /// Longest wait for the hand-off when leaving.
     pub leave_timeout: Duration,
+    /// How long to go without clients before leaving; `None`: for ever.
+    pub exit_on_idle: Option<Duration>,
     /// What clients have to show.
     pub client_secret: Option<ClientSecret>,
     /// Clients beyond this machine are served without a client secret.
@@ -146,6 +148,7 @@ impl Config {
             handoff_rate: settings.handoff_rate.map(|size| size.0),
             min_members: settings.min_members.unwrap_or(1),
             leave_timeout: settings.leave_timeout.map_or(LEAVE_TIMEOUT, |period| period.0),
+            exit_on_idle: settings.exit_on_idle.map(|period| period.0),
             open: settings.open.unwrap_or(false),
             allow_host: settings.allow_host.iter().map(|text| name::host(text)).collect::<Result<_, _>>()?,
             tags: settings.tag.iter().map(|text| name::tag(text)).collect::<Result<_, _>>()?,

@@ -11,25 +11,34 @@ use super::{ConfigError, Origin};
 use crate::files;
 
 /// Largest secret file, in bytes.
-const FILE_MAX: u64 = 4096;
+const FILE_MAX: u64 = 16 << 10;
 
-/// The secret that clients show, 1 to 1024 visible ASCII characters.
+/// Most secrets in a file: the one in use, and those on their way in or out.
+const CLIENT_SECRETS_MAX: usize = 8;
+
+/// The secrets of which clients show one: 1 to 8, each of 1 to 1024 visible ASCII characters.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ClientSecret(String);
+pub struct ClientSecret(Vec<String>);
 
 impl ClientSecret {
-    /// The text, surrounding white space removed.
+    /// The first, which a client shows that has the same file.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.0[0]
     }
 
-    /// Reads a client secret; adds to `warnings` when others can read the file too.
+    /// All of them: any admits.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Reads client secrets, one a line; adds to `warnings` when others can read the file too.
     pub(crate) fn read(path: &Path, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
         let text = read(path, warnings)?;
-        let text = text.trim();
-        let visible = text.bytes().all(|b| b.is_ascii_graphic());
-        if visible && (1..=1024).contains(&text.len()) {
-            Ok(Self(text.to_owned()))
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let secrets: Vec<String> = lines.map(str::to_owned).collect();
+        let usable = |secret: &String| secret.len() <= 1024 && secret.bytes().all(|b| b.is_ascii_graphic());
+        if (1..=CLIENT_SECRETS_MAX).contains(&secrets.len()) && secrets.iter().all(usable) {
+            Ok(Self(secrets))
         } else {
             Err(ConfigError::ClientSecret { path: path.to_owned() })
         }

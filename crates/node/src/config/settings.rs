@@ -124,6 +124,14 @@ pub struct Settings {
     #[serde(with = "scalar")]
     pub leave_timeout: Option<Period>,
 
+    /// Leave once no client has been connected for this long [default: never]
+    ///
+    /// For a node that is started on demand, by socket activation: its keys go to the others, and the next
+    /// client starts it again. The last node of a cluster stays as long as it has keys.
+    #[arg(long, env = "BOATO_EXIT_ON_IDLE", value_name = "TIME")]
+    #[serde(with = "scalar")]
+    pub exit_on_idle: Option<Period>,
+
     /// File with the secret that clients have to show (HTTP: Authorization: Bearer, RESP: AUTH)
     #[arg(long, env = "BOATO_CLIENT_SECRET_FILE", value_name = "FILE")]
     pub client_secret_file: Option<PathBuf>,

@@ -156,7 +156,7 @@ fn a_door_to_the_network_is_open_or_has_a_client_secret() {
     assert_eq!(config.client_secret.unwrap().as_str(), "s3cret");
     for content in ["", " \n", "two words", "caf\u{e9}"] {
         let error = error(&secrets.line("client-secret-file", content));
-        assert!(error.contains("does not hold a client secret"), "{content:?}: {error}");
+        assert!(error.contains("does not hold client secrets"), "{content:?}: {error}");
     }
 }
 

@@ -11,5 +11,7 @@ mod harness;
 mod keys;
 mod limits;
 mod membership;
+mod operate;
 mod refusal;
 mod resp;
+mod supervised;

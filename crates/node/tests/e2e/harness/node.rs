@@ -1,7 +1,8 @@
 //! One node: a process with its files.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -21,6 +22,7 @@ pub(crate) struct Launch {
     command: Command,
     ready_file: PathBuf,
     log: PathBuf,
+    handed: Vec<(&'static str, TcpListener)>,
 }
 
 impl Launch {
@@ -34,12 +36,36 @@ impl Launch {
             .env("TMPDIR", dir)
             .args(["run", "--name", name, "--cluster", cluster, "--http", "127.0.0.1:0", "--ready-file"])
             .arg(&ready_file);
-        Self { name: name.to_owned(), command, ready_file, log }
+        Self { name: name.to_owned(), command, ready_file, log, handed: Vec::new() }
     }
 
     pub(crate) fn arg(mut self, flag: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.arg(flag).arg(value);
         self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Hands two bound sockets over, under these names, as a service manager does.
+    pub(crate) fn hand_over(mut self, sockets: [(&'static str, &TcpListener); 2]) -> Self {
+        self.handed = sockets.map(|(name, socket)| (name, socket.try_clone().unwrap())).into();
+        self
+    }
+
+    /// The command, run by a shell that puts the handed sockets where the node expects them.
+    fn with_sockets(self) -> Command {
+        let names: Vec<_> = self.handed.iter().map(|(name, _)| *name).collect();
+        let mut shell = Command::new("/bin/sh");
+        let script = "exec 3<&0 4<&1; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" \"$@\"";
+        shell.env_clear().arg("-c").arg(script).arg(self.command.get_program()).args(self.command.get_args());
+        shell.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.env("LISTEN_FDNAMES", names.join(":"));
+        let mut sockets = self.handed.into_iter().map(|(_, socket)| OwnedFd::from(socket));
+        shell.stdin(sockets.next().unwrap()).stdout(sockets.next().unwrap());
+        shell
     }
 
     /// Starts the process.
@@ -52,9 +78,15 @@ impl Launch {
                 self.command.args([flag, "127.0.0.1:0"]);
             }
         }
-        self.command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let child = self.command.spawn().unwrap();
-        Starting { process: Process { name: self.name, child, log: self.log }, ready_file: self.ready_file }
+        let (name, path, ready_file) = (self.name.clone(), self.log.clone(), self.ready_file.clone());
+        let mut command = if self.handed.is_empty() {
+            self.command.stdin(Stdio::null()).stdout(log.try_clone().unwrap());
+            self.command
+        } else {
+            self.with_sockets()
+        };
+        let child = command.stderr(log).spawn().unwrap();
+        Starting { process: Process { name, child, log: path }, ready_file }
     }
 
     /// Starts the process and waits until it listens.
@@ -88,6 +120,14 @@ impl Starting {
         let id = u128::from_str_radix(&ready.id, 16).unwrap();
         let Ready { quic, http, resp, resp_cluster, .. } = ready;
         Node { name, id, quic, http, resp, resp_cluster, process: self.process }
+    }
+
+    /// Waits until it has ended by itself, with an error, and gives what it has said.
+    pub(crate) fn failed(mut self) -> String {
+        let child = &mut self.process.child;
+        let status = wait("it ends", || child.try_wait().unwrap().ok_or_else(|| "it runs".to_owned()));
+        assert!(!status.success());
+        self.process.log()
     }
 
     /// Waits for the ready file and gives it as it is.
@@ -137,6 +177,11 @@ impl Node {
     /// Asks it to leave; the second time, to end at once.
     pub(crate) fn terminate(&self) {
         self.process.signal(Signal::TERM);
+    }
+
+    /// Asks it to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
     }
 
     /// Stops its threads where they are.

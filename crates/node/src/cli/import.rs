@@ -1,0 +1,247 @@
+//! `boato import`: keys and values from a running Redis, or from lines of JSON.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::entries::Entry;
+use super::failure::Failure;
+use super::output::{self, Progress};
+use super::resp::Resp;
+use super::target::Target;
+use crate::files;
+
+/// Entries that are read, then written.
+const BATCH: usize = 512;
+
+/// Largest file that says how far an import got, in bytes.
+const STATE_MAX: u64 = 64 << 10;
+
+/// What, from where, how.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// redis://[[user]:password@]host[:port][/database], a file that `boato export` has written, or - for standard input
+    ///
+    /// Of a Redis, strings are read, page by page (SCAN, GET, PTTL), with their times to live; other types are
+    /// counted and told. Of a Redis Cluster, import from every master.
+    source: String,
+
+    /// Only keys that match this pattern of Redis' KEYS: *, ?, [a-z] (from a Redis)
+    #[arg(long = "match", value_name = "PATTERN")]
+    pattern: Option<String>,
+
+    /// Leave alone the keys that are there already
+    #[arg(long)]
+    keep: bool,
+
+    /// Go on without keys of other types than strings, rather than fail in the end
+    #[arg(long)]
+    skip_others: bool,
+
+    /// Most keys per second
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+
+    /// A file that says how far the import got: written again and again, gone on from when it is there, removed in the end
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+
+    /// Print JSON in the end
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+/// How far an import got.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct State {
+    source: String,
+    pattern: Option<String>,
+    /// Where to go on: SCAN's cursor, or bytes into the file.
+    at: u64,
+    read: u64,
+    written: u64,
+    others: BTreeMap<String, u64>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let mut node = Resp::of_node(&args.target)?;
+    let mut import = Import { args, state: args.begin()?, started: Instant::now(), read_before: 0 };
+    import.read_before = import.state.read;
+    if args.source.contains("://") {
+        import.take_from_server(&mut node)?;
+    } else {
+        import.take_lines(&mut node)?;
+    }
+    if let Some(path) = &args.state {
+        // The work is done whether or not it can be removed.
+        let _ = fs::remove_file(path);
+    }
+    import.report()
+}
+
+impl Args {
+    /// Where to begin: where the state file says.
+    fn begin(&self) -> Result<State, Failure> {
+        let fresh = State { source: self.shown_source(), pattern: self.pattern.clone(), ..State::default() };
+        let Some(path) = &self.state else { return Ok(fresh) };
+        let text = match File::open(path).and_then(|file| files::read(&file, STATE_MAX)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(fresh),
+            Err(source) => return Err(Failure::File { path: path.clone(), source }),
+        };
+        let state: Option<State> = serde_json::from_str(&text).ok();
+        let same = |state: &State| (&state.source, &state.pattern) == (&fresh.source, &fresh.pattern);
+        state.filter(same).ok_or_else(|| Failure::State { path: path.clone() })
+    }
+
+    /// The source without its password.
+    fn shown_source(&self) -> String {
+        match self.source.split_once("://").zip(self.source.rsplit_once('@')) {
+            Some(((scheme, _), (_, host))) => format!("{scheme}://{host}"),
+            None => self.source.clone(),
+        }
+    }
+}
+
+struct Import<'a> {
+    args: &'a Args,
+    state: State,
+    started: Instant,
+    /// Entries read by the runs before this one.
+    read_before: u64,
+}
+
+impl Import<'_> {
+    fn take_from_server(&mut self, node: &mut Resp) -> Result<(), Failure> {
+        let mut server = Resp::of_server(&self.args.source)?;
+        let progress = Progress::bar(server.len()?, "keys");
+        progress.add(self.state.read);
+        loop {
+            let (next, keys) = server.page(self.state.at, self.args.pattern.as_deref(), BATCH)?;
+            let read = server.read(&keys)?;
+            for (kind, count) in read.others {
+                *self.state.others.entry(kind).or_default() += count;
+            }
+            self.state.written += node.write(&read.entries, self.args.keep)?;
+            self.advance(next, keys.len() as u64, &progress)?;
+            if next == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_lines(&mut self, node: &mut Resp) -> Result<(), Failure> {
+        let path = Path::new(&self.args.source);
+        let failed = |source| Failure::File { path: path.to_owned(), source };
+        let (mut lines, len): (Box<dyn BufRead>, u64) = if self.args.source == "-" {
+            (Box::new(io::stdin().lock()), 0)
+        } else {
+            let mut file = File::open(path).map_err(failed)?;
+            let len = file.metadata().map_err(failed)?.len();
+            file.seek(SeekFrom::Start(self.state.at)).map_err(failed)?;
+            (Box::new(BufReader::new(file)), len)
+        };
+        let progress = Progress::bar(len, "bytes");
+        progress.add(self.state.at);
+        loop {
+            let (mut entries, mut at) = (Vec::new(), self.state.at);
+            while entries.len() < BATCH {
+                let mut line = String::new();
+                let bytes = lines.read_line(&mut line).map_err(failed)?;
+                if bytes == 0 {
+                    break;
+                }
+                if !line.trim().is_empty() {
+                    entries.push(Entry::from_line(&line).map_err(|source| Failure::Line { at, source })?);
+                }
+                at += bytes as u64;
+            }
+            if at == self.state.at {
+                return Ok(());
+            }
+            self.state.written += node.write(&entries, self.args.keep)?;
+            self.advance(at, entries.len() as u64, &progress)?;
+        }
+    }
+
+    /// Notes that everything before `at` is done, and rests as long as the rate asks for.
+    fn advance(&mut self, at: u64, read: u64, progress: &Progress) -> Result<(), Failure> {
+        let is_file = !self.args.source.contains("://");
+        progress.add(if is_file { at - self.state.at } else { read });
+        self.state.at = at;
+        self.state.read += read;
+        if let Some(path) = &self.args.state {
+            let text = json!(self.state).to_string();
+            files::replace(path, text.as_bytes())
+                .map_err(|source| Failure::File { path: path.clone(), source })?;
+        }
+        if let Some(rate) = self.args.rate {
+            let due = Duration::from_secs(self.state.read - self.read_before) / rate;
+            sleep(due.saturating_sub(self.started.elapsed()));
+        }
+        Ok(())
+    }
+
+    /// Says what came of it; keys that were not taken are a failure unless they were to be skipped.
+    fn report(&self) -> Result<(), Failure> {
+        let State { read, written, others, .. } = &self.state;
+        if self.args.json {
+            output::json(&json!({ "read": read, "written": written, "others": others }))?;
+        } else {
+            output::line(&format!("{written} of {read} keys written"))?;
+        }
+        if others.is_empty() || self.args.skip_others {
+            return Ok(());
+        }
+        let list: Vec<String> = others.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        Err(Failure::Others(list.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(words: &[&str]) -> Args {
+        Cli::parse_from(["import"].iter().chain(words)).args
+    }
+
+    #[test]
+    fn a_state_file_keeps_no_password_and_serves_only_its_own_import() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let state = path.to_str().unwrap();
+        let first = args(&["redis://u:p@ss@web1:6379/2", "--state", state]).begin().unwrap();
+        assert_eq!((&*first.source, first.at), ("redis://web1:6379/2", 0));
+        fs::write(&path, json!(State { at: 7, ..first }).to_string()).unwrap();
+        assert_eq!(args(&["redis://web1:6379/2", "--state", state]).begin().unwrap().at, 7);
+        for other in [
+            &["redis://web2", "--state", state][..],
+            &["redis://web1:6379/2", "--match", "a*", "--state", state],
+        ] {
+            assert!(matches!(args(other).begin(), Err(Failure::State { .. })));
+        }
+        fs::write(&path, "{}").unwrap();
+        assert!(matches!(
+            args(&["redis://web1:6379/2", "--state", state]).begin(),
+            Err(Failure::State { .. })
+        ));
+    }
+}

@@ -1,0 +1,207 @@
+//! Many keys at once, over RESP: a node's own door, or a Redis server.
+
+use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use redis::{
+    Connection, ConnectionInfo, IntoConnectionInfo as _, Pipeline, RedisConnectionInfo, RedisError,
+    RedisResult,
+};
+use serde::Deserialize;
+
+use super::entries::Entry;
+use super::failure::Failure;
+use super::target::Target;
+
+/// How long to connect, and how long for an answer.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// How long to try again what a node cannot do now, and the rest between two tries.
+const TRIES: Duration = Duration::from_mins(1);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Keys of which a node or server gets the values asked for at a time.
+const AT_A_TIME: usize = 64;
+
+/// A connection, and the name of what is at its other end.
+pub(super) struct Resp {
+    connection: Connection,
+    pub(super) name: String,
+}
+
+/// Entries that a server was asked for.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) entries: Vec<Entry>,
+    /// Keys that are no strings, by their type.
+    pub(super) others: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+struct Doors {
+    resp: Option<String>,
+}
+
+impl Resp {
+    /// A connection to the RESP door of a node.
+    pub(super) fn of_node(target: &Target) -> Result<Self, Failure> {
+        let (client, secret) = target.client_and_secret()?;
+        let Doors { resp } = client.json("/_/status")?;
+        let addr = resp.ok_or(Failure::NoResp)?;
+        let mut settings = RedisConnectionInfo::default();
+        if let Some(secret) = secret {
+            settings = settings.set_password(secret);
+        }
+        Self::open(addr.clone(), format!("redis://{addr}").into_connection_info(), |info| {
+            info.set_redis_settings(settings)
+        })
+    }
+
+    /// A connection to a server, by a URL like `redis://[user:password@]host:port/database`.
+    pub(super) fn of_server(url: &str) -> Result<Self, Failure> {
+        // What is before the @ is secret.
+        let name = url.rsplit_once('@').map_or(url, |(_, host)| host).to_owned();
+        Self::open(name, url.into_connection_info(), |info| info)
+    }
+
+    fn open(
+        name: String,
+        info: RedisResult<ConnectionInfo>,
+        change: impl FnOnce(ConnectionInfo) -> ConnectionInfo,
+    ) -> Result<Self, Failure> {
+        let connect = || -> RedisResult<Connection> {
+            let client = redis::Client::open(change(info?))?;
+            let connection = client.get_connection_with_timeout(CONNECT_MAX)?;
+            connection.set_read_timeout(Some(ANSWER_MAX))?;
+            connection.set_write_timeout(Some(ANSWER_MAX))?;
+            Ok(connection)
+        };
+        match connect() {
+            Ok(connection) => Ok(Self { connection, name }),
+            Err(source) => Err(Failure::Resp { name, source }),
+        }
+    }
+
+    fn failed(&self, source: RedisError) -> Failure {
+        Failure::Resp { name: self.name.clone(), source }
+    }
+
+    /// How many keys there are, about.
+    pub(super) fn len(&mut self) -> Result<u64, Failure> {
+        redis::cmd("DBSIZE").query(&mut self.connection).map_err(|source| self.failed(source))
+    }
+
+    /// The keys of a page, and where the next one begins; 0 after the last.
+    pub(super) fn page(
+        &mut self,
+        cursor: u64,
+        pattern: Option<&str>,
+        count: usize,
+    ) -> Result<(u64, Vec<Vec<u8>>), Failure> {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor).arg("COUNT").arg(count);
+        if let Some(pattern) = pattern {
+            scan.arg("MATCH").arg(pattern);
+        }
+        let start = Instant::now();
+        loop {
+            match scan.query(&mut self.connection) {
+                Err(error) if is_passing(&error) && start.elapsed() < TRIES => sleep(PAUSE),
+                result => return result.map_err(|source| self.failed(source)),
+            }
+        }
+    }
+
+    /// The entries of these keys; those that are gone are left out.
+    pub(super) fn read(&mut self, keys: &[Vec<u8>]) -> Result<Read, Failure> {
+        let mut read = Read::default();
+        for some in keys.chunks(AT_A_TIME) {
+            let types: Vec<String> = self.each(some, |pipeline, key| pipeline.cmd("TYPE").arg(key))?;
+            let (strings, others): (Vec<_>, Vec<_>) =
+                some.iter().zip(types).partition(|(_, kind)| kind == "string");
+            for (_, kind) in others.into_iter().filter(|(_, kind)| kind != "none") {
+                *read.others.entry(kind).or_default() += 1;
+            }
+            let strings: Vec<&Vec<u8>> = strings.into_iter().map(|(key, _)| key).collect();
+            let values: Vec<Option<Vec<u8>>> =
+                self.each(&strings, |pipeline, key| pipeline.cmd("GET").arg(key.as_slice()))?;
+            let left: Vec<i64> =
+                self.each(&strings, |pipeline, key| pipeline.cmd("PTTL").arg(key.as_slice()))?;
+            let now_ms = unix_ms();
+            for ((key, value), left_ms) in strings.into_iter().zip(values).zip(left) {
+                // -1: it does not expire, -2: it is gone.
+                let expires_at_ms = u64::try_from(left_ms).ok().map(|left_ms| now_ms + left_ms);
+                if let (Some(value), true) = (value, left_ms != -2) {
+                    read.entries.push(Entry { key: key.clone(), value, expires_at_ms });
+                }
+            }
+        }
+        Ok(read)
+    }
+
+    /// Writes entries; with `keep`, only those of which the key is not there. Returns how many were written.
+    pub(super) fn write(&mut self, entries: &[Entry], keep: bool) -> Result<u64, Failure> {
+        let now_ms = unix_ms();
+        let live: Vec<&Entry> =
+            entries.iter().filter(|entry| entry.expires_at_ms.is_none_or(|at| at > now_ms)).collect();
+        let mut written = 0;
+        for some in live.chunks(AT_A_TIME) {
+            let done: Vec<Option<String>> = self.each(some, |pipeline, entry| {
+                pipeline.cmd("SET").arg(&entry.key).arg(&entry.value);
+                if let Some(at_ms) = entry.expires_at_ms {
+                    pipeline.arg("PXAT").arg(at_ms);
+                }
+                if keep {
+                    pipeline.arg("NX");
+                }
+                pipeline
+            })?;
+            written += done.iter().flatten().count() as u64;
+        }
+        Ok(written)
+    }
+
+    /// Sends a command per item and gives the replies; what cannot be done now is asked for again.
+    fn each<T, R: redis::FromRedisValue>(
+        &mut self,
+        items: &[T],
+        command: impl for<'p> Fn(&'p mut Pipeline, &T) -> &'p mut Pipeline,
+    ) -> Result<Vec<R>, Failure> {
+        let start = Instant::now();
+        let mut replies: Vec<Option<R>> = items.iter().map(|_| None).collect();
+        loop {
+            let missing: Vec<usize> = (0..items.len()).filter(|&place| replies[place].is_none()).collect();
+            if missing.is_empty() {
+                return Ok(replies.into_iter().flatten().collect());
+            }
+            let mut pipeline = redis::pipe();
+            for &place in &missing {
+                command(&mut pipeline, &items[place]);
+            }
+            let answers: Vec<RedisResult<R>> =
+                pipeline.ignore_errors().query(&mut self.connection).map_err(|source| self.failed(source))?;
+            for (place, answer) in missing.into_iter().zip(answers) {
+                match answer {
+                    Ok(reply) => replies[place] = Some(reply),
+                    Err(error) if is_passing(&error) && start.elapsed() < TRIES => {}
+                    Err(error) => return Err(self.failed(error)),
+                }
+            }
+            if replies.iter().any(Option::is_none) {
+                sleep(PAUSE);
+            }
+        }
+    }
+}
+
+/// Whether a node says that it cannot now, or that it does not know: writing or reading the same again does no harm.
+fn is_passing(error: &RedisError) -> bool {
+    matches!(error.code(), Some("TRYAGAIN" | "UNKNOWN" | "LOADING"))
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

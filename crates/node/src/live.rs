@@ -1,0 +1,241 @@
+//! What can be changed of a node while it runs: by `SIGHUP`, by `boato reload`, `weight` and `drain`.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use boato_api::Change;
+use boato_cluster::quic::Cluster;
+use boato_cluster::{Limits, Liveness, Pid};
+use parking_lot::Mutex;
+use tokio::task::spawn_blocking;
+
+use crate::config::{Config, ConfigError, Period};
+use crate::doors::Secrets;
+use crate::logging;
+use crate::membership::Membership;
+
+/// How a node's configuration is read again.
+pub type Reread = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The program that carries the node has not said how.
+    #[error("this node was not told how to read its configuration again")]
+    NoSource,
+    /// What was read cannot be used.
+    #[error("the configuration was read again and cannot be used, so nothing was changed: {}", one_line(.0))]
+    Config(ConfigError),
+    /// Something was changed that a running node cannot change.
+    #[error(
+        "nothing was changed, as these settings need a restart: {}; set them back, or restart the node",
+        .0.join(", ")
+    )]
+    Fixed(Vec<&'static str>),
+    /// It hands everything off for good.
+    #[error("this node is leaving")]
+    Leaving,
+}
+
+fn one_line(error: &ConfigError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// The changeable part of a node.
+pub(crate) struct Live {
+    pub(crate) me: Pid,
+    pub(crate) reread: Option<Reread>,
+    pub(crate) cluster: Cluster,
+    pub(crate) membership: Membership,
+    pub(crate) secrets: Secrets,
+    pub(crate) draining: AtomicBool,
+    pub(crate) leaving: AtomicBool,
+    /// What the node was told last.
+    pub(crate) told: Mutex<Config>,
+}
+
+impl Live {
+    /// See [`boato_api::Backend::change`].
+    pub(crate) async fn change(&self, change: Change) -> Result<Vec<String>, ReloadError> {
+        if self.leaving.load(Ordering::Relaxed) {
+            return Err(ReloadError::Leaving);
+        }
+        match change {
+            Change::Reload => {
+                let reread = self.reread.clone().ok_or(ReloadError::NoSource)?;
+                // Reads files, and may look names up.
+                let new = spawn_blocking(move || reread()).await;
+                let new = new.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+                self.reload(new.map_err(ReloadError::Config)?).await
+            }
+            Change::Weight(weight) => Ok(self.set_weight(weight).await.into_iter().collect()),
+            Change::Drain => Ok(self.drain().await),
+        }
+    }
+
+    /// Has `new` hold, if nothing of it needs a restart; tells what is different.
+    async fn reload(&self, new: Config) -> Result<Vec<String>, ReloadError> {
+        let weight = new.weight;
+        let (mut changes, weight_before) = self.take_over(new)?;
+        if weight_before != weight {
+            changes.extend(self.set_weight(weight).await);
+        }
+        Ok(changes)
+    }
+
+    /// Takes over all but the weight; gives what is different, and the weight told before.
+    fn take_over(&self, new: Config) -> Result<(Vec<String>, u16), ReloadError> {
+        let mut told = self.told.lock();
+        let fixed = fixed(&told, &new);
+        if !fixed.is_empty() {
+            return Err(ReloadError::Fixed(fixed));
+        }
+        let mut changes = Changes::default();
+        changes.see("max-memory", &shown(told.max_memory), &shown(new.max_memory));
+        changes.see("handoff-rate", &shown(told.handoff_rate), &shown(new.handoff_rate));
+        changes.see("min-members", &told.min_members.to_string(), &new.min_members.to_string());
+        if !changes.0.is_empty() {
+            self.cluster.set_limits(limits(&new));
+        }
+        let period = |time| shown(Some(Period(time)));
+        changes.see("leave-timeout", &period(told.leave_timeout), &period(new.leave_timeout));
+        let period = |time: Option<_>| shown(time.map(Period));
+        changes.see("exit-on-idle", &period(told.exit_on_idle), &period(new.exit_on_idle));
+        if told.log != new.log && logging::set_filter(&new.log) {
+            changes.see("log", &told.log, &new.log);
+        }
+        if told.client_secret != new.client_secret {
+            self.secrets.replace(&new);
+            changes.0.push("client-secret-file: other secrets".to_owned());
+        }
+        let weight_before = told.weight;
+        *told = new;
+        Ok((changes.0, weight_before))
+    }
+
+    async fn set_weight(&self, weight: u16) -> Option<String> {
+        let before = self.membership.weight().await;
+        let drained = self.draining.swap(false, Ordering::Relaxed);
+        self.ask_for(weight).await;
+        let ended = if drained { ", and it is not drained any more" } else { "" };
+        (before != weight || drained).then(|| format!("weight: {before} -> {weight}{ended}"))
+    }
+
+    async fn drain(&self) -> Vec<String> {
+        if self.draining.swap(true, Ordering::Relaxed) {
+            return Vec::new();
+        }
+        self.ask_for(0).await;
+        vec!["draining: all keys go to other nodes".to_owned()]
+    }
+
+    async fn ask_for(&self, weight: u16) {
+        self.membership.update(|attributes| attributes.weight = weight).await;
+        // The others hear of it by gossip.
+        self.cluster.member(self.me, self.membership.addr(), Liveness::Alive, weight);
+    }
+
+    /// How long a leave may take, and the most bytes it may send per second.
+    pub(crate) fn leave_limits(&self) -> (Duration, Option<u64>) {
+        let told = self.told.lock();
+        (told.leave_timeout, told.handoff_rate)
+    }
+}
+
+/// The limits of the slots.
+pub(crate) fn limits(config: &Config) -> Limits {
+    Limits {
+        max_memory: config.max_memory,
+        handoff_rate: config.handoff_rate,
+        min_members: config.min_members.into(),
+    }
+}
+
+/// The settings that differ and cannot be changed while a node runs.
+fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
+    let differs = [
+        ("name", old.name != new.name),
+        ("cluster", old.cluster != new.cluster),
+        ("quic", old.quic != new.quic),
+        ("http", old.http != new.http),
+        ("resp", old.resp != new.resp),
+        ("resp-cluster", old.resp_cluster != new.resp_cluster),
+        ("join", old.join != new.join),
+        ("secret-file", old.secret != new.secret),
+        ("data-dir", old.data_dir != new.data_dir),
+        ("discover", old.discover != new.discover),
+        ("open", old.open != new.open),
+        ("allow-host", old.allow_host != new.allow_host),
+        ("ready-file", old.ready_file != new.ready_file),
+        ("advertise", old.advertise != new.advertise),
+        // `boato tags` changes them while a node runs.
+        ("tag", old.tags != new.tags),
+        ("on-event", old.on_event != new.on_event),
+        // With a first secret, or without the last, other rules hold for the addresses of doors.
+        ("client-secret-file", old.client_secret.is_some() != new.client_secret.is_some()),
+    ];
+    differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+}
+
+/// Settings that were changed, for people.
+#[derive(Default)]
+struct Changes(Vec<String>);
+
+impl Changes {
+    fn see(&mut self, key: &str, old: &str, new: &str) {
+        if old != new {
+            self.0.push(format!("{key}: {old} -> {new}"));
+        }
+    }
+}
+
+fn shown(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    fn config(change: impl FnOnce(&mut Settings)) -> Config {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        Config::new(&settings).unwrap()
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_named() {
+        let old = config(|_| ());
+        let changeable = config(|settings| {
+            settings.weight = Some(crate::config::Weight::Fixed(7));
+            settings.max_memory = Some(crate::config::ByteSize(1 << 30));
+            settings.log = Some("debug".to_owned());
+            settings.min_members = Some(3);
+        });
+        assert_eq!(fixed(&old, &changeable), [""; 0]);
+        let other = config(|settings| {
+            settings.cluster = Some("other".to_owned());
+            settings.http = Some("7481".parse().unwrap());
+            settings.join = vec!["web1".parse().unwrap()];
+        });
+        assert_eq!(fixed(&old, &other), ["cluster", "http", "join"]);
+    }
+
+    #[test]
+    fn changes_are_told_as_before_and_after() {
+        let mut changes = Changes::default();
+        changes.see("min-members", "3", "3");
+        changes.see("max-memory", &shown(Some(7)), &shown(None::<u64>));
+        assert_eq!(changes.0, ["max-memory: 7 -> none"]);
+    }
+}

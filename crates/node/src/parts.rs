@@ -1,0 +1,167 @@
+//! What a node is made of: its addresses, taken, and its protocol cores, running.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS, WeakCluster};
+use boato_cluster::{self as cluster, Pid};
+use boato_gossip::Gossip;
+use boato_gossip::quic::Handle;
+use boato_transport::{BindError, Channel, Handler, Limits, Peer, Responder, Transport};
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::Identity;
+use crate::attributes::{Announced, Attributes, VERSION};
+use crate::config::Config;
+use crate::doors::{self, Addresses};
+use crate::inherited::Inherited;
+use crate::journal::Journal;
+use crate::listen;
+use crate::membership::{Listeners, Membership};
+use crate::roster::Roster;
+use crate::start_error::StartError;
+
+/// What peers have to agree on: gossip's messages, the slots' frames and the placement; three decimal digits each.
+const PROTOCOL: u32 =
+    boato_gossip::PROTOCOL * 1_000_000 + boato_cluster::PROTOCOL * 1_000 + boato_placement::VERSION;
+const _: () = assert!(boato_gossip::PROTOCOL < 1_000, "three digits");
+const _: () = assert!(boato_cluster::PROTOCOL < 1_000 && boato_placement::VERSION < 1_000, "three digits");
+
+/// How long a client's operation may take, waiting for a slot in hand-over included.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes that may wait per peer and channel: several windows of chunks with the largest value in each.
+const PEER_QUEUE_BYTES: usize = 32 << 20;
+
+/// A node's name and addresses, taken.
+pub(crate) struct Bound {
+    pub(crate) identity: Identity,
+    pub(crate) me: Pid,
+    pub(crate) name: Arc<str>,
+    pub(crate) transport: Transport,
+    pub(crate) doors: doors::Closed,
+    /// Where peers reach it.
+    pub(crate) quic: SocketAddr,
+    /// Where clients reach it.
+    pub(crate) at: Addresses,
+}
+
+impl Bound {
+    pub(crate) async fn new(config: &Config, inherited: Inherited) -> Result<Self, StartError> {
+        let identity = Identity::open(config.data_dir.as_deref())?;
+        let me = Pid { node: identity.id.0, boot: identity.boot };
+        let transport = listen::bind(
+            config.quic,
+            "QUIC",
+            |addr| Transport::bind(transport_config(config, me, addr)),
+            |error| matches!(error, BindError::Socket { source, .. } if source.kind() == io::ErrorKind::AddrInUse),
+        )?;
+        let doors = doors::Closed::bind(config, inherited)?;
+        // May look a name up.
+        let (local, advertise) = (transport.local_addr(), config.advertise.clone());
+        let looked_up = tokio::task::spawn_blocking(move || listen::advertised(local, advertise.as_ref()));
+        let quic = looked_up.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        let name = config.name.clone().unwrap_or_else(|| identity.default_name()).into();
+        let at = doors.bound().advertised(quic);
+        Ok(Self { identity, me, name, transport, doors, quic, at })
+    }
+}
+
+/// The protocol cores, running.
+pub(crate) struct Parts {
+    pub(crate) cluster: Cluster,
+    pub(crate) membership: Membership,
+    pub(crate) listeners: Listeners,
+}
+
+impl Parts {
+    pub(crate) fn start(
+        config: &Config,
+        bound: &Bound,
+        stop: &CancellationToken,
+    ) -> Result<Self, StartError> {
+        let attributes = Attributes {
+            http: Some(bound.at.http),
+            resp: bound.at.resp,
+            resp_cluster: bound.at.resp_cluster,
+            leaving: false,
+            version: VERSION.to_owned(),
+            weight: config.weight,
+        };
+        let announced = Announced { attributes, custom: config.tags.clone() };
+        let identity = boato_gossip::Identity {
+            id: bound.identity.id,
+            boot: bound.identity.boot,
+            addr: bound.quic,
+            name: bound.name.to_string(),
+            tags: announced.tags(),
+        };
+        let lan = config.secret.is_some();
+        let settings = if lan { boato_gossip::Config::lan() } else { boato_gossip::Config::local() };
+        let gossip = Gossip::new(settings, identity, fastrand::u64(..), Duration::ZERO)?;
+        let handle = boato_gossip::quic::spawn(gossip, bound.transport.clone());
+        let machine = cluster::Config {
+            weight: config.weight,
+            max_memory: config.max_memory,
+            handoff_rate: config.handoff_rate,
+            min_members: config.min_members.into(),
+            ..cluster::Config::new(bound.me, fastrand::u64(..))
+        };
+        let cluster = Cluster::spawn(machine, bound.transport.clone(), PATIENCE, stop.clone());
+        bound.transport.serve(Arc::new(Dispatch { gossip: handle.clone(), cluster: cluster.downgrade() }));
+        let listeners = Listeners {
+            cluster: cluster.clone(),
+            roster: Arc::new(Roster::default()),
+            journal: Arc::new(Journal::new()),
+            replaced: CancellationToken::new(),
+        };
+        Ok(Self {
+            cluster,
+            membership: Membership::new(handle, bound.identity.id, bound.quic, announced),
+            listeners,
+        })
+    }
+}
+
+/// Passes on what the transport receives. Does not keep the cluster alive, which keeps the transport.
+struct Dispatch {
+    gossip: Handle,
+    cluster: WeakCluster,
+}
+
+impl Handler for Dispatch {
+    fn datagram(&self, from: Peer, payload: Bytes) {
+        self.gossip.datagram(from, payload);
+    }
+
+    fn message(&self, from: Peer, channel: Channel, payload: Bytes) {
+        match channel {
+            CONTROL | BULK => {
+                if let Some(cluster) = self.cluster.upgrade() {
+                    cluster.message(from, &payload);
+                }
+            }
+            boato_gossip::quic::CHANNEL => self.gossip.message(from, payload),
+            _ => tracing::debug!(peer = %from.addr, channel = channel.0, "a message on an unknown channel"),
+        }
+    }
+
+    fn request(&self, from: Peer, channel: Channel, payload: Bytes, reply: Responder) {
+        if channel == OPERATIONS
+            && let Some(cluster) = self.cluster.upgrade()
+        {
+            cluster.request(from, &payload, reply);
+        }
+    }
+}
+
+fn transport_config(config: &Config, me: Pid, addr: SocketAddr) -> boato_transport::Config {
+    boato_transport::Config {
+        secret: config.secret.clone(),
+        limits: Limits { queue_bytes: PEER_QUEUE_BYTES, ..Limits::default() },
+        ..boato_transport::Config::new(config.cluster.clone(), me.node, addr, PROTOCOL)
+    }
+}

@@ -1,0 +1,187 @@
+//! What a person who runs a cluster does with the command line.
+
+use std::fs;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::{Cluster, Node, boato, ensure, wait};
+
+/// Runs a command against a node; gives its exit code and what it printed.
+fn run(node: &Node, args: &[&str]) -> (i32, String) {
+    let http = node.http.to_string();
+    let Output { status, stdout, stderr } = boato(args.iter().chain(&["--http", &http]));
+    let said = [stdout, stderr].concat();
+    (status.code().unwrap(), String::from_utf8(said).unwrap())
+}
+
+fn done(node: &Node, args: &[&str]) -> String {
+    let (code, said) = run(node, args);
+    assert_eq!(code, 0, "{args:?}: {said}");
+    said
+}
+
+#[test]
+fn numbers_count_and_keys_are_listed_as_they_are() {
+    let [one, two] = Cluster::new("counting").start(["one", "two"]);
+    assert_eq!(done(&one, &["incr", "hits"]), "1\n");
+    assert_eq!(done(&two, &["incr", "hits", "41", "--json"]), "{\n  \"value\": 42\n}\n");
+    assert_eq!(done(&two, &["incr", "hits", "-43"]), "-1\n");
+    assert_eq!(done(&one, &["set", "word", "w", "--json"]), "{\n  \"done\": \"created\"\n}\n");
+    let (code, said) = run(&one, &["incr", "word"]);
+    assert!(code == 1 && said.contains("no whole number"), "{said}");
+    for key in ["list/a b", "list/%41", "list/caf\u{e9}"] {
+        done(&one, &["set", key, "v"]);
+    }
+    let mut keys: Vec<_> = done(&two, &["scan", "list/"]).lines().map(str::to_owned).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["list/%41", "list/a b", "list/caf\u{e9}"]);
+    assert_eq!(done(&two, &["scan", "--limit", "2", "--json"]).lines().count(), 2);
+    let slots = done(&one, &["slots"]);
+    assert!(slots.lines().count() == 3 && slots.lines().all(|line| line.len() <= 80), "{slots}");
+    assert!(done(&one, &["slots", "--runs"]).lines().count() >= 3);
+}
+
+#[test]
+fn a_node_is_drained_and_comes_back_and_leaves() {
+    let cluster = Cluster::new("drained");
+    let [one, mut two] = cluster.start(["one", "two"]);
+    for i in 0..50 {
+        done(&one, &["set", &format!("k{i}"), "v"]);
+    }
+    assert_eq!(done(&two, &["status", "--ready"]), "");
+    assert_eq!(done(&two, &["drain"]), "drained: the node has no keys any more, and leave ends it\n");
+    let status: Value = serde_json::from_str(&done(&two, &["status", "--json"])).unwrap();
+    assert_eq!((&status["slots"], &status["entries"]), (&0.into(), &0.into()));
+    let (code, said) = run(&two, &["status", "--ready"]);
+    assert!(code == 1 && said.contains("drained"), "{said}");
+    assert_eq!(two.client().get("/_/readyz").status, 503);
+    assert_eq!(two.client().get("/k7").body, b"v", "it still answers for keys of others");
+
+    assert_eq!(done(&two, &["weight", "3"]), "weight: 0 -> 3, and it is not drained any more\n");
+    assert_eq!(done(&two, &["weight", "3"]), "nothing has changed\n");
+    wait("three of four slots come back", || {
+        let slots = two.view().json("/_/status")["slots"].as_u64().unwrap();
+        ensure((12_000..12_500).contains(&slots), || format!("{slots} slots"))
+    });
+    assert_eq!(done(&two, &["leave", "--wait"]), "the node has ended\n");
+    assert_eq!(two.ended(), 0);
+    for i in 0..50 {
+        assert_eq!(one.client().get(&format!("/k{i}")).body, b"v");
+    }
+}
+
+#[test]
+fn what_was_exported_can_be_imported_elsewhere() {
+    let cluster = Cluster::new("exported");
+    let [one, _two] = cluster.start(["one", "two"]);
+    let file = cluster.dir().join("keys.jsonl");
+    let file = file.to_str().unwrap();
+    for i in 0..300 {
+        one.client().put(&format!("/key/{i}"), format!("value {i}"));
+    }
+    one.client().put("/%FF%00binary", [0xff, 0, b'\n']);
+    one.client().put("/short?ttl=1000", "lived");
+    assert_eq!(done(&one, &["export", file]), "");
+    let text = fs::read_to_string(file).unwrap();
+    assert_eq!(text.lines().count(), 302);
+    assert_eq!(done(&one, &["export", "--match", "short"]).lines().count(), 1);
+
+    let elsewhere = Cluster::new("elsewhere");
+    let [three] = elsewhere.start(["three"]);
+    three.client().put("/key/7", "was there");
+    assert_eq!(done(&three, &["import", file, "--keep"]), "301 of 302 keys written\n");
+    assert_eq!(three.client().get("/key/7").body, b"was there");
+    assert_eq!(done(&three, &["import", file]), "302 of 302 keys written\n");
+    assert_eq!(three.client().get("/key/7").body, b"value 7");
+    assert_eq!(three.client().get("/%FF%00binary").body, [0xff, 0, b'\n']);
+    let short = three.client().get("/short");
+    let left =
+        short.header("cache-control").unwrap().strip_prefix("max-age=").unwrap().parse::<u64>().unwrap();
+    assert!((900..=1000).contains(&left), "{left}");
+
+    // Stopped in the middle, and gone on with.
+    let (whole, state) = (cluster.dir().join("whole"), cluster.dir().join("state"));
+    fs::write(&whole, format!("{text}no entry\n")).unwrap();
+    let (whole, state) = (whole.to_str().unwrap(), state.to_str().unwrap());
+    let (code, said) = run(&three, &["import", whole, "--state", state]);
+    assert!(code == 1 && said.contains("not a line that `boato export` writes"), "{said}");
+    fs::write(whole, format!("{text}{{\"key\":\"last\",\"value\":\"v\"}}\n")).unwrap();
+    assert_eq!(done(&three, &["import", whole, "--state", state]), "303 of 303 keys written\n");
+    assert!(!fs::exists(state).unwrap());
+    assert_eq!(three.client().get("/last").body, b"v");
+}
+
+/// A server that others wrote.
+struct Redis {
+    child: Child,
+    url: String,
+}
+
+impl Redis {
+    fn start(dir: &std::path::Path) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let args = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let child =
+            Command::new("redis-server").args(args).arg("--dir").arg(dir).stdout(Stdio::null()).spawn();
+        let child = child.expect("redis-server is needed to test the import from it");
+        let server = Self { child, url: format!("redis://127.0.0.1:{port}") };
+        wait("Redis answers", || server.connect().map(drop).map_err(|error| error.to_string()));
+        server
+    }
+
+    fn connect(&self) -> redis::RedisResult<redis::Connection> {
+        redis::Client::open(&*self.url)?.get_connection()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_running_redis_is_imported_with_times_to_live() {
+    let cluster = Cluster::new("moving-in");
+    let [one, _two] = cluster.start(["one", "two"]);
+    let redis = Redis::start(cluster.dir());
+    let mut source = redis.connect().unwrap();
+    let mut pipeline = redis::pipe();
+    for i in 0..2000 {
+        pipeline.cmd("SET").arg(format!("user:{i}")).arg(i).ignore();
+    }
+    pipeline.cmd("SET").arg(b"bin\xff").arg(b"\0\xff").arg("PX").arg(500_000).ignore();
+    pipeline.cmd("RPUSH").arg("list").arg("a").ignore();
+    pipeline.exec(&mut source).unwrap();
+
+    let (code, said) = run(&one, &["import", &redis.url]);
+    assert!(code == 1 && said.contains("2001 of 2002 keys written"), "{said}");
+    assert!(said.contains("1 list"), "{said}");
+    assert_eq!(one.client().get("/user:1999").body, b"1999");
+    let binary = one.client().get("/bin%FF");
+    assert_eq!(binary.body, b"\0\xff");
+    let left =
+        binary.header("cache-control").unwrap().strip_prefix("max-age=").unwrap().parse::<u64>().unwrap();
+    assert!((400..=500).contains(&left), "{left}");
+
+    let args = ["import", &redis.url, "--match", "user:1?", "--skip-others", "--json", "--rate", "100000"];
+    let report: Value = serde_json::from_str(&done(&one, &args)).unwrap();
+    assert_eq!((&report["read"], &report["written"]), (&10.into(), &10.into()));
+}
+
+#[test]
+fn the_configuration_and_the_manual_are_printed() {
+    let output = boato(["config", "print", "--defaults"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("leave-timeout = \"25s\"  # default"), "{text}");
+    assert_eq!(boato(["config", "check"]).status.code(), Some(0));
+    let refused = boato(["config", "check", "--quic", "0.0.0.0:7400"]);
+    assert_eq!(refused.status.code(), Some(78));
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(boato(["man", "--dir", dir.path().to_str().unwrap()]).status.code(), Some(0));
+    for page in ["boato.1", "boato-run.1", "boato-config-print.1"] {
+        assert!(fs::read_to_string(dir.path().join(page)).unwrap().contains(".TH"), "{page}");
+    }
+}
