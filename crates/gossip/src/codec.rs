@@ -1,6 +1,7 @@
 //! Messages to bytes and back: exact sizes, checked access, and the ranges of every value.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use rkyv::api::low::{LowSerializer, access, to_bytes_in_with_alloc};
 use rkyv::rancor::Failure;
@@ -10,14 +11,15 @@ use rkyv::util::with_arena;
 use crate::digest::BUCKETS_LOG2_MAX;
 use crate::member::{ATTRIBUTE_BYTES_MAX, announceable, attribute_bytes};
 use crate::precedence::Standing;
-use crate::user_event::USER_EVENT_BYTES_MAX;
+use crate::query::{Filter, QUERY_BYTES_MAX, QUERY_RELAYS_MAX, QUERY_TIMEOUT_MAX, RESPONSE_BYTES_MAX, Terms};
+use crate::user_event::{Told, USER_EVENT_BYTES_MAX};
 use crate::wire::{
     Announce, ArchivedAnnounce, ArchivedBelief, ArchivedClaim, ArchivedMessage, ArchivedPacket,
     ArchivedPushPull, ArchivedRecord, ArchivedStep, ArchivedWireAddr, ArchivedWireCoordinate,
-    ArchivedWireEvent, ArchivedWirePid, ArchivedWireStanding, Belief, Claim, Message, WireAddr,
-    WireCoordinate, WireEvent, WirePid, WireStanding,
+    ArchivedWireEvent, ArchivedWirePid, ArchivedWireReply, ArchivedWireStanding, ArchivedWireTerms, Belief,
+    Claim, Message, WireAddr, WireCoordinate, WireEvent, WirePid, WireReply, WireStanding, WireTerms,
 };
-use crate::{Coordinate, DecodeError, Member, NodeId, Pid, State, Tags, UserEvent};
+use crate::{Coordinate, DecodeError, Member, NodeId, Pid, Reply, State, Tags, UserEvent};
 
 /// Bytes of a packet without news. Nothing is aligned, so there is no padding and all sizes are exact.
 pub(crate) const PACKET_BYTES: usize = size_of::<ArchivedMessage<'static>>();
@@ -27,6 +29,9 @@ const ANNOUNCE_BYTES: usize = size_of::<ArchivedAnnounce<'static>>();
 /// Bytes that an event adds to its name and payload.
 pub(crate) const EVENT_BYTES: usize = size_of::<ArchivedWireEvent<'static>>();
 const _: () = assert!(PACKET_BYTES + EVENT_BYTES + USER_EVENT_BYTES_MAX <= DATAGRAM_BYTES_MIN);
+/// Bytes that the terms of a query add to its filter.
+pub(crate) const TERMS_BYTES: usize = size_of::<ArchivedWireTerms<'static>>();
+const _: () = assert!(PACKET_BYTES + EVENT_BYTES + TERMS_BYTES + QUERY_BYTES_MAX <= DATAGRAM_BYTES_MIN);
 /// A clock may step far, but not so far that anybody gets here.
 const EVENT_TIME_MAX: u64 = 1 << 62;
 /// Bytes that a coordinate adds.
@@ -80,6 +85,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<&ArchivedMessage<'static>, DecodeEr
         }
         ArchivedMessage::PushPull(push_pull) => check_push_pull(push_pull)?,
         ArchivedMessage::Events(events) => events.list.iter().try_for_each(check_event)?,
+        ArchivedMessage::Answer(answer) => {
+            ensure(answer.time <= EVENT_TIME_MAX, "time of a query")?;
+            if let ArchivedWireReply::Response(bytes) = &answer.reply {
+                ensure(bytes.len() <= RESPONSE_BYTES_MAX, "size of a response")?;
+            }
+        }
     }
     Ok(message)
 }
@@ -127,6 +138,14 @@ fn check_push_pull(push_pull: &ArchivedPushPull<'static>) -> Result<(), DecodeEr
 }
 
 fn check_event(event: &ArchivedWireEvent<'static>) -> Result<(), DecodeError> {
+    ensure(event.terms.len() <= 1, "number of terms")?;
+    if let Some(terms) = event.terms.first() {
+        let size = event.name.len() + event.payload.len() + terms.filter.len();
+        ensure(size <= QUERY_BYTES_MAX, "size of a query")?;
+        let timeout = Duration::from_millis(terms.timeout_ms.to_native().into());
+        ensure(timeout <= QUERY_TIMEOUT_MAX, "time for answers")?;
+        ensure(terms.relays <= QUERY_RELAYS_MAX, "number of relays")?;
+    }
     ensure(event.name.len() + event.payload.len() <= USER_EVENT_BYTES_MAX, "size of an event")?;
     ensure(event.time <= EVENT_TIME_MAX, "time of an event")
 }
@@ -202,20 +221,53 @@ impl From<&ArchivedWireCoordinate> for Coordinate {
     }
 }
 
-/// The event as the application sees it.
-pub(crate) fn user_event(event: &ArchivedWireEvent<'static>) -> UserEvent {
-    UserEvent {
+/// The event, or query, that is told.
+pub(crate) fn told(event: &ArchivedWireEvent<'static>) -> Told {
+    let terms = event.terms.first().map(|terms| Terms {
+        filter: Filter::from_text(&terms.filter),
+        timeout: Duration::from_millis(terms.timeout_ms.to_native().into()),
+        relays: terms.relays,
+        acks: terms.acks,
+    });
+    let event = UserEvent {
         origin: (&event.origin).into(),
         time: event.time.to_native(),
         name: (*event.name).into(),
         payload: (*event.payload).into(),
+    };
+    Told { event, terms }
+}
+
+impl<'a> From<&'a Told> for WireEvent<'a> {
+    fn from(told: &'a Told) -> WireEvent<'a> {
+        let UserEvent { origin, time, name, payload } = &told.event;
+        let terms = told.terms.iter().map(|terms| WireTerms {
+            filter: terms.filter.text(),
+            timeout_ms: u32::try_from(terms.timeout.as_millis()).expect("invariant: ten minutes at most"),
+            relays: terms.relays,
+            acks: terms.acks,
+        });
+        WireEvent { origin: (*origin).into(), time: *time, name, payload, terms: terms.collect() }
     }
 }
 
-impl<'a> From<&'a UserEvent> for WireEvent<'a> {
-    fn from(event: &'a UserEvent) -> WireEvent<'a> {
-        let UserEvent { origin, time, name, payload } = event;
-        WireEvent { origin: (*origin).into(), time: *time, name, payload }
+impl<'a> From<&'a Reply> for WireReply<'a> {
+    fn from(reply: &'a Reply) -> WireReply<'a> {
+        match reply {
+            Reply::Ack => WireReply::Ack,
+            Reply::Declined => WireReply::Declined,
+            Reply::Response(bytes) => WireReply::Response(bytes),
+        }
+    }
+}
+
+impl From<&ArchivedWireReply<'static>> for Reply {
+    fn from(reply: &ArchivedWireReply<'static>) -> Reply {
+        match reply {
+            ArchivedWireReply::Ack => Reply::Ack,
+            ArchivedWireReply::Declined => Reply::Declined,
+            ArchivedWireReply::Response(bytes) => Reply::Response((**bytes).into()),
+        }
     }
 }
 

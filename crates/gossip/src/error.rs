@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::member::ATTRIBUTE_BYTES_MAX;
+use crate::query::{QUERY_BYTES_MAX, RESPONSE_BYTES_MAX};
 use crate::user_event::USER_EVENT_BYTES_MAX;
 
 /// Why [`Gossip::new`](crate::Gossip::new) refuses to start.
@@ -69,6 +70,25 @@ pub enum InputError {
         /// Bytes they take.
         bytes: usize,
     },
+    /// A query would not fit a datagram.
+    #[error(
+        "name, payload and filter take {bytes} bytes, at most {QUERY_BYTES_MAX} fit a datagram: send a reference instead"
+    )]
+    QueryTooLarge {
+        /// Bytes they take.
+        bytes: usize,
+    },
+    /// A response is too large.
+    #[error(
+        "the response takes {bytes} bytes, at most {RESPONSE_BYTES_MAX} are taken: send a reference instead"
+    )]
+    ResponseTooLarge {
+        /// Bytes it takes.
+        bytes: usize,
+    },
+    /// The query has been answered, or nobody waits for an answer any more.
+    #[error("nobody waits for an answer to this query (any more): answer once, and in time")]
+    NotAsked,
     /// Too many events wait to be told.
     #[error("too many events are waiting to be told: send fewer, or later")]
     EventsFull,

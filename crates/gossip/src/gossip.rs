@@ -5,6 +5,7 @@ mod leave;
 mod merge;
 mod probe;
 mod push_pull;
+mod query;
 mod receive;
 mod reconnect;
 mod relay;
@@ -33,6 +34,7 @@ use crate::{
 
 use probe::Probe;
 use push_pull::PushPulls;
+use query::Queries;
 use receive::Way;
 use relay::Relays;
 use roll_call::RollCall;
@@ -59,6 +61,7 @@ pub struct Gossip {
     roll_call: RollCall,
     relays: Relays,
     push_pulls: PushPulls,
+    queries: Queries,
     /// Members found dead a short while ago, and until when they still receive news.
     fallen: VecDeque<(Duration, NodeId)>,
     /// Suspects that have yet to be told so.
@@ -121,6 +124,7 @@ impl Gossip {
             roll_call: RollCall::new(now),
             relays: Relays::default(),
             push_pulls: PushPulls::default(),
+            queries: Queries::default(),
             fallen: VecDeque::new(),
             warnings: VecDeque::new(),
             forgotten: VecDeque::new(),
@@ -180,6 +184,8 @@ impl Gossip {
             _ if self.phase != Phase::Active => Err(InputError::Ended),
             Input::Join(addr) => self.join(addr),
             Input::Event { name, payload } => self.send_event(name, payload),
+            Input::Query { number, query } => self.ask(number, query),
+            Input::Answer { query, response } => self.answer_query(query, response),
             Input::Recall => {
                 self.recall();
                 Ok(())
@@ -234,6 +240,7 @@ impl Gossip {
             Timer::PushPullTimeout(number) => self.on_push_pull_timeout(number),
             Timer::Reconnect => self.on_reconnect_interval(),
             Timer::Member(id) => self.on_member_deadline(id),
+            Timer::Query(time) => self.conclude_query(time),
             Timer::Leave => self.left(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Member, UserEvent};
+use crate::{Member, NodeId, Pid, Query, QueryId, Question, Reply, UserEvent};
 
 /// One thing that happened to the member.
 #[derive(Clone, Debug)]
@@ -36,6 +36,21 @@ pub enum Input<'a> {
         name: String,
         /// What it says, for the application. With the name at most [`USER_EVENT_BYTES_MAX`](crate::USER_EVENT_BYTES_MAX).
         payload: Vec<u8>,
+    },
+    /// Ask members something. [`Event::Reply`] tells each answer, [`Event::QueryDone`] the end.
+    Query {
+        /// What these events are to name, for the application.
+        number: u64,
+        /// The question.
+        query: Query,
+    },
+    /// Answer a query that [`Event::Query`] told of, once.
+    Answer {
+        /// Which.
+        query: QueryId,
+        /// At most [`RESPONSE_BYTES_MAX`](crate::RESPONSE_BYTES_MAX); none: there is nothing to answer, and the asker need
+        /// not wait.
+        response: Option<Vec<u8>>,
     },
     /// Ask some member for the recent events that it keeps; those that are news here follow as [`Event::User`].
     Recall,
@@ -86,6 +101,24 @@ pub enum Event {
     StreamsOnly(Member),
     /// A member, perhaps this one, tells all others something.
     User(UserEvent),
+    /// A member, perhaps this one, asks this member something.
+    Query(Question),
+    /// A member has said something to a query of this one: each at most an acknowledgement and one word more.
+    Reply {
+        /// As given in [`Input::Query`].
+        number: u64,
+        /// Who.
+        from: Pid,
+        /// What.
+        reply: Reply,
+    },
+    /// All members that were meant have answered a query of this one, or its time is over.
+    QueryDone {
+        /// As given in [`Input::Query`].
+        number: u64,
+        /// Who was meant and has not answered (a query without a name: not acknowledged).
+        missing: Vec<NodeId>,
+    },
     /// The address that was joined is this member's own.
     SelfJoin {
         /// As given in [`Input::Join`].

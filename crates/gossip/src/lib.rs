@@ -25,7 +25,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `gossip` | the state machine; below it `probe`, `relay` and `roll_call` (failure detection), `merge` (what is believed), `spread` (dissemination), `push_pull` (anti-entropy, joins), `reconnect` (knocking at the dead), `events` (of the application), `leave`, `receive` |
+//! | `gossip` | the state machine; below it `probe`, `relay` and `roll_call` (failure detection), `merge` (what is believed), `spread` (dissemination), `push_pull` (anti-entropy, joins), `reconnect` (knocking at the dead), `events` and `query` (of the application), `leave`, `receive` |
 //! | `precedence` | the one rule which of two statements wins |
 //! | `digest` | fingerprints of all beliefs, by which two members find their differences |
 //! | `suspicion`, `awareness`, `rtt` | Lifeguard: how long a suspicion lasts, how far to trust the own clock; how long answers take |
@@ -33,6 +33,7 @@
 //! | `table`, `queue`, `timers` | the members and the order of probes; what is still to be told; what is still to happen |
 //! | `filter` | which members are meant, by patterns |
 //! | `user_event` | the recent events of the application, in order, bounded in bytes |
+//! | `query` | what is asked of members, and what they say |
 //! | `wire`, `codec` | the messages, frozen per [`PROTOCOL`]; their bytes and the ranges of their values |
 //! | `quic` | with feature `quic`: the driver over `boato-transport` |
 //!
@@ -101,6 +102,7 @@ mod id;
 mod io;
 mod member;
 mod precedence;
+mod query;
 mod queue;
 #[cfg(feature = "quic")]
 pub mod quic;
@@ -122,6 +124,10 @@ pub use gossip::Gossip;
 pub use id::{NodeId, Pid};
 pub use io::{Event, Input, Output};
 pub use member::{ATTRIBUTE_BYTES_MAX, Identity, Member, State, Tags};
+pub use query::{
+    Filter, QUERY_BYTES_MAX, QUERY_RELAYS_MAX, QUERY_TIMEOUT_MAX, Query, QueryId, Question,
+    RESPONSE_BYTES_MAX, Reply,
+};
 pub use stats::Stats;
 pub use user_event::{USER_EVENT_BYTES_MAX, UserEvent};
 pub use wire::PROTOCOL;

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Event, Gossip, Input, InputError, Member, NodeId, Stats};
+use crate::{Event, Gossip, Input, InputError, Member, NodeId, Pid, Query, QueryId, Reply, Stats};
 use driver::Driver;
 
 /// Carries push-pulls and probes by stream.
@@ -79,6 +79,24 @@ enum Command {
     /// Hand this in and say what came of it.
     Ask(Input<'static>, oneshot::Sender<Result<(), InputError>>),
     Rtt(NodeId, NodeId, oneshot::Sender<Option<Duration>>),
+    Query(Query, oneshot::Sender<Result<mpsc::Receiver<QueryEvent>, InputError>>),
+}
+
+/// What comes of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueryEvent {
+    /// A member has said something.
+    Reply {
+        /// Who.
+        from: Pid,
+        /// What.
+        reply: Reply,
+    },
+    /// That was all.
+    Done {
+        /// Who was meant and has not answered.
+        missing: Vec<NodeId>,
+    },
 }
 
 /// Starts to drive `gossip`, a fresh one, over `transport`. Must be called within a tokio runtime.
@@ -140,6 +158,24 @@ impl Handle {
     /// Asks some member for the recent events that it keeps; those that are news here follow as [`Event::User`].
     pub fn recall(&self) {
         self.command(Command::Tell(Input::Recall));
+    }
+
+    /// Asks members something. What they say comes in the receiver, the last is [`QueryEvent::Done`].
+    ///
+    /// # Errors
+    /// It is too large, too many are under way, or this member has left.
+    pub async fn query(&self, query: Query) -> Result<mpsc::Receiver<QueryEvent>, InputError> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.commands.send(Command::Query(query, sender)).await.map_err(|_| InputError::Ended)?;
+        receiver.await.unwrap_or(Err(InputError::Ended))
+    }
+
+    /// Answers a query that [`Event::Query`] told of; `None`: there is nothing to answer.
+    ///
+    /// # Errors
+    /// The response is too large, or nobody waits for it any more.
+    pub async fn answer(&self, query: QueryId, response: Option<Vec<u8>>) -> Result<(), InputError> {
+        self.ask(Input::Answer { query, response }).await
     }
 
     /// How long a round trip between two nodes takes, as their coordinates say. `None` while either is unknown or has not

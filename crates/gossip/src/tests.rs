@@ -7,6 +7,7 @@ mod join;
 mod leave;
 mod partition;
 mod push_pull;
+mod queries;
 mod restart;
 mod robustness;
 mod world;

@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Reconnect,
     /// The member's suspicion ends, or its record is forgotten.
     Member(NodeId),
+    /// The own query of this Lamport time has had its time.
+    Query(u64),
     /// The leave has had its time.
     Leave,
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::Pid;
+use crate::codec::TERMS_BYTES;
+use crate::query::Terms;
 
 /// Most bytes of an event, name and payload together: one fits a datagram.
 pub const USER_EVENT_BYTES_MAX: usize = 896;
@@ -25,14 +27,22 @@ pub struct UserEvent {
     pub payload: Arc<[u8]>,
 }
 
-impl UserEvent {
-    /// Bytes of name and payload, as [`USER_EVENT_BYTES_MAX`] counts them.
+/// What is told to all: an event, or with terms a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) event: UserEvent,
+    pub(crate) terms: Option<Terms>,
+}
+
+impl Told {
+    /// Bytes that it takes in a message, beside those that each takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.name.len() + self.payload.len()
+        let terms = self.terms.as_ref().map_or(0, |terms| TERMS_BYTES + terms.filter.text().len());
+        self.event.name.len() + self.event.payload.len() + terms
     }
 
     fn key(&self) -> Key {
-        (self.time, self.origin)
+        (self.event.time, self.event.origin)
     }
 }
 
@@ -40,7 +50,7 @@ type Key = (u64, Pid);
 
 #[derive(Debug)]
 struct Kept {
-    event: UserEvent,
+    told: Told,
     /// How often it has been sent; none when that was enough.
     sent: Option<u32>,
 }
@@ -95,19 +105,19 @@ impl UserEvents {
     }
 
     /// Takes an event in, to be told to others or not. False if it is known, too old to tell, or out of range.
-    pub(crate) fn insert(&mut self, event: UserEvent, tell: bool) -> bool {
-        let key = event.key();
+    pub(crate) fn insert(&mut self, told: Told, tell: bool) -> bool {
+        let key = told.key();
         let known = self.ring.contains_key(&key) || self.forgotten.is_some_and(|last| key <= last);
-        if known || event.time > self.clock.saturating_add(STEP_MAX) {
+        if known || key.0 > self.clock.saturating_add(STEP_MAX) {
             return false;
         }
-        self.clock = self.clock.max(event.time);
-        self.bytes += event.bytes() + OVERHEAD;
+        self.clock = self.clock.max(key.0);
+        self.bytes += told.bytes() + OVERHEAD;
         if tell {
-            self.untold_bytes += event.bytes() + OVERHEAD;
+            self.untold_bytes += told.bytes() + OVERHEAD;
             self.untold.insert((0, key));
         }
-        self.ring.insert(key, Kept { event, sent: tell.then_some(0) });
+        self.ring.insert(key, Kept { told, sent: tell.then_some(0) });
         while self.bytes > self.bytes_max {
             self.drop_oldest();
         }
@@ -116,11 +126,11 @@ impl UserEvents {
 
     fn drop_oldest(&mut self) {
         let Some((key, kept)) = self.ring.pop_first() else { return };
-        self.bytes -= kept.event.bytes() + OVERHEAD;
+        self.bytes -= kept.told.bytes() + OVERHEAD;
         self.forgotten = Some(key);
         if let Some(sent) = kept.sent {
             self.untold.remove(&(sent, key));
-            self.untold_bytes -= kept.event.bytes() + OVERHEAD;
+            self.untold_bytes -= kept.told.bytes() + OVERHEAD;
         }
     }
 
@@ -137,19 +147,19 @@ impl UserEvents {
 
     /// What fits into `room` bytes, each taking `overhead` more than its own; counted as sent once more, and told when
     /// it has been sent `limit` times.
-    pub(crate) fn fill(&mut self, mut room: usize, overhead: usize, limit: u32) -> Vec<UserEvent> {
+    pub(crate) fn fill(&mut self, mut room: usize, overhead: usize, limit: u32) -> Vec<Told> {
         let mut chosen = Vec::new();
         for (_, key) in &self.untold {
             let Some(kept) = self.ring.get(key) else { continue };
-            let bytes = kept.event.bytes() + overhead;
+            let bytes = kept.told.bytes() + overhead;
             if bytes > room {
                 break;
             }
             room -= bytes;
-            chosen.push(kept.event.clone());
+            chosen.push(kept.told.clone());
         }
-        for event in &chosen {
-            self.count(event.key(), limit);
+        for told in &chosen {
+            self.count(told.key(), limit);
         }
         chosen
     }
@@ -161,13 +171,13 @@ impl UserEvents {
         kept.sent = Some(sent + 1).filter(|sent| *sent < limit);
         match kept.sent {
             Some(sent) => _ = self.untold.insert((sent, key)),
-            None => self.untold_bytes -= kept.event.bytes() + OVERHEAD,
+            None => self.untold_bytes -= kept.told.bytes() + OVERHEAD,
         }
     }
 
-    /// All that are kept, by time.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &UserEvent> {
-        self.ring.values().map(|kept| &kept.event)
+    /// All events that are kept, by time; no queries, which are of their moment.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Told> {
+        self.ring.values().map(|kept| &kept.told).filter(|told| told.terms.is_none())
     }
 
     /// Panics if the parts disagree.
@@ -176,7 +186,7 @@ impl UserEvents {
         let untold: BTreeSet<(u32, Key)> =
             self.ring.iter().filter_map(|(key, kept)| Some((kept.sent?, *key))).collect();
         assert_eq!(untold, self.untold);
-        let bytes = |kept: &Kept| kept.event.bytes() + OVERHEAD;
+        let bytes = |kept: &Kept| kept.told.bytes() + OVERHEAD;
         assert_eq!(self.ring.values().map(bytes).sum::<usize>(), self.bytes);
         let waiting = self.ring.values().filter(|kept| kept.sent.is_some());
         assert_eq!(waiting.map(bytes).sum::<usize>(), self.untold_bytes);
@@ -189,9 +199,10 @@ mod tests {
     use super::*;
     use crate::NodeId;
 
-    fn event(origin: u128, time: u64, bytes: usize) -> UserEvent {
+    fn event(origin: u128, time: u64, bytes: usize) -> Told {
         let origin = Pid { id: NodeId(origin), boot: 1 };
-        UserEvent { origin, time, name: "".into(), payload: vec![0; bytes].into() }
+        let event = UserEvent { origin, time, name: "".into(), payload: vec![0; bytes].into() };
+        Told { event, terms: None }
     }
 
     #[test]
@@ -211,7 +222,10 @@ mod tests {
             assert!(events.insert(event(1, time, 100), true));
             events.check();
         }
-        assert_eq!(events.iter().map(|event| event.time).collect::<Vec<_>>(), (3..=12).collect::<Vec<_>>());
+        assert_eq!(
+            events.iter().map(|told| told.event.time).collect::<Vec<_>>(),
+            (3..=12).collect::<Vec<_>>()
+        );
         assert!(!events.insert(event(1, 2, 100), true) && !events.insert(event(9, 1, 100), true));
         assert!(!events.has_room());
     }
@@ -220,7 +234,7 @@ mod tests {
     fn each_is_sent_up_to_the_limit_and_those_sent_least_go_first() {
         let mut events = UserEvents::new(10_000);
         (1..=3).for_each(|time| _ = events.insert(event(1, time, 90), true));
-        let mut times = || events.fill(200, 10, 2).iter().map(|event| event.time).collect::<Vec<_>>();
+        let mut times = || events.fill(200, 10, 2).iter().map(|told| told.event.time).collect::<Vec<_>>();
         assert_eq!([times(), times(), times(), times()], [vec![1, 2], vec![3, 1], vec![2, 3], vec![]]);
         assert!(events.nothing_to_tell() && events.has_room());
         events.check();

@@ -8,14 +8,15 @@ use rkyv::{Archive, Serialize};
 use crate::coordinate::DIMENSIONS;
 
 /// Version of the messages below. Part of the protocol version that two nodes compare before they speak.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
-/// A datagram, or a probe on a stream; an exchange of state on a stream; or events.
+/// A datagram, or a probe on a stream; an exchange of state on a stream; events and queries; or an answer to a query.
 #[derive(Archive, Serialize)]
 pub(crate) enum Message<'a> {
     Packet(Packet<'a>),
     PushPull(PushPull<'a>),
     Events(Events<'a>),
+    Answer(Answer<'a>),
 }
 
 #[derive(Archive, Serialize)]
@@ -169,4 +170,34 @@ pub(crate) struct WireEvent<'a> {
     pub(crate) name: &'a str,
     #[rkyv(with = InlineAsBox)]
     pub(crate) payload: &'a [u8],
+    /// It is a query: on which terms. One at most.
+    pub(crate) terms: Vec<WireTerms<'a>>,
+}
+
+#[derive(Archive, Serialize)]
+pub(crate) struct WireTerms<'a> {
+    /// Each is a key (none for the name), U+001F, a pattern, U+001E.
+    #[rkyv(with = InlineAsBox)]
+    pub(crate) filter: &'a str,
+    pub(crate) timeout_ms: u32,
+    pub(crate) relays: u8,
+    pub(crate) acks: bool,
+}
+
+/// What `by` says to the query that `asker` sent at `time`.
+#[derive(Archive, Serialize)]
+pub(crate) struct Answer<'a> {
+    pub(crate) by: WirePid,
+    pub(crate) asker: WirePid,
+    pub(crate) time: u64,
+    /// Somebody else passes it on, and is not to be named.
+    pub(crate) relayed: bool,
+    pub(crate) reply: WireReply<'a>,
+}
+
+#[derive(Archive, Serialize)]
+pub(crate) enum WireReply<'a> {
+    Ack,
+    Declined,
+    Response(#[rkyv(with = InlineAsBox)] &'a [u8]),
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{Body, Events, Packet, PushPull, Record, Step};
+use crate::wire::{Answer, Body, Events, Packet, PushPull, Record, Step};
 
 fn member() -> impl Strategy<Value = Member> {
     let ip = prop_oneof![
@@ -155,6 +155,10 @@ fn the_protocol_is_frozen() {
         })
     };
     let event = UserEvent { origin: m.pid(), time: 7, name: "n".into(), payload: [1, 2].into() };
+    let filter = Filter::new(&["a".into()], &[]);
+    let terms = Terms { filter, timeout: Duration::from_secs(3), relays: 2, acks: true };
+    let told = [Told { event: event.clone(), terms: None }, Told { event, terms: Some(terms) }];
+    let reply = WireReply::Response(&[1, 2, 3]);
     let standings = || vec![standing(&m)];
     let gone = || vec![standing(&Member { state: State::Left, ..sample() })];
     let ack = Packet {
@@ -171,13 +175,18 @@ fn the_protocol_is_frozen() {
         push_pull(Step::Summary { log2: 1, buckets: vec![1], standings: standings() }),
         push_pull(Step::Difference { standings: gone(), wanted: vec![3] }),
         push_pull(Step::Answer),
-        Message::Events(Events { from: m.pid().into(), recall: false, list: vec![(&event).into()] }),
+        Message::Events(Events {
+            from: m.pid().into(),
+            recall: false,
+            list: told.iter().map(WireEvent::from).collect(),
+        }),
+        Message::Answer(Answer { by: m.pid().into(), asker: m.pid().into(), time: 7, relayed: false, reply }),
     ];
     let (lengths, hashes): (Vec<usize>, Vec<String>) = messages
         .into_iter()
         .map(|message| (encode(&message, 0).len(), format!("{:016x}", hash(&message))))
         .unzip();
-    assert_eq!(lengths, [205, 126, 201, 220, 234, 185, 133]);
+    assert_eq!(lengths, [205, 126, 201, 220, 234, 185, 217, 85]);
     assert_eq!(
         hashes,
         [
@@ -187,7 +196,8 @@ fn the_protocol_is_frozen() {
             "e0d5e5945edb6e41",
             "5724cf63cf19fff5",
             "45a2be7d31513891",
-            "09f331f376efe54d"
+            "9720f47d88a9dc8f",
+            "3e3b8454a60ebb95"
         ]
     );
 }

@@ -1,11 +1,11 @@
-//! User events: told to all members as news is, in datagrams of their own.
+//! User events and queries: told to all members as news is, in datagrams of their own.
 
 use std::net::SocketAddr;
 
 use super::receive::Way;
 use super::{Gossip, Phase};
-use crate::codec::{EVENT_BYTES, PACKET_BYTES, encode, user_event};
-use crate::user_event::USER_EVENT_BYTES_MAX;
+use crate::codec::{EVENT_BYTES, PACKET_BYTES, encode, told};
+use crate::user_event::{Told, USER_EVENT_BYTES_MAX};
 use crate::wire::{ArchivedEvents, Events, Message, WireEvent};
 use crate::{Event, InputError, UserEvent};
 
@@ -23,14 +23,18 @@ impl Gossip {
             return Err(InputError::EventsFull);
         }
         let (origin, time) = (self.me.pid(), self.events.tick());
-        self.take_event(UserEvent { origin, time, name: name.into(), payload: payload.into() }, true);
+        let event = UserEvent { origin, time, name: name.into(), payload: payload.into() };
+        self.take_told(Told { event, terms: None }, true);
         Ok(())
     }
 
-    fn take_event(&mut self, event: UserEvent, tell: bool) {
-        if self.events.insert(event.clone(), tell) {
-            self.emit(Event::User(event));
+    pub(super) fn take_told(&mut self, told: Told, tell: bool) {
+        if self.events.insert(told.clone(), tell) {
             self.wake_gossip();
+            match told.terms {
+                None => self.emit(Event::User(told.event)),
+                Some(terms) => self.on_question(told.event, &terms),
+            }
         }
     }
 
@@ -60,7 +64,7 @@ impl Gossip {
         self.send_events(to, &events[from..]);
     }
 
-    fn send_events(&mut self, to: SocketAddr, events: &[UserEvent]) {
+    fn send_events(&mut self, to: SocketAddr, events: &[Told]) {
         if !events.is_empty() {
             let bytes = self.encoded_events(false, events);
             self.send_bytes(to, bytes, Way::Datagram);
@@ -73,16 +77,16 @@ impl Gossip {
             return;
         }
         for event in message.list.iter() {
-            self.take_event(user_event(event), way == Way::Datagram);
+            self.take_told(told(event), way == Way::Datagram);
         }
         if message.recall {
-            let kept: Vec<UserEvent> = self.events.iter().cloned().collect();
+            let kept: Vec<Told> = self.events.iter().cloned().collect();
             let bytes = self.encoded_events(false, &kept);
             self.send_bytes(from, bytes, Way::Stream);
         }
     }
 
-    fn encoded_events(&self, recall: bool, events: &[UserEvent]) -> Vec<u8> {
+    fn encoded_events(&self, recall: bool, events: &[Told]) -> Vec<u8> {
         let size = events.iter().map(|event| EVENT_BYTES + event.bytes()).sum::<usize>();
         let events =
             Events { from: self.me.pid().into(), recall, list: events.iter().map(WireEvent::from).collect() };

@@ -35,6 +35,7 @@ impl Gossip {
             Ok(ArchivedMessage::Packet(packet)) => self.on_packet(from, packet, way),
             Ok(ArchivedMessage::PushPull(push_pull)) => self.on_push_pull(from, push_pull),
             Ok(ArchivedMessage::Events(events)) => self.on_events(from, events, way),
+            Ok(ArchivedMessage::Answer(answer)) => self.on_answer_message(answer),
             Err(error) => {
                 self.stats.messages_refused += 1;
                 return Err(error.into());
@@ -125,6 +126,8 @@ fn comes_from(message: &ArchivedMessage<'static>, peer: Option<NodeId>) -> Resul
         ArchivedMessage::Packet(packet) => &packet.from,
         ArchivedMessage::PushPull(push_pull) => &push_pull.from,
         ArchivedMessage::Events(events) => &events.from,
+        ArchivedMessage::Answer(answer) if answer.relayed => return Ok(()),
+        ArchivedMessage::Answer(answer) => &answer.by,
     };
     let named = Pid::from(sender).id;
     if peer.is_none_or(|peer| peer == named) { Ok(()) } else { Err(DecodeError::Sender) }

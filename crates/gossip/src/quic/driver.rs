@@ -1,5 +1,6 @@
 //! The task that owns the state machine.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,8 +11,8 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Board, CHANNEL, Command, Inbound};
-use crate::{Event, Gossip, Input, InputError, Member, NodeId, Output};
+use super::{Board, CHANNEL, Command, Inbound, QueryEvent};
+use crate::{Event, Gossip, Input, InputError, Member, NodeId, Output, Query};
 
 /// Messages handled between two looks at the timers.
 const BATCH: usize = 256;
@@ -26,6 +27,9 @@ pub(super) struct Driver {
     /// When the driver started, and what the time of `gossip` was then.
     started: Instant,
     base: Duration,
+    /// The number of the last query, and who waits for what comes of which.
+    asked: u64,
+    queries: BTreeMap<u64, mpsc::Sender<QueryEvent>>,
 }
 
 impl Driver {
@@ -36,7 +40,16 @@ impl Driver {
         events: broadcast::Sender<Event>,
     ) -> Driver {
         let base = gossip.now();
-        Driver { gossip, transport, board, events, started: Instant::now(), base }
+        Driver {
+            gossip,
+            transport,
+            board,
+            events,
+            started: Instant::now(),
+            base,
+            asked: 0,
+            queries: BTreeMap::new(),
+        }
     }
 
     pub(super) async fn run(
@@ -84,6 +97,27 @@ impl Driver {
             Command::Tell(input) => self.handle(input, None),
             Command::Ask(input, answer) => _ = answer.send(self.gossip.handle(input, self.now())),
             Command::Rtt(one, other, answer) => _ = answer.send(self.rtt(one, other)),
+            Command::Query(query, answer) => _ = answer.send(self.ask(query)),
+        }
+    }
+
+    fn ask(&mut self, query: Query) -> Result<mpsc::Receiver<QueryEvent>, InputError> {
+        self.asked += 1;
+        let number = self.asked;
+        // Room for all that can come: an acknowledgement and an answer of everybody who may join meanwhile, and the end.
+        let (sender, receiver) = mpsc::channel(4 * self.gossip.live().count() + 64);
+        self.gossip.handle(Input::Query { number, query }, self.now())?;
+        self.queries.insert(number, sender);
+        Ok(receiver)
+    }
+
+    /// Passes on what came of a query. An error says that nobody waits for it any more.
+    fn tell_asker(&mut self, number: u64, event: QueryEvent) {
+        let done = matches!(event, QueryEvent::Done { .. });
+        if let Some(sender) = self.queries.get(&number)
+            && (sender.try_send(event).is_err() || done)
+        {
+            self.queries.remove(&number);
         }
     }
 
@@ -116,6 +150,12 @@ impl Driver {
             match output {
                 Output::Datagram { to, bytes } => self.transport.datagram(to, bytes.into()),
                 Output::Stream { to, bytes } => self.send(to, bytes.into()),
+                Output::Event(Event::Reply { number, from, reply }) => {
+                    self.tell_asker(number, QueryEvent::Reply { from, reply });
+                }
+                Output::Event(Event::QueryDone { number, missing }) => {
+                    self.tell_asker(number, QueryEvent::Done { missing });
+                }
                 Output::Event(event) => events.push(event),
             }
         }

@@ -7,7 +7,7 @@ use super::failure::{news, rumour};
 use super::world::*;
 use crate::codec::decode;
 use crate::wire::Belief;
-use crate::{Config, Gossip, Input, Output};
+use crate::{Config, Event, Filter, Gossip, Input, Output, Query, Question};
 
 fn start(n: u16) -> Gossip {
     Gossip::new(Config::lan(), identity(n, 3, addr(n)), u64::from(n), SECOND).unwrap()
@@ -26,6 +26,9 @@ fn real_messages() -> Vec<Vec<u8>> {
     let mut nodes = [start(1), start(2)];
     nodes[0].handle(Input::Join(addr(2)), SECOND).unwrap();
     nodes[0].handle(Input::Event { name: "e".into(), payload: vec![1] }, SECOND).unwrap();
+    let filter = Filter::new(&["node-*".into()], &[]);
+    let query = Query { name: "q".into(), filter, acks: true, relays: 1, ..Query::default() };
+    nodes[0].handle(Input::Query { number: 1, query }, SECOND).unwrap();
     let mut messages = Vec::new();
     let mut now = SECOND;
     for turn in 0..80 {
@@ -38,6 +41,10 @@ fn real_messages() -> Vec<Vec<u8>> {
             let (bytes, stream) = match output {
                 Output::Datagram { bytes, .. } => (bytes, false),
                 Output::Stream { bytes, .. } => (bytes, true),
+                Output::Event(Event::Query(Question { id: query, .. })) => {
+                    nodes[from].handle(Input::Answer { query, response: Some(vec![1]) }, now).unwrap();
+                    continue;
+                }
                 Output::Event(_) => continue,
             };
             nodes[to].handle(received(at, &bytes, stream), now).unwrap();
@@ -61,6 +68,7 @@ enum Action {
     Timeout { wait_ms: u64 },
     Join(u16),
     Tags(Vec<(String, String)>),
+    Query(String),
     Leave,
 }
 
@@ -80,6 +88,7 @@ fn action() -> impl Strategy<Value = Action> {
         6 => (0..100_000u64).prop_map(|wait_ms| Action::Timeout { wait_ms }),
         1 => (1..6u16).prop_map(Action::Join),
         1 => proptest::collection::vec((".{0,9}", ".{0,300}"), 0..4).prop_map(Action::Tags),
+        1 => ".{0,9}".prop_map(Action::Query),
         1 => Just(Action::Leave),
     ]
 }
@@ -129,6 +138,10 @@ fn apply(node: &mut Gossip, action: Action, real: &[Vec<u8>], now: &mut Duration
         }
         Action::Join(n) => drop(node.handle(Input::Join(addr(n)), *now)),
         Action::Tags(tags) => drop(node.handle(Input::SetTags(tags), *now)),
+        Action::Query(name) => {
+            let query = Query { name, acks: true, relays: 2, ..Query::default() };
+            drop(node.handle(Input::Query { number: 1, query }, *now));
+        }
         Action::Leave => drop(node.handle(Input::Leave, *now)),
     }
 }
