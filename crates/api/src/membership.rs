@@ -1,16 +1,26 @@
 //! What a node that is one of several can do beside keeping keys: speak to the others, and say how far away they are.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use serde::Serialize;
+
+use crate::Event;
 
 /// A node's part in its cluster, apart from its keys. Members are named by their name or their id; a name that several
 /// have is refused.
 pub trait Membership: Send + Sync {
     /// Tells all members something. It is passed on from member to member: done means begun.
     fn event(&self, name: String, payload: Bytes) -> Told;
+
+    /// Asks members something. The events are `ack`, `response` and `declined` of each, and at last `done`.
+    fn query(&self, query: Query) -> BoxFuture<'static, Result<BoxStream<'static, Event>, Declined>>;
+
+    /// Asks all live members for a sign of life, and waits for it.
+    fn reachability(&self) -> BoxFuture<'static, Result<Reachability, Declined>>;
 
     /// How long a round trip between two members takes, by their network coordinates.
     fn round_trip(&self, from: String, to: String) -> BoxFuture<'static, Result<RoundTrip, Declined>>;
@@ -24,6 +34,34 @@ pub trait Membership: Send + Sync {
 
 /// That something was done, or why it was not.
 pub type Told = BoxFuture<'static, Result<(), Declined>>;
+
+/// A question to members.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// What it is called.
+    pub name: String,
+    /// What it says.
+    pub payload: Bytes,
+    /// Only members with one of these names; `*` stands for anything; none: all.
+    pub nodes: Vec<String>,
+    /// Only members with all of these tags; in a value `*` stands for anything.
+    pub tags: Vec<(String, String)>,
+    /// Whether to say who has received it.
+    pub acks: bool,
+    /// Through how many other members each answer goes, beside its straight way.
+    pub relays: u8,
+    /// How long answers are taken; by itself what fits the size of the cluster.
+    pub timeout: Option<Duration>,
+}
+
+/// Which members answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reachability {
+    /// Names of those who do.
+    pub reached: Vec<String>,
+    /// Names of those who are taken for alive and do not.
+    pub missing: Vec<String>,
+}
 
 /// A change of a node's tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! A small HTTP client of a node's front door, for the commands.
 
 mod events;
+mod question;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -29,6 +30,7 @@ const JSON_MAX: u64 = 64 << 20;
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~').remove(b'/');
 
 pub use events::{Events, ServerEvent};
+pub use question::Question;
 
 /// Talks to one node.
 #[derive(Clone, Debug)]
@@ -240,6 +242,15 @@ impl Client {
         self.read_json(response)
     }
 
+    /// Asks members something; what comes of it are events of which the last is `done`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn query(&self, question: &Question<'_>) -> Result<Events, ClientError> {
+        let response = self.call(Method::POST, &question.path(), question.payload)?;
+        self.read_events(response)
+    }
+
     /// How far two members are from each other, as JSON.
     ///
     /// # Errors
@@ -268,6 +279,10 @@ impl Client {
     /// See [`ClientError`].
     pub fn events(&self, path: &str) -> Result<Events, ClientError> {
         let response = self.call(Method::GET, path, &[])?;
+        self.read_events(response)
+    }
+
+    fn read_events(&self, response: Response<Body>) -> Result<Events, ClientError> {
         if !response.status().is_success() {
             return Err(self.refused(response));
         }

@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +41,7 @@ pub(crate) struct Handler {
 pub(crate) enum HandlerError {
     #[error("cannot be run: {0}")]
     Io(#[from] io::Error),
-    #[error("took longer than {}s and was ended", TIME_MAX.as_secs())]
+    #[error("took too long and was ended")]
     Late,
     #[error("wrote more than {0} bytes")]
     TooLong(usize),
@@ -55,7 +55,8 @@ pub(crate) fn on_events(handlers: Vec<Handler>, journal: &Journal, stop: &Cancel
         let mut events = journal.read();
         let watching = async move {
             while let Some(event) = events.next().await {
-                let Ok(place) = Arc::clone(&handler.places).acquire_owned().await else { return };
+                // No more are begun than can run: the journal keeps what waits.
+                let Some(place) = handler.place().await else { return };
                 let handler = handler.clone();
                 tokio::spawn(async move {
                     let (variables, input) = told(&event);
@@ -79,6 +80,17 @@ impl Handler {
     pub(crate) fn new(command: &str, name: &str, id: &str) -> Self {
         let places = Arc::new(Semaphore::new(CONCURRENCY));
         Self { command: command.into(), name: name.into(), id: id.into(), places, time_max: TIME_MAX }
+    }
+
+    /// Leave to run, once there is room; `None` never comes, as the places are never closed.
+    pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    /// The same, for at most this long.
+    pub(crate) fn within(mut self, time: Duration) -> Self {
+        self.time_max = self.time_max.min(time);
+        self
     }
 
     /// Runs it and gives what it writes, which is ignored where nothing may be.

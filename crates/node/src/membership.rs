@@ -1,6 +1,7 @@
 //! What gossip says of the members, passed on to the slots, the roster and the journal.
 
 mod find;
+mod query;
 mod requests;
 
 use std::net::SocketAddr;
@@ -9,10 +10,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use boato_api::Declined;
 use boato_cluster::Liveness;
 use boato_cluster::quic::Cluster;
 use boato_gossip::quic::Handle;
-use boato_gossip::{Event, Member, NodeId, UserEvent};
+use boato_gossip::{Event, InputError, Member, NodeId, UserEvent};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, broadcast};
@@ -20,6 +22,7 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use crate::attributes::{Announced, Attributes};
+use crate::handler::Handler;
 use crate::journal::Journal;
 use crate::roster::{Roster, pid};
 
@@ -41,6 +44,11 @@ pub(crate) struct Membership {
 impl Membership {
     pub(crate) fn new(handle: Handle, me: NodeId, addr: SocketAddr, announced: Announced) -> Self {
         Self { handle, me, addr, announced: Arc::new(Mutex::new(announced)) }
+    }
+
+    /// Answers queries until `stop`.
+    pub(crate) fn answer_queries(&self, handler: Option<Handler>, stop: &CancellationToken) {
+        tokio::spawn(query::answer(self.handle.clone(), handler, stop.clone()));
     }
 
     /// Everybody known, this node included.
@@ -132,6 +140,8 @@ impl Membership {
             Event::Failed(member) => ("failed", member),
             Event::Left(member) => ("left", member),
             Event::StreamsOnly(member) => {
+                to.journal
+                    .write("streams_only", json!({ "id": member.id.to_string(), "name": &*member.name }));
                 return tracing::warn!(
                     name = &*member.name,
                     quic = %member.addr,
@@ -160,6 +170,16 @@ impl Membership {
             _ => tracing::debug!(name, quic = %member.addr, "a member was {kind}"),
         }
         to.journal.write(kind, json!({ "id": id, "name": name, "quic": member.addr.to_string() }));
+    }
+}
+
+/// Why gossip refused, as a client is told.
+fn declined(error: &InputError) -> Declined {
+    let text = error.to_string();
+    match error {
+        InputError::EventsFull => Declined::Busy(text),
+        InputError::Ended => Declined::Conflict(text),
+        _ => Declined::Invalid(text),
     }
 }
 

@@ -82,6 +82,7 @@ impl Node {
         tokio::spawn(stop.clone().run_until_cancelled_owned(writing));
         let id = bound.identity.id.to_string();
         let handler = |command: &String| handler::Handler::new(command, &bound.name, &id);
+        membership.answer_queries(config.on_query.as_ref().map(handler), &stop);
         handler::on_events(config.on_event.iter().map(handler).collect(), &journal, &stop);
         if config.join.is_empty() {
             cluster.eligible(if config.discover == Discover::Mdns { QUIET_MDNS } else { QUIET });

@@ -70,6 +70,8 @@ fn help_and_version_succeed() {
         "leave",
         "event",
         "monitor",
+        "query",
+        "reachability",
         "rtt",
         "tags",
         "keygen",

@@ -46,13 +46,15 @@ pub(super) enum Route {
     Drain,
     Leave,
     Event,
+    Query,
+    Reachability,
     RoundTrip,
     Tags,
 }
 
 impl Route {
     /// Every route with its path after `/_/`; the owner's goes on with a key.
-    pub(super) const ALL: [(&'static str, Route); 19] = [
+    pub(super) const ALL: &[(&'static str, Route)] = &[
         ("", Route::Page),
         ("livez", Route::Livez),
         ("readyz", Route::Readyz),
@@ -70,6 +72,8 @@ impl Route {
         ("drain", Route::Drain),
         ("leave", Route::Leave),
         ("event", Route::Event),
+        ("query", Route::Query),
+        ("reachability", Route::Reachability),
         ("rtt", Route::RoundTrip),
         ("tags", Route::Tags),
     ];
@@ -77,9 +81,13 @@ impl Route {
     /// The methods that it takes.
     fn allow(self) -> &'static str {
         match self {
-            Route::MultiGet | Route::Event | Route::Reload | Route::Weight | Route::Drain | Route::Leave => {
-                ACT
-            }
+            Route::MultiGet
+            | Route::Event
+            | Route::Query
+            | Route::Reload
+            | Route::Weight
+            | Route::Drain
+            | Route::Leave => ACT,
             Route::Tags => BOTH,
             _ => READ,
         }
@@ -121,6 +129,8 @@ pub(super) fn answer(
             mget::answer(door, body, activity)
         }
         Route::Event => membership::event(door, head, body, activity),
+        Route::Query => membership::query(door, head, body, activity),
+        Route::Reachability => membership::reachability(door, head),
         Route::RoundTrip => membership::round_trip(door, head),
         Route::Tags => membership::tags(door, head, body, activity),
         _ => respond(door, head, route, rest),
@@ -156,7 +166,12 @@ fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<A
         Route::Weight => return change(door, &head.headers, Change::Weight(weight(head.uri.query())?)),
         Route::Drain => return change(door, &head.headers, Change::Drain),
         Route::Leave => leave(door, &head.headers)?,
-        Route::MultiGet | Route::Event | Route::RoundTrip | Route::Tags => return Err(Problem::internal()),
+        Route::MultiGet
+        | Route::Event
+        | Route::Query
+        | Route::Reachability
+        | Route::RoundTrip
+        | Route::Tags => return Err(Problem::internal()),
     };
     Ok(Answer::Ready(response))
 }

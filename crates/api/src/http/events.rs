@@ -24,11 +24,24 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const OPENING: &[u8] = b"retry: 2000\n\n";
 
 pub(super) fn response(door: &Door) -> Result<Response<Body>, Problem> {
-    let place = Arc::clone(&door.subscribers).try_acquire_owned().map_err(|_| {
-        Problem::unavailable("as many clients as allowed read events", Duration::from_secs(10))
-    })?;
+    Ok(stream(door, place(door)?, door.backend.events()))
+}
+
+/// A place among those who may read events.
+pub(super) fn place(door: &Door) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(&door.subscribers)
+        .try_acquire_owned()
+        .map_err(|_| Problem::unavailable("as many clients as allowed read events", Duration::from_secs(10)))
+}
+
+/// Events as they come, until they end.
+pub(super) fn stream(
+    door: &Door,
+    place: OwnedSemaphorePermit,
+    events: BoxStream<'static, Event>,
+) -> Response<Body> {
     let feed = Feed {
-        events: door.backend.events(),
+        events,
         heartbeat: interval_at(Instant::now() + HEARTBEAT, HEARTBEAT),
         closing: door.closing.clone(),
         _place: place,
@@ -37,7 +50,7 @@ pub(super) fn response(door: &Door) -> Result<Response<Body>, Problem> {
     let opening = stream::once(future::ready(Bytes::from_static(OPENING)));
     let mut response = fresh("text/event-stream", Bytes::new());
     *response.body_mut() = Body::stream(opening.chain(pieces).boxed());
-    Ok(response)
+    response
 }
 
 struct Feed {

@@ -1,7 +1,8 @@
-//! The routes of a node that is one of several: events, tags, distances.
+//! The routes of a node that is one of several: events, queries, tags, distances.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -16,11 +17,17 @@ use super::admin::json;
 use super::body::Body;
 use super::door::{Answer, Door};
 use super::problem::Problem;
-use super::query;
-use crate::{Declined, Membership, TagChange};
+use super::{events, query};
+use crate::{Declined, Membership, Query, TagChange};
 
 /// Largest body of these routes, in bytes: tags take the most.
 const BODY_MAX: usize = 256 << 10;
+
+/// Longest time for answers to a query, in seconds.
+const TIMEOUT_S_MAX: u64 = 600;
+
+/// Most relays of an answer to a query.
+const RELAYS_MAX: u64 = 16;
 
 /// What these routes are about.
 pub(super) fn of(door: &Door) -> Result<&dyn Membership, Problem> {
@@ -43,6 +50,58 @@ pub(super) fn event(
         }
         .boxed()
     })
+}
+
+/// `POST /_/query?name=load&nodes=web*,db1&tags=role=db&timeout=5&relays=2&acks=false`, the payload as its body: what comes of
+/// it as server-sent events.
+pub(super) fn query(
+    door: &Arc<Door>,
+    head: &Parts,
+    body: Incoming,
+    activity: &Arc<Activity>,
+) -> Result<Answer, Problem> {
+    let names = ["name", "nodes", "tags", "timeout", "relays", "acks"];
+    let [name, nodes, tags, timeout, relays, acks] = query::parameters(head.uri.query(), names)?;
+    let number = |name, value: Option<&str>, max: u64| {
+        let number = value.map(|text| text.parse().ok().filter(|number| *number <= max));
+        number.map(|number| {
+            number.ok_or_else(|| Problem::bad_request(format!("{name} is a number up to {max}")))
+        })
+    };
+    let timeout = number("timeout", timeout, TIMEOUT_S_MAX).transpose()?.map(Duration::from_secs);
+    let relays = number("relays", relays, RELAYS_MAX).transpose()?.unwrap_or(0);
+    let acks = match acks {
+        None | Some("true") => true,
+        Some("false") => false,
+        Some(_) => return Err(Problem::bad_request("acks is true or false")),
+    };
+    let pair = |text: String| match text.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err(Problem::bad_request("tags are key=value,key=value")),
+    };
+    let query = Query {
+        name: text("name", name)?,
+        payload: Bytes::new(),
+        nodes: list("nodes", nodes)?,
+        tags: list("tags", tags)?.into_iter().map(pair).collect::<Result<_, _>>()?,
+        acks,
+        relays: u8::try_from(relays).unwrap_or(u8::MAX),
+        timeout,
+    };
+    let place = events::place(door)?;
+    door.with_body(body, BODY_MAX, activity, move |door, payload| {
+        async move {
+            let replies = of(&door)?.query(Query { payload, ..query }).await?;
+            Ok(events::stream(&door, place, replies))
+        }
+        .boxed()
+    })
+}
+
+/// `GET /_/reachability`.
+pub(super) fn reachability(door: &Door, head: &Parts) -> Result<Answer, Problem> {
+    let [] = query::parameters(head.uri.query(), [])?;
+    Ok(pending(of(door)?.reachability()))
 }
 
 /// `GET /_/rtt?from=web1&to=web2`.
@@ -84,6 +143,12 @@ struct Change {
     set: BTreeMap<String, String>,
     #[serde(default)]
     remove: Vec<String>,
+}
+
+/// Texts, separated by commas before they were escaped.
+fn list(name: &str, value: Option<&str>) -> Result<Vec<String>, Problem> {
+    let values = value.unwrap_or_default().split(',').filter(|value| !value.is_empty());
+    values.map(|value| text(name, Some(value))).collect()
 }
 
 /// A parameter that has to be there, as text.

@@ -10,6 +10,8 @@
 //! | `/_/status`, `/_/members`, `/_/slots`, `/_/owner/{key}`, `/_/keys` | GET | JSON |
 //! | `/_/events` | GET | server-sent events |
 //! | `/_/event?name=` | POST | tells all members the body: 202 |
+//! | `/_/query?name=` | POST | asks members; server-sent events |
+//! | `/_/reachability` | GET | which members answer |
 //! | `/_/rtt?from=&to=` | GET | how long a round trip between two members takes |
 //! | `/_/tags` | GET, POST | the node's tags; changes them |
 //! | `/_/metrics` | GET | Prometheus text |

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use boato_api::http::Guard;
-use boato_api::{Declined, Membership, RoundTrip, TagChange, Token, Told};
+use boato_api::{Declined, Event, Membership, Query, Reachability, RoundTrip, TagChange, Token, Told};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use serde_json::json;
 
 use crate::client::TestDoor;
@@ -16,6 +18,7 @@ use crate::client::TestDoor;
 pub(crate) struct Member {
     events: Mutex<Vec<(String, Bytes)>>,
     tags: Mutex<BTreeMap<String, String>>,
+    query: Mutex<Query>,
 }
 
 impl Membership for Member {
@@ -27,6 +30,17 @@ impl Membership for Member {
             Ok(())
         };
         ready(told).boxed()
+    }
+
+    fn query(&self, query: Query) -> BoxFuture<'static, Result<BoxStream<'static, Event>, Declined>> {
+        let event = |id, kind: &'static str| Event { id, kind: kind.into(), data: json!({}) };
+        *self.query.lock().unwrap() = query;
+        let events = vec![event(1, "response"), event(2, "done")];
+        ready(Ok(stream::iter(events).boxed())).boxed()
+    }
+
+    fn reachability(&self) -> BoxFuture<'static, Result<Reachability, Declined>> {
+        ready(Ok(Reachability { reached: vec!["a".into()], missing: vec![] })).boxed()
     }
 
     fn round_trip(&self, from: String, to: String) -> BoxFuture<'static, Result<RoundTrip, Declined>> {
@@ -58,6 +72,39 @@ async fn an_event_is_its_name_and_its_body() {
     assert!(door.post("/_/event", "", "x").await.problem(400).contains("?name="));
     assert_eq!(door.post("/_/event?name=x", "", "longer than ten").await.problem(400), "too large");
     door.get("/_/event?name=x").await.problem(405);
+}
+
+#[tokio::test]
+async fn a_query_streams_what_comes_of_it_and_ends() {
+    let door = TestDoor::open().await;
+    let path = "/_/query?name=load&nodes=web*,db%2C1&tags=role=d%3Db&timeout=5&relays=2&acks=false";
+    let mut client = door.connect().await;
+    let head = "Host: localhost\r\nConnection: close\r\nContent-Length: 3\r\n\r\n";
+    client.write(format!("POST {path} HTTP/1.1\r\n{head}now")).await;
+    let text = String::from_utf8(client.closed().await).unwrap();
+    assert!(text.contains("content-type: text/event-stream"), "{text}");
+    assert!(text.contains("event: response\n") && text.contains("event: done\n"), "{text}");
+    let asked = Query {
+        name: "load".into(),
+        payload: "now".into(),
+        nodes: vec!["web*".into(), "db,1".into()],
+        tags: vec![("role".into(), "d=b".into())],
+        acks: false,
+        relays: 2,
+        timeout: Some(Duration::from_secs(5)),
+    };
+    assert_eq!(*door.memory.member.query.lock().unwrap(), asked);
+    for wrong in
+        ["", "?name=x&tags=a", "?name=x&timeout=601", "?name=x&relays=many", "?name=x&acks=1", "?name=%ff"]
+    {
+        door.post(&format!("/_/query{wrong}"), "", "").await.problem(400);
+    }
+}
+
+#[tokio::test]
+async fn reachability_is_a_list_of_names() {
+    let door = TestDoor::open().await;
+    assert_eq!(door.get("/_/reachability").await.json(), json!({ "reached": ["a"], "missing": [] }));
 }
 
 #[tokio::test]

@@ -78,6 +78,12 @@ pub(super) enum Failure {
     /// The node does not serve.
     #[error("not ready: {0}")]
     Unready(String),
+    /// Members that are taken for alive do not answer.
+    #[error(
+        "{0} of {1} live members do not answer: either they have just ended (boato members tells in some seconds), or \
+         packets between them and the others are lost: compare reachability as other nodes see it, with --http"
+    )]
+    Silent(usize, usize),
     /// The value on standard input is too large.
     #[error("the value is larger than {0} bytes")]
     TooLarge(u64),

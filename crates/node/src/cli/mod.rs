@@ -18,6 +18,8 @@ mod man;
 mod members;
 mod monitor;
 mod output;
+mod query;
+mod reachability;
 mod resp;
 mod rtt;
 mod run;
@@ -91,6 +93,10 @@ enum Command {
     Event(event::Args),
     /// Show what happens, as it happens
     Monitor(monitor::Args),
+    /// Ask members something
+    Query(query::Args),
+    /// Ask all members for a sign of life
+    Reachability(reachability::Args),
     /// Estimate how long a round trip between two members takes
     Rtt(rtt::Args),
     /// Show or change what a node says about itself
@@ -139,6 +145,8 @@ fn dispatch(
         Command::Leave(args) => leave::leave(&args, innermost(matches)),
         Command::Event(args) => event::run(&args),
         Command::Monitor(args) => monitor::run(&args),
+        Command::Query(args) => query::run(&args),
+        Command::Reachability(args) => reachability::run(&args),
         Command::Rtt(args) => rtt::run(&args),
         Command::Tags(args) => tags::run(&args, innermost(matches)),
         Command::Keygen => keygen::run(),

@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn as_json(event: &ServerEvent) -> String {
+pub(super) fn as_json(event: &ServerEvent) -> String {
     json!({ "id": event.id, "event": event.kind, "data": event.data }).to_string()
 }
 

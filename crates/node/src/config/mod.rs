@@ -98,6 +98,8 @@ pub struct Config {
     pub tags: BTreeMap<String, String>,
     /// Commands for the shell, run for each event.
     pub on_event: Vec<String>,
+    /// Command for the shell that answers queries.
+    pub on_query: Option<String>,
     /// File that receives the addresses once bound.
     pub ready_file: Option<PathBuf>,
     /// What other nodes should dial.
@@ -153,6 +155,7 @@ impl Config {
             allow_host: settings.allow_host.iter().map(|text| name::host(text)).collect::<Result<_, _>>()?,
             tags: settings.tag.iter().map(|text| name::tag(text)).collect::<Result<_, _>>()?,
             on_event: settings.on_event,
+            on_query: settings.on_query,
             ready_file: settings.ready_file,
             advertise: settings.advertise,
             log: crate::logging::filter(settings.log.as_deref().unwrap_or(crate::logging::DEFAULT_FILTER))?,

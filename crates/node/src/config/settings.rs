@@ -165,6 +165,13 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub on_event: Vec<String>,
 
+    /// Command for the shell that answers queries (`boato query`): by what it writes, if it ends with 0
+    ///
+    /// BOATO_EVENT_NAME has the query's name, BOATO_EVENT_FROM who asks, standard input the payload. At most 1 MiB
+    /// is taken. Without a command a node has nothing to answer.
+    #[arg(long, env = "BOATO_ON_QUERY", value_name = "COMMAND")]
+    pub on_query: Option<String>,
+
     /// File that receives {id,name,quic,http,resp,resp_cluster} as JSON once the node listens
     #[arg(long, env = "BOATO_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,

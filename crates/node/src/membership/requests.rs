@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use boato_api::{self as api, Declined, RoundTrip, TagChange, Told};
-use boato_gossip::InputError;
+use boato_api::{self as api, Declined, Reachability, RoundTrip, TagChange, Told};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::stream::BoxStream;
 
-use super::Membership;
 use super::find::find;
+use super::{Membership, declined};
 
 impl api::Membership for Membership {
     fn event(&self, name: String, payload: Bytes) -> Told {
@@ -20,6 +20,17 @@ impl api::Membership for Membership {
             handle.event(name, payload.to_vec()).await.map_err(|error| declined(&error))
         }
         .boxed()
+    }
+
+    fn query(
+        &self,
+        query: api::Query,
+    ) -> BoxFuture<'static, Result<BoxStream<'static, api::Event>, Declined>> {
+        self.clone().ask(query).boxed()
+    }
+
+    fn reachability(&self) -> BoxFuture<'static, Result<Reachability, Declined>> {
+        self.clone().reach().boxed()
     }
 
     fn round_trip(&self, from: String, to: String) -> BoxFuture<'static, Result<RoundTrip, Declined>> {
@@ -50,15 +61,5 @@ impl api::Membership for Membership {
             Ok(())
         }
         .boxed()
-    }
-}
-
-/// Why gossip refused, as a client is told.
-fn declined(error: &InputError) -> Declined {
-    let text = error.to_string();
-    match error {
-        InputError::EventsFull => Declined::Busy(text),
-        InputError::Ended => Declined::Conflict(text),
-        _ => Declined::Invalid(text),
     }
 }

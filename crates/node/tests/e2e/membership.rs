@@ -53,6 +53,34 @@ fn an_event_is_shown_by_monitor_and_handled_at_every_member() {
 }
 
 #[test]
+fn a_query_is_answered_by_those_that_are_meant() {
+    let cluster = Cluster::new("queries");
+    let command = r#"test $BOATO_EVENT_NAME = load && echo "$BOATO_NODE for $BOATO_EVENT_FROM: $(cat)""#;
+    let launch =
+        |name| cluster.node(name).arg("--on-query", command).arg("--tag", format!("role={name}")).spawn();
+    let [one, two] = ["one", "two"].map(launch).map(crate::harness::Starting::listening);
+    let three = cluster.node("three").start();
+    Cluster::settle(&[&one, &two, &three]);
+    let http = three.http.to_string();
+    let ask = |args: &[&str]| {
+        let args: Vec<&str> = ["query"].iter().chain(args).copied().collect();
+        let mut lines: Vec<String> = run(&http, &args, 0).lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let all = ["2 answered", "one: one for three: cpu", "two: two for three: cpu"];
+    assert_eq!(ask(&["load", "cpu"]), all);
+    assert_eq!(ask(&["load", "--tag", "role=o*"]), ["1 answered", "one: one for three:"]);
+    assert_eq!(ask(&["load", "--node", "two", "--relays", "2"])[0], "1 answered");
+    assert_eq!(ask(&["other"]), ["0 answered"]);
+    let events: Vec<Value> = run(&http, &["query", "load", "--json"], 0).lines().map(parsed).collect();
+    let count = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
+    assert_eq!([count("ack"), count("response"), count("declined"), count("done")], [3, 2, 1, 1]);
+    let found = parsed(&run(&http, &["reachability", "--json"], 0));
+    assert_eq!(found, json!({ "reached": ["one", "three", "two"], "missing": [] }));
+}
+
+#[test]
 fn tags_are_changed_while_a_node_runs_and_members_are_chosen_by_them() {
     let cluster = Cluster::new("tags");
     let one = cluster.node("one").arg("--tag", "role=db").arg("--tag", "rack=a1").start();
