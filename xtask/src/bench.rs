@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// How many connections
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: u16,
+    /// How many keys; fewer where their values would take more than 1 GiB
+    #[arg(long, default_value_t = workload::KEYS, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    keys: u32,
     /// Seconds that each run is measured [default: 1, with --quick 0.3]
     #[arg(long, value_parser = seconds)]
     seconds: Option<f64>,
@@ -87,7 +90,7 @@ fn against(peers: &[Peer], args: &Args) -> Result<()> {
         [] if args.quick => QUICK.map(str::to_owned).to_vec(),
         given => given.to_vec(),
     };
-    let workloads = workload::choose(&patterns)?;
+    let workloads = workload::choose(&patterns, args.keys)?;
     let signals = Signals::new()?;
     let program = args.program.clone().map_or_else(|| nodes::build(true), Ok)?;
     let dir =

@@ -148,7 +148,7 @@ fn label(line: &Line) -> [String; 2] {
 mod tests {
     use super::*;
     use crate::bench::compare::Figures;
-    use crate::bench::workload::choose;
+    use crate::bench::workload::{KEYS, choose};
 
     fn line(name: &str, servers: &[(&'static str, f64)]) -> Line {
         let figures = |(server, cpu_us): &(&'static str, f64)| Figures {
@@ -162,7 +162,7 @@ mod tests {
             p99_us: 1.0,
             p999_us: 1.0,
         };
-        let workload = choose(&[name.to_owned()]).unwrap()[0];
+        let workload = choose(&[name.to_owned()], KEYS).unwrap()[0];
         Line { workload, pace: 1.0, figures: servers.iter().map(figures).collect() }
     }
 

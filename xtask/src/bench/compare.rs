@@ -104,7 +104,7 @@ pub(super) fn run(
     for group in workloads.chunk_by(|one, other| one.stage() == other.stage()) {
         let stage = group[0].stage();
         bar.set_message("starting servers and filling keys in");
-        let space = Space::new(stage.keys(), stage.bytes);
+        let space = Space::new(stage.keys, stage.bytes);
         let servers = start(method, stage, yard, &mut findings)?;
         let mut loads = Vec::new();
         for server in &servers {
@@ -154,9 +154,9 @@ fn fill<'a>(
         findings.memory.push(Memory {
             server: name,
             nodes: stage.nodes(),
-            keys: stage.keys(),
+            keys: stage.keys,
             value_bytes: stage.bytes,
-            bytes_per_entry: added as f64 / f64::from(stage.keys()),
+            bytes_per_entry: added as f64 / f64::from(stage.keys),
         });
     }
     Ok(load)

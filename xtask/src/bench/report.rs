@@ -104,7 +104,7 @@ fn time(us: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::workload::choose;
+    use crate::bench::workload::{KEYS, choose};
 
     fn figures(server: &'static str) -> Figures {
         Figures {
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_table_has_80_columns() {
-        let workload = choose(&["mixed-16k-p64-uniform-cluster".to_owned()]).unwrap()[0];
+        let workload = choose(&["mixed-16k-p64-uniform-cluster".to_owned()], KEYS).unwrap()[0];
         let line = Line { workload, pace: 1e6, figures: vec![figures("boato"), figures("memcached")] };
         let rows = rows(&line);
         let last = rows.lines().last().unwrap();

@@ -6,7 +6,8 @@ use anyhow::{Result, ensure};
 
 /// Values of one server together are at most about this large, in bytes; there are fewer keys otherwise.
 const DATA_BYTES_MAX: usize = 1 << 30;
-const KEYS: u32 = 1_000_000;
+/// Keys, unless another number is asked for.
+pub(super) const KEYS: u32 = 1_000_000;
 
 const SIZES: [usize; 3] = [64, 1 << 10, 16 << 10];
 const DEPTHS: [usize; 3] = [1, 16, 64];
@@ -59,6 +60,8 @@ pub(super) struct Workload {
     pub(super) spread: Spread,
     /// Requests that a connection sends at once.
     pub(super) depth: usize,
+    /// How many keys there are.
+    pub(super) keys: u32,
 }
 
 /// What workloads have in common that can be measured with the same processes and keys.
@@ -67,14 +70,10 @@ pub(super) struct Stage {
     pub(super) door: Door,
     pub(super) shape: Shape,
     pub(super) bytes: usize,
+    pub(super) keys: u32,
 }
 
 impl Stage {
-    /// How many keys there are.
-    pub(super) fn keys(self) -> u32 {
-        u32::try_from(DATA_BYTES_MAX / self.bytes).map_or(KEYS, |most| KEYS.min(most))
-    }
-
     pub(super) fn nodes(self) -> usize {
         if self.shape == Shape::One { 1 } else { 3 }
     }
@@ -82,7 +81,7 @@ impl Stage {
 
 impl Workload {
     pub(super) fn stage(&self) -> Stage {
-        Stage { door: self.door, shape: self.shape, bytes: self.bytes }
+        Stage { door: self.door, shape: self.shape, bytes: self.bytes, keys: self.keys }
     }
 
     /// The words of its name.
@@ -107,36 +106,34 @@ impl fmt::Display for Workload {
     }
 }
 
-/// Every workload, those that share a stage side by side.
-fn all() -> Vec<Workload> {
+/// Every workload with up to so many keys, those that share a stage side by side.
+fn all(keys: u32) -> Vec<Workload> {
+    let depths = |door, shape, bytes, mix, spread| {
+        let keys = u32::try_from(DATA_BYTES_MAX / bytes).map_or(keys, |most| keys.min(most));
+        DEPTHS.map(|depth| Workload { door, shape, bytes, mix, spread, depth, keys })
+    };
     let mut all = Vec::new();
     for shape in [Shape::One, Shape::Cluster] {
         for bytes in SIZES {
             for mix in [Mix::Get, Mix::Set, Mix::Mixed] {
                 for spread in [Spread::Uniform, Spread::Zipf] {
-                    all.extend(DEPTHS.map(|depth| Workload {
-                        door: Door::Resp,
-                        shape,
-                        bytes,
-                        mix,
-                        spread,
-                        depth,
-                    }));
+                    all.extend(depths(Door::Resp, shape, bytes, mix, spread));
                 }
             }
         }
     }
-    let uniform = |door, shape, bytes, mix| {
-        DEPTHS.map(|depth| Workload { door, shape, bytes, mix, spread: Spread::Uniform, depth })
-    };
-    all.extend([Mix::Get, Mix::Set].iter().flat_map(|mix| uniform(Door::Resp, Shape::Proxy, 64, *mix)));
-    all.extend(SIZES.iter().flat_map(|bytes| uniform(Door::Http, Shape::One, *bytes, Mix::Get)));
+    for mix in [Mix::Get, Mix::Set] {
+        all.extend(depths(Door::Resp, Shape::Proxy, 64, mix, Spread::Uniform));
+    }
+    for bytes in SIZES {
+        all.extend(depths(Door::Http, Shape::One, bytes, Mix::Get, Spread::Uniform));
+    }
     all
 }
 
-/// The workloads of which some pattern gives words of the name (`get-64-p16`), or all.
-pub(super) fn choose(patterns: &[String]) -> Result<Vec<Workload>> {
-    let all = all();
+/// The workloads with up to so many keys of which some pattern gives words of the name (`get-64-p16`), or all.
+pub(super) fn choose(patterns: &[String], keys: u32) -> Result<Vec<Workload>> {
+    let all = all(keys);
     for pattern in patterns {
         ensure!(
             all.iter().any(|workload| workload.fits(pattern)),
@@ -154,19 +151,19 @@ mod tests {
     use super::*;
 
     fn chosen(pattern: &str) -> Vec<String> {
-        choose(&[pattern.to_owned()]).unwrap().iter().map(ToString::to_string).collect()
+        choose(&[pattern.to_owned()], KEYS).unwrap().iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn words_of_a_name_choose_whole_words_only() {
         assert_eq!(chosen("http-p1-64"), ["http-get-64-p1-uniform-one"]);
         assert_eq!(chosen("set-16k-p64-zipf-cluster"), ["resp-set-16k-p64-zipf-cluster"]);
-        assert!(choose(&["get-p6".to_owned()]).is_err());
+        assert!(choose(&["get-p6".to_owned()], KEYS).is_err());
     }
 
     #[test]
     fn without_patterns_every_workload_is_chosen_once() {
-        let all = choose(&[]).unwrap();
+        let all = choose(&[], KEYS).unwrap();
         let mut unique = all.clone();
         unique.sort();
         unique.dedup();
@@ -175,7 +172,8 @@ mod tests {
 
     #[test]
     fn large_values_have_fewer_keys() {
-        let stage = |bytes| Stage { door: Door::Resp, shape: Shape::One, bytes };
-        assert_eq!([64, 1 << 10, 16 << 10].map(|bytes| stage(bytes).keys()), [1_000_000, 1_000_000, 65_536]);
+        let keys = |pattern: &str, most| choose(&[pattern.to_owned()], most).unwrap()[0].keys;
+        assert_eq!(["64", "1k", "16k"].map(|bytes| keys(bytes, KEYS)), [1_000_000, 1_000_000, 65_536]);
+        assert_eq!(["64", "16k"].map(|bytes| keys(bytes, 100_000)), [100_000, 65_536]);
     }
 }

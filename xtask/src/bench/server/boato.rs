@@ -41,7 +41,7 @@ fn target(stage: Stage, nodes: &mut [Node]) -> Result<Target> {
         (Door::Http, _) => any(Protocol::Http, addrs(|ready| Some(ready.http))?),
         (Door::Resp, Shape::One | Shape::Proxy) => any(Protocol::Resp, addrs(|ready| ready.resp)?),
         (Door::Resp, Shape::Cluster) => {
-            let owners = owners(&topology, stage.keys());
+            let owners = owners(&topology, stage.keys);
             Target { protocol: Protocol::Resp, addrs: topology.nodes, owners }
         }
     })

@@ -23,7 +23,7 @@ pub(super) fn start(stage: Stage, yard: &Yard) -> Result<Option<Server>> {
         Target { protocol: Protocol::Resp, addrs, owners: Vec::new() }
     } else {
         let topology = join(&addrs)?;
-        let owners = owners(&topology, stage.keys());
+        let owners = owners(&topology, stage.keys);
         Target { protocol: Protocol::Resp, addrs: topology.nodes, owners }
     };
     Ok(Some(Server::new(Name::Peer(Peer::Redis), target, processes)))
