@@ -22,6 +22,9 @@ use crate::info::{
 use crate::membership::Membership;
 use crate::reply::{Execution, Failure, Outcome, Reply};
 
+/// The most keys in one [`Backend::fetch`].
+pub const FETCH_MAX: usize = 16;
+
 /// The node behind the doors.
 ///
 /// Every method is called from a connection's task and must not block; what takes time is a future or a
@@ -55,6 +58,12 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// `found` runs under the slot's lock: it copies what it needs and returns.
     fn read(&self, key: &[u8], found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool;
+
+    /// Says that commands on these keys, at most [`FETCH_MAX`], come next: what they will look at may be fetched meanwhile, all
+    /// at the same time. Changes nothing.
+    fn fetch(&self, keys: &[&[u8]]) {
+        let _ = keys;
+    }
 
     /// Runs commands on keys of one slot in one step, unless a watched key has changed: then `None`, and nothing was
     /// applied. Otherwise what came of each, in the order of the commands; one that failed does not keep the others from

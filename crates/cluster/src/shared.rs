@@ -1,7 +1,8 @@
 //! What the state machine and the paths around it share: the slots, the clock and the published routes.
 
 use arc_swap::{ArcSwap, Guard};
-use boato_storage::{Clock, Entries, Memory, Store, Value, Writer};
+use boato_storage::{Clock, Entries, FETCH_MAX, Memory, Store, Value, Writer};
+use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -138,6 +139,17 @@ impl Slots {
         let guard = self.store.lock(usize::from(boato_placement::slot(key)));
         guard.header().serving()?;
         Some(show(guard.value(key, unix_ms)))
+    }
+
+    /// Has the processor fetch what operations on these keys will look at, see [`Store::fetch`]; keys beyond [`FETCH_MAX`] are
+    /// left out.
+    pub fn fetch(&self, keys: &[&[u8]]) {
+        let mut places: [(usize, &[u8]); FETCH_MAX] = [(0, &[]); FETCH_MAX];
+        let count = keys.len().min(FETCH_MAX);
+        for (place, key) in places.iter_mut().zip(keys) {
+            *place = (boato_placement::slot(key).into(), key);
+        }
+        self.store.fetch(&places[..count], |header| _ = black_box(header.serving().is_some()));
     }
 
     /// Looks at one slot's state, under its lock.

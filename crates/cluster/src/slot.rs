@@ -129,7 +129,9 @@ pub struct Queued {
 
 /// The part of a slot that this crate adds to its entries.
 #[derive(Clone, Hash, Debug)]
+#[repr(C)]
 pub struct Header {
+    /// First, beside the entries: all that an operation on a slot at rest looks at.
     pub(crate) state: State,
     /// The highest epoch seen or made here; never decreases.
     pub(crate) floor: Epoch,

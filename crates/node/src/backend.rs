@@ -106,6 +106,10 @@ impl Backend for NodeBackend {
         self.cluster.slots().try_read(key, now_ms, show).is_some()
     }
 
+    fn fetch(&self, keys: &[&[u8]]) {
+        self.cluster.slots().fetch(keys);
+    }
+
     fn transact(
         &self,
         transaction: Transaction<'_>,

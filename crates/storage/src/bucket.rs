@@ -4,6 +4,7 @@
 //! are (4 bytes). A tag is a byte of the key's hash, so that most other records need no look. A record too long
 //! to be moved around with its neighbours lives elsewhere; its number stands in for it.
 
+use std::hint::black_box;
 use std::mem;
 
 /// What storing a record adds to buckets at most, besides its own bytes; the split it may cause included.
@@ -132,6 +133,19 @@ impl Bucket {
             let start = lens[..at].iter().map(|len| width(*len)).sum();
             Span { at, tag, len: lens[at], start }
         })
+    }
+
+    /// Looks at what tells the items apart.
+    pub(crate) fn touch(&self) {
+        black_box(self.bytes.last().copied());
+    }
+
+    /// Looks at the items with a tag.
+    pub(crate) fn touch_tagged(&self, tag: u8) {
+        for span in self.tagged(tag) {
+            let Item { bytes, .. } = self.item(span);
+            black_box((bytes.first().copied(), bytes.last().copied()));
+        }
     }
 
     /// The items, their lengths, their tags.

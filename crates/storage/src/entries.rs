@@ -1,8 +1,10 @@
 //! The entries of one slot and the operations on them.
 
 use std::collections::BinaryHeap;
+use std::hint::black_box;
 use std::sync::Arc;
 
+use crate::bucket::Bucket;
 use crate::nodes::Nodes;
 use crate::record::{self, Encoded};
 use crate::store::Shared;
@@ -74,6 +76,7 @@ pub enum Delete {
 
 /// The entries and tombstones of one slot.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Entries {
     table: Table,
     nodes: Nodes,
@@ -350,6 +353,16 @@ impl Entries {
         let same = |record| (record::key(record) == key).then_some(record);
         let (place, record) = self.table.find(hash, same)?;
         Some((place, record::decode(record, &self.nodes)))
+    }
+
+    /// Looks at what a write will change of this slot.
+    pub(crate) fn touch(&self) {
+        black_box((self.table.len(), self.nodes.knows(0), self.tombstones));
+    }
+
+    /// The bucket that has `key` if there is one, and the key's tag there.
+    pub(crate) fn bucket(&self, key: &[u8]) -> Option<(&Bucket, u8)> {
+        self.table.bucket(self.hash(key))
     }
 
     fn hash(&self, key: &[u8]) -> u64 {

@@ -60,6 +60,7 @@
 //! |---|---|
 //! | `store` | the slots and their locks |
 //! | `entries` | one slot: get, put, delete, merge, sweep |
+//! | `fetch` | several lookups that wait for memory together |
 //! | `entry`, `condition`, `clock` | the nouns of the interface |
 //! | `table` | the hash table of a slot: linear hashing over buckets |
 //! | `bucket`, `record` | a few entries packed into one allocation; an entry as bytes |
@@ -71,6 +72,7 @@ mod clock;
 mod condition;
 mod entries;
 mod entry;
+mod fetch;
 mod nodes;
 mod record;
 mod store;
@@ -81,5 +83,6 @@ pub use clock::{Clock, TooFarAhead};
 pub use condition::Condition;
 pub use entries::{Delete, Entries, Put, PutError, Writer};
 pub use entry::{EntryRef, Value, Version};
+pub use fetch::FETCH_MAX;
 pub use store::{Config, SlotGuard, Store};
 pub use totals::Memory;

@@ -48,14 +48,20 @@ impl Shared {
 /// A map cut into slots, each under its own lock, each with a header of type `H` beside its entries.
 #[derive(Debug)]
 pub struct Store<H = ()> {
-    slots: Box<[Mutex<Slot<H>>]>,
+    slots: Box<[Cell<H>]>,
     shared: Arc<Shared>,
 }
 
+/// Begins a cache line: that with the lock also has what leads to a bucket.
 #[derive(Debug)]
-struct Slot<H> {
-    header: H,
-    entries: Entries,
+#[repr(align(64))]
+struct Cell<H>(Mutex<Slot<H>>);
+
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Slot<H> {
+    pub(crate) entries: Entries,
+    pub(crate) header: H,
 }
 
 impl<H> Store<H> {
@@ -72,7 +78,7 @@ impl<H> Store<H> {
             totals: Totals::default(),
         });
         let slot = |index| Slot { header: header(index), entries: Entries::new(Arc::clone(&shared)) };
-        let slots = (0..config.slots).map(slot).map(Mutex::new).collect();
+        let slots = (0..config.slots).map(slot).map(|slot| Cell(Mutex::new(slot))).collect();
         Self { slots, shared }
     }
 
@@ -97,7 +103,11 @@ impl<H> Store<H> {
     ///
     /// When `slot` is not below [`Store::slots`].
     pub fn lock(&self, slot: usize) -> SlotGuard<'_, H> {
-        SlotGuard { slot: self.slots[slot].lock() }
+        SlotGuard { slot: self.cell(slot).lock() }
+    }
+
+    pub(crate) fn cell(&self, slot: usize) -> &Mutex<Slot<H>> {
+        &self.slots[slot].0
     }
 }
 
@@ -129,9 +139,10 @@ impl<H> SlotGuard<'_, H> {
 impl<H: Clone> Clone for Store<H> {
     fn clone(&self) -> Self {
         let shared = Arc::new(self.shared.fork());
-        let copy = |slot: &Mutex<Slot<H>>| {
+        let copy = |Cell(slot): &Cell<H>| {
             let Slot { header, entries } = &*slot.lock();
-            Mutex::new(Slot { header: header.clone(), entries: entries.copy_to(Arc::clone(&shared)) })
+            let entries = entries.copy_to(Arc::clone(&shared));
+            Cell(Mutex::new(Slot { header: header.clone(), entries }))
         };
         Self { slots: self.slots.iter().map(copy).collect(), shared }
     }

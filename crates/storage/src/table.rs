@@ -14,7 +14,9 @@ const LOAD: usize = 8;
 /// Linear hashing (Litwin 1980): there are as many buckets as the number of records asks for, and an insert
 /// splits one of them at most, so the longest pause does not grow with the table.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct Table {
+    /// First, so that a lookup finds them on the cache line of the slot's lock.
     buckets: Vec<Bucket>,
     /// The records too long for a bucket, without gaps.
     large: Vec<Box<[u8]>>,
@@ -60,6 +62,11 @@ impl Table {
             let place = Place { bucket, span };
             test(self.get(place)).map(|found| (place, found))
         })
+    }
+
+    /// The bucket of a hash, and the hash's tag there.
+    pub(crate) fn bucket(&self, hash: u64) -> Option<(&Bucket, u8)> {
+        Some((self.buckets.get(address(hash, self.buckets.len()))?, tag(hash)))
     }
 
     pub(crate) fn get(&self, place: Place) -> &[u8] {

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::ahead::Ahead;
 use super::batch::Batch;
 use super::client::{Client, Next};
 use super::door::Door;
@@ -137,9 +138,12 @@ impl Connection {
         let mut bounds = bounds(&client.door);
         let mut batch = Batch::default();
         let mut parts: Vec<&[u8]> = std::mem::take(&mut self.parts);
-        let mut at = 0;
+        let (mut at, mut ahead) = (0, Ahead::default());
         let stop = loop {
             bounds.stranger = !client.session.authenticated();
+            if !bounds.stranger {
+                ahead.fetch(bytes, at, &*client.door.backend);
+            }
             let next = match parser.next(&bytes[at..], &bounds, &mut parts) {
                 Ok(Some(Frame::Command(length))) => {
                     at += length;

@@ -12,6 +12,7 @@
 //! Replies come in the order of their commands. The commands of one connection on one key are applied in that order too;
 //! those on keys of different slots may overtake each other within a pipeline.
 
+mod ahead;
 mod batch;
 mod client;
 mod clients;
