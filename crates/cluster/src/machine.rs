@@ -98,7 +98,7 @@ impl Machine {
     pub fn new(config: Config, now: Now) -> Self {
         let view = View::new(config.me, config.weight, now.at);
         let table = Arc::new(Table::build(&*config.strategy, view.candidates(false)));
-        let slots = usize::from(config.slots);
+        let slots = usize::from(config.slots.end);
         let store = boato_storage::Config { slots, hash_seed: config.seed, max_memory: config.max_memory };
         let healing_ms = u64::try_from(config.healing.as_millis()).unwrap_or(u64::MAX);
         let routes = Routes::new(Arc::clone(&table), &view);
@@ -160,7 +160,7 @@ impl Machine {
     }
 
     fn count_misplaced(&self) -> usize {
-        let slots = 0..self.config.slots;
+        let slots = self.config.slots.clone();
         slots.filter(|&slot| self.slots.inspect(slot, |header| self.is_misplaced(slot, header))).count()
     }
 
@@ -172,7 +172,7 @@ impl Machine {
     /// What is left to move. Looks at every slot.
     pub fn progress(&self) -> Progress {
         let mut progress = Progress::default();
-        for slot in 0..self.config.slots {
+        for slot in self.config.slots.clone() {
             let guard = self.slots.store.lock(usize::from(slot));
             match (guard.header().custody().is_some(), self.is_target(slot)) {
                 (true, false) => {
@@ -250,7 +250,7 @@ impl Machine {
             let rebuilt = std::mem::take(&mut self.rebuilt);
             self.budgets.retain(|&pid, _| !self.view.is_dead(pid));
             self.wanted.retain(|&pid, _| !self.view.is_dead(pid));
-            for slot in 0..self.config.slots {
+            for slot in self.config.slots.clone() {
                 self.on_slot(slot, now, |machine, cell| {
                     // Another target is offered the slot at once.
                     if rebuilt && matches!(cell.header.state, State::Held { .. }) {

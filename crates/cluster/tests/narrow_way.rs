@@ -26,7 +26,7 @@ fn at(ms: u64) -> Now {
 }
 
 fn machine(me: Pid, slots: u16, rate: u64) -> Machine {
-    Machine::new(Config { slots, handoff_rate: Some(rate), ..Config::new(me, 7) }, at(0))
+    Machine::new(Config { slots: 0..slots, handoff_rate: Some(rate), ..Config::new(me, 7) }, at(0))
 }
 
 /// A key of slot 0.

@@ -1,5 +1,6 @@
 //! What goes into the state machine, and what comes out.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use boato_placement::Strategy;
@@ -36,9 +37,9 @@ pub struct Config {
     pub handoff_rate: Option<u64>,
     /// With fewer live members in view, this node included, writes are refused; 0 or 1: never.
     pub min_members: usize,
-    /// How many of the 16384 slots this machine looks after: the first ones, 1 to all of them (the default). Fewer
-    /// are for simulations and model checks, which choose keys that lie in them; the same on every node.
-    pub slots: u16,
+    /// Which of the 16384 slots this machine looks after, at least one; default all of them. Fewer are for simulations
+    /// and model checks, which choose keys that lie in them; the same on every node.
+    pub slots: Range<u16>,
     /// The bytes of entries that one chunk of a hand-off aims for, at least 1; default 64 KiB. What is left to be sent
     /// when a slot is frozen fits in one chunk, so smaller ones make for shorter pauses and more round trips.
     pub chunk_bytes: usize,
@@ -63,7 +64,7 @@ impl Config {
             settle: Duration::from_millis(50),
             handoff_rate: None,
             min_members: 0,
-            slots: ALL_SLOTS,
+            slots: 0..ALL_SLOTS,
             chunk_bytes: 64 << 10,
             #[cfg(feature = "canaries")]
             canary: None,

@@ -171,7 +171,7 @@ impl Machine {
         set_departure(&mut self.departure, Self::MODEL_LATER);
         (self.timers, self.deadlines) = Default::default();
         self.batch = 0;
-        for slot in 0..self.config.slots {
+        for slot in self.config.slots.clone() {
             let mut guard = self.slots.store.lock(usize::from(slot));
             let header = guard.header_mut();
             if let Some(at) = &mut header.retry.at {
@@ -232,7 +232,7 @@ impl Hash for Machine {
         (&self.claims, &self.wanted, self.stirred, self.rebuilt).hash(state);
         self.budgets.iter().filter(|(_, budget)| **budget != Budget::default()).for_each(|it| it.hash(state));
         self.slots.clock.latest().hash(state);
-        for slot in 0..self.config.slots {
+        for slot in self.config.slots.clone() {
             self.slots.look(slot, |header, entries| (header, entries).hash(state));
         }
     }

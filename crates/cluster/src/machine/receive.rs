@@ -1,5 +1,7 @@
 //! What peers send: from a frame to what a slot makes of each message in it.
 
+use std::ops::Range;
+
 use super::merge::{self, on_merge_end};
 use super::{Cell, Machine, take};
 use crate::canary::Canary;
@@ -37,7 +39,8 @@ impl Machine {
         self.advance_standing(now);
         let agreed = digest.is_none_or(|digest| digest.dead.iter().all(|&pid| self.view.is_dead(pid)));
         for Run { start, len, message } in &runs {
-            for slot in *start..start.saturating_add(*len).min(self.config.slots) {
+            let Range { start: first, end } = self.config.slots;
+            for slot in first.max(*start)..end.min(start.saturating_add(*len)) {
                 self.on_slot(slot, now, |machine, cell| machine.on_message(cell, from, message, agreed, now));
             }
         }
@@ -65,7 +68,7 @@ impl Machine {
 
     /// Tells a process it meets what this one holds: so it can route, and knows which slots exist.
     fn introduce(&mut self, peer: Pid) {
-        for slot in 0..self.config.slots {
+        for slot in self.config.slots.clone() {
             if let Some(epoch) = self.slots.store.lock(usize::from(slot)).header().custody() {
                 self.outbox.push(peer, slot, Message::Holding { epoch });
             }

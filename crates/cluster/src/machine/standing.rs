@@ -138,7 +138,7 @@ impl Machine {
     pub(super) fn on_abandon(&mut self, now: Now) {
         self.on_leave(now);
         self.departure = Departure::Gone;
-        for slot in 0..self.config.slots {
+        for slot in self.config.slots.clone() {
             self.on_slot(slot, now, Self::abandon);
         }
     }

@@ -139,7 +139,7 @@ impl Node {
         let gossip = Gossip::new(setup.gossip.clone(), identity, rng.u64(..), now.at)?;
         let config = boato_cluster::Config {
             weight: setup.weight,
-            slots: setup.slots,
+            slots: 0..setup.slots,
             healing: setup.healing,
             handoff_rate: setup.handoff_rate,
             chunk_bytes: setup.chunk_bytes,
