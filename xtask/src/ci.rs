@@ -45,7 +45,8 @@ const STEPS: &[Step] = &[
     step("seeds", "xtask campaign --from 1 --seeds 2000"),
     step("fresh-seeds", "xtask campaign --from commit --seeds 500"),
     step("canaries", "xtask campaign --canaries"),
-    step("model-check", "xtask model-check --states 3000 --minutes 0.3"),
+    step("model-check", "xtask model-check --states 3000 --minutes 0.15"),
+    step("model-detours", "xtask model-check --detours 1 --minutes 0.15"),
     step("build-tests", "test --workspace --no-run"),
     step(
         "rolling",

@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// Run a fair schedule to its end from one state in so many; 0: from none
     #[arg(long, default_value_t = 256)]
     sample: u64,
+    /// Everything in its turn but for so many times: fewer states, longer ways [default: there are no turns]
+    #[arg(long)]
+    detours: Option<u8>,
     /// Threads [default: one per core]
     #[arg(long)]
     threads: Option<usize>,
@@ -51,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for (done, script) in scripts.iter().enumerate() {
         let left = scripts.len() - done;
         let share = length.saturating_sub(started.elapsed()) / u32::try_from(left).unwrap_or(u32::MAX);
-        let (report, took) = explore(args, script, canary, (args.states, share))?;
+        let (report, took) = explore(args, script, canary, (args.states, args.detours), share)?;
         println!("{}", row(script, &report, took));
         if let Some((what, lines)) = &report.violation {
             violated += 1;
@@ -89,13 +92,14 @@ fn explore(
     args: &Args,
     script: &Script,
     canary: Option<Canary>,
-    (states, share): (usize, Duration),
+    (states, detours): (usize, Option<u8>),
+    share: Duration,
 ) -> Result<(Report, Duration)> {
     let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = args.threads.unwrap_or_else(cores);
     ensure!((1..=1024).contains(&threads), "--threads {threads}: give 1 to 1024");
     ensure!(u32::try_from(args.states).is_ok(), "--states {}: give fewer than 2^32", args.states);
-    let bounds = Bounds { states, depth: args.depth, sample: args.sample, threads };
+    let bounds = Bounds { states, depth: args.depth, sample: args.sample, threads, detours };
     let style = ProgressStyle::with_template("{spinner} {prefix}  {msg}").context("the style of the line")?;
     let line = ProgressBar::new_spinner().with_style(style).with_prefix(script.name);
     let started = Instant::now();
@@ -135,8 +139,9 @@ fn row(script: &Script, report: &Report, took: Duration) -> String {
     )
 }
 
-/// States per script in the first passes over all scripts: most bugs are found with few.
-const PASSES: [usize; 2] = [2000, 20_000];
+/// States per script, and detours, in the first passes over all scripts: most bugs are found with few.
+const PASSES: [(usize, Option<u8>); 5] =
+    [(2000, None), (5000, Some(1)), (20_000, None), (30_000, Some(3)), (200_000, Some(3))];
 
 /// Every deliberate bug in every script, until one finds it.
 fn hunt_all(args: &Args, scripts: &[Script], length: Duration) -> Result<()> {
@@ -159,13 +164,14 @@ fn hunt_all(args: &Args, scripts: &[Script], length: Duration) -> Result<()> {
 
 fn hunt(args: &Args, scripts: &[Script], canary: Canary, share: Duration) -> Result<bool> {
     let started = Instant::now();
-    let passes = PASSES.into_iter().filter(|states| *states < args.states).chain([args.states]);
-    for (states, script) in passes.flat_map(|states| scripts.iter().map(move |script| (states, script))) {
+    let passes = PASSES.into_iter().filter(|(states, _)| *states < args.states);
+    let passes = passes.chain([(args.states, args.detours)]);
+    for (pass, script) in passes.flat_map(|pass| scripts.iter().map(move |script| (pass, script))) {
         let left = share.saturating_sub(started.elapsed());
         if left.is_zero() {
             break;
         }
-        let (report, _) = explore(args, script, Some(canary), (states, left))?;
+        let (report, _) = explore(args, script, Some(canary), pass, left)?;
         if let Some((what, _)) = report.violation {
             let Progress { depth, states, .. } = report.progress;
             let steps = depth + 1;

@@ -21,6 +21,7 @@ macro_rules! canaries {
                     Self::NoPromise => Some("a claim beside a hand-over, one answer lost"),
                     Self::NoBarrier => Some("a newcomer met by its source only, which dies"),
                     Self::NoAgreedDeaths => Some("a commit of a dead source, later than a mint"),
+                    Self::FewMembersWrite => Some("a limit of members, which no run of registers has"),
                     Self::VoidForForgotten => Some("a second hand-over before the end of the first"),
                     _ => None,
                 }
@@ -111,6 +112,8 @@ canaries! {
     LossNotCounted = "loss-not-counted",
     /// The target says "taken" only once.
     TakenOnce = "taken-once",
+    /// With fewer members in view than the limit, writes are applied all the same.
+    FewMembersWrite = "few-members-write",
 }
 
 /// Which deliberate bug is in force.

@@ -12,16 +12,19 @@
 
 mod action;
 mod client;
+mod detour;
 mod fair;
 mod judge;
 mod packet;
 mod register;
 mod script;
+mod scripts;
 mod search;
 mod step;
 mod trace;
 mod world;
 
 pub use boato_cluster::Canary;
-pub use script::{Call, Script, Step, scripts};
+pub use script::{Call, Script, Step};
+pub use scripts::scripts;
 pub use search::{Bounds, End, Progress, Report, check};

@@ -2,7 +2,7 @@
 
 use boato_sim::model::{Bounds, Canary, End, Report, Script, check, scripts};
 
-const SMALL: Bounds = Bounds { states: 20_000, depth: 100, sample: 16, threads: 2 };
+const SMALL: Bounds = Bounds { states: 20_000, depth: 100, sample: 16, threads: 2, detours: None };
 
 fn script(name: &str) -> Script {
     scripts().into_iter().find(|script| script.name == name).expect("there is such a script")
@@ -38,6 +38,30 @@ fn known_bugs_are_found_by_the_shortest_way() {
         let (what, trace) = report.violation.unwrap_or_else(|| panic!("{canary:?} was not found"));
         assert_eq!(report.end, End::Violated);
         assert!(!what.is_empty() && trace.len() >= 2 * report.progress.depth, "{what}: {trace:?}");
+    }
+}
+
+#[test]
+fn where_detours_are_counted_ways_are_seen_to_their_end() {
+    let ends = |detours| {
+        let report = explore("join-second", None, Bounds { detours: Some(detours), ..SMALL });
+        assert_eq!((report.end, report.violation), (End::Exhausted, None), "{detours} detours");
+        report.progress
+    };
+    let (few, more) = (ends(0), ends(1));
+    assert!(few.depth > 20 && more.states > 10 * few.states, "{few:?}, {more:?}");
+}
+
+#[test]
+fn bugs_that_take_long_ways_are_found_with_few_detours() {
+    for (name, canary, detours) in [
+        ("claims", Canary::CrossedClaims, 3),
+        ("join-second", Canary::MintAfterFirstAnswer, 2),
+        ("swap", Canary::CommitTwice, 2),
+        ("few-members", Canary::FewMembersWrite, 0),
+    ] {
+        let report = explore(name, Some(canary), Bounds { detours: Some(detours), ..SMALL });
+        assert_eq!(report.end, End::Violated, "{name}, {canary:?}: {:?}", report.progress);
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use boato_cluster::{Input, Machine, Next, Pid, Sent, Timer};
 
-use super::packet::{Body, Packet};
+use super::detour::FRAMES_MAX;
+use super::packet::{Body, Packet, fingerprint};
 use super::world::{News, World};
 
 /// One step of a whole cluster; numbers are places in the lists of the state before it.
@@ -16,6 +17,10 @@ pub(super) enum Action {
     Duplicate(usize),
     /// A frame gets lost, as there are too many. Requests travel on streams: their sender is told.
     Drop(usize),
+    /// A message is late.
+    Delay(usize),
+    /// What membership tells a process is late.
+    Withhold(usize),
     /// A process does something by itself.
     Fire(usize, Timer),
     /// Membership tells a process something.
@@ -37,7 +42,8 @@ impl World {
     pub(super) fn actions(&self) -> Vec<Action> {
         let frames: Vec<usize> =
             (0..self.packets.len()).filter(|&place| self.packets[place].is_frame()).collect();
-        if frames.len() > self.script.packets_max {
+        let frames_max = self.detours.map_or(self.script.packets_max, |_| FRAMES_MAX);
+        if frames.len() > frames_max {
             return frames.into_iter().map(Action::Drop).collect();
         }
         let mut actions: Vec<_> = (0..self.packets.len()).map(Action::Deliver).collect();
@@ -52,7 +58,7 @@ impl World {
             let timers = node.machine.timers().into_iter().filter(|timer| self.may_fire(node.pid, *timer));
             actions.extend(timers.map(|timer| Action::Fire(place, timer)));
             if self.later {
-                actions.extend((0..self.script.slots).map(|slot| Action::Sweep(place, slot)));
+                actions.extend(self.script.slots().map(|slot| Action::Sweep(place, slot)));
             }
         }
         if self.duplicates > 0 {
@@ -62,7 +68,7 @@ impl World {
     }
 
     /// What is told of one process comes in order.
-    fn is_next(&self, place: usize) -> bool {
+    pub(super) fn is_next(&self, place: usize) -> bool {
         let News { to, about, .. } = self.news[place];
         !self.news[..place].iter().any(|earlier| (earlier.to, earlier.about) == (to, about))
     }
@@ -95,6 +101,12 @@ impl World {
 
     /// Lets it happen.
     pub(super) fn act(&mut self, action: Action) {
+        self.count_detour(action);
+        self.perform(action);
+        self.forget_late();
+    }
+
+    fn perform(&mut self, action: Action) {
         match action {
             Action::Deliver(place) => {
                 let packet = self.packets.remove(place);
@@ -108,6 +120,8 @@ impl World {
             Action::Drop(place) => {
                 self.packets.remove(place);
             }
+            Action::Delay(place) => self.delay(self.packets[place].hash),
+            Action::Withhold(place) => self.delay(fingerprint(self.news[place])),
             Action::Fire(place, timer) => self.fire(self.nodes[place].pid, timer),
             Action::Learn(place) => {
                 let News { to, about, liveness, weight } = self.news.remove(place);

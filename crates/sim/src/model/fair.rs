@@ -4,7 +4,7 @@
 use boato_cluster::{Header, Liveness, Machine, Next, Pid, State, Timer};
 
 use super::action::Action;
-use super::script::keys;
+use super::script::{keys, nth};
 use super::world::{News, World};
 
 /// Rounds within which the cluster settles.
@@ -120,9 +120,12 @@ impl World {
         };
         let idle = self.clients.iter().all(|client| client.current.is_none());
         let staying = self.nodes.iter().filter(|node| !node.leaving);
-        let target = staying.max_by_key(|node| (node.weight, node.pid)).map(|node| node.pid);
+        let mut order: Vec<_> = staying.map(|node| (node.weight, node.pid)).collect();
+        order.sort_unstable_by(|one, other| other.cmp(one));
         idle && self.news.is_empty()
-            && (0..self.script.slots).all(|slot| {
+            && self.script.slots().all(|slot| {
+                let second = order.get(1).filter(|_| self.script.apart && nth(slot) == 1);
+                let target = second.or(order.first()).map(|(_, pid)| *pid);
                 self.nodes.iter().all(|node| {
                     !node.leaving && calm(&node.machine, slot, target) || (node.leaving && target.is_none())
                 })
@@ -133,7 +136,7 @@ impl World {
     fn judge_end(&self) -> Option<String> {
         (0..keys().len()).find_map(|key| {
             let (name, slot) = &keys()[key];
-            let lost = *slot >= self.script.slots || self.vanished[usize::from(*slot)];
+            let lost = !self.script.slots().contains(slot) || self.vanished[nth(*slot)];
             let (version, value) = self.acknowledged[key].filter(|_| self.forked && !lost && !self.later)?;
             let found = self.nodes.iter().find_map(|node| {
                 node.machine.slots().look(*slot, |header, entries| {
@@ -153,7 +156,7 @@ impl World {
     /// What every process has, in a few words.
     pub(super) fn describe(&self) -> String {
         let node = |node: &std::sync::Arc<super::world::Node>| {
-            let states = (0..self.script.slots).map(|slot| {
+            let states = self.script.slots().map(|slot| {
                 node.machine.slots().inspect(slot, |header| {
                     let epoch = header
                         .custody()

@@ -3,7 +3,7 @@
 use boato_cluster::{Epoch, Pid};
 
 use super::client::number;
-use super::script::keys;
+use super::script::{keys, nth};
 use super::trace::{self, name};
 use super::world::World;
 
@@ -17,11 +17,26 @@ fn tell((pid, values): &Copy) -> String {
 impl World {
     /// Judges the state after a step; `before` is the state before it.
     pub(super) fn judge(&mut self, before: &World) {
-        for slot in 0..self.script.slots {
+        for slot in self.script.slots() {
             if self.violation.is_none() {
-                self.violation = self.judge_slot(before, slot);
+                self.violation = self.judge_slot(before, slot).or_else(|| self.judge_writes(before, slot));
             }
         }
+    }
+
+    /// Nothing is written where too few members are in view. Only merges and time change data otherwise.
+    fn judge_writes(&self, before: &World, slot: u16) -> Option<String> {
+        if self.script.min_members == 0 || self.forked || self.later {
+            return None;
+        }
+        let (was, is) =
+            ((before.serving(slot), before.copies(slot)), (self.serving(slot), self.copies(slot)));
+        let [(pid, epoch)] = is.0[..] else { return None };
+        let written =
+            was.0.contains(&(pid, epoch)) && was.1.iter().any(|copy| copy.0 == pid && !is.1.contains(copy));
+        let members = 1 + self.boots.iter().filter(|other| self.knows(pid, **other)).count();
+        (written && members < self.script.min_members)
+            .then(|| format!("{} writes to slot {slot} with {members} members in view", name(pid)))
     }
 
     /// Who serves a slot, and under which epoch.
@@ -45,9 +60,9 @@ impl World {
             if was.contains(&(*pid, *epoch)) {
                 continue;
             }
-            let begun = &mut self.begun[usize::from(slot)];
+            let begun = &mut self.begun[nth(slot)];
             let lower = *epoch <= *begun;
-            if lower && !self.forked && !self.vanished[usize::from(slot)] {
+            if lower && !self.forked && !self.vanished[nth(slot)] {
                 let (epoch, begun) = (trace::epoch(*epoch), trace::epoch(*begun));
                 return Some(format!("slot {slot}: epoch {epoch} of {} begins after {begun}", name(*pid)));
             }
@@ -58,7 +73,7 @@ impl World {
 
     /// What is served is what was acknowledged, and some copy has it unless somebody went who had one.
     fn judge_data(&self, slot: u16) -> Option<String> {
-        if self.forked || self.begun[usize::from(slot)] == Epoch::ZERO {
+        if self.forked || self.begun[nth(slot)] == Epoch::ZERO {
             return None;
         }
         let (copies, serving) = (self.copies(slot), self.serving(slot));
@@ -71,7 +86,7 @@ impl World {
                 tell(bad)
             ));
         }
-        if self.vanished[usize::from(slot)] || copies.iter().any(|copy| self.is_good(slot, copy)) {
+        if self.vanished[nth(slot)] || copies.iter().any(|copy| self.is_good(slot, copy)) {
             return None;
         }
         let told = copies.iter().map(tell).collect::<Vec<_>>().join(", ");

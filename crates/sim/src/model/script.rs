@@ -1,5 +1,6 @@
-//! The small clusters whose every order of events is explored.
+//! What a small cluster begins with and what may happen to it.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -37,8 +38,7 @@ pub enum Step {
     Later,
 }
 
-/// An operation of a client, at any node, on one of three keys: 0 and 1 lie in slot 0, key 2 in
-/// slot 1.
+/// An operation of a client, at any node, on one of three keys: 0 and 1 lie in the first slot, key 2 in the second.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the number of the key, and the value written")]
 pub enum Call {
@@ -64,7 +64,7 @@ impl Call {
 }
 
 /// What is explored. A node of a higher weight is the target of all slots, at equal weights that with the higher
-/// number.
+/// number, unless slots are `apart`.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each lets something more happen")]
 pub struct Script {
@@ -74,8 +74,12 @@ pub struct Script {
     pub members: u8,
     /// The node after these has a cluster of its own at the start.
     pub stranger: bool,
-    /// Slots, 1 or 2.
-    pub slots: u16,
+    /// Whether there is a second slot.
+    pub second_slot: bool,
+    /// Whether the second slot belongs to the node after the one that owns the first, by weight and number.
+    pub apart: bool,
+    /// With fewer live members in view a node refuses writes.
+    pub min_members: usize,
     /// What happens, in order, at any moment.
     pub steps: Vec<Step>,
     /// The calls of each client, one after the other.
@@ -111,7 +115,9 @@ impl Script {
             name,
             members,
             stranger: false,
-            slots: 1,
+            second_slot: false,
+            apart: false,
+            min_members: 0,
             steps: Vec::new(),
             clients: Vec::new(),
             stored: vec![0],
@@ -127,9 +133,23 @@ impl Script {
             serial_max: 3,
         }
     }
+
+    /// The slots that there are.
+    pub(super) fn slots(&self) -> Range<u16> {
+        FIRST_SLOT..FIRST_SLOT + 1 + u16::from(self.second_slot)
+    }
 }
 
-/// Two keys of slot 0 and one of slot 1.
+/// The last slot of one range: the second lies in another.
+#[expect(clippy::cast_possible_truncation, reason = "8 fits")]
+pub(super) const FIRST_SLOT: u16 = boato_placement::SLOTS_PER_RANGE as u16 - 1;
+
+/// Where a slot is in lists with one place for each.
+pub(super) fn nth(slot: u16) -> usize {
+    usize::from(slot - FIRST_SLOT)
+}
+
+/// Two keys of the first slot and one of the second.
 pub(super) fn keys() -> &'static [(Bytes, u16); 3] {
     static KEYS: OnceLock<[(Bytes, u16); 3]> = OnceLock::new();
     KEYS.get_or_init(|| {
@@ -138,109 +158,9 @@ pub(super) fn keys() -> &'static [(Bytes, u16); 3] {
                 .map(|n: u32| Bytes::from(format!("k{n}")))
                 .filter(move |key| boato_placement::slot(key) == wanted)
         };
-        let mut first = of(0);
+        let mut first = of(FIRST_SLOT);
         let mut key = || first.next().expect("invariant: every slot has keys");
-        let other = of(1).next().expect("invariant: every slot has keys");
-        [(key(), 0), (key(), 0), (other, 1)]
+        let other = of(FIRST_SLOT + 1).next().expect("invariant: every slot has keys");
+        [(key(), FIRST_SLOT), (key(), FIRST_SLOT), (other, FIRST_SLOT + 1)]
     })
-}
-
-/// All scripts.
-pub fn scripts() -> Vec<Script> {
-    use Call::{Create, Delete, Get, Put, PutFor};
-    use Step::{Abandon, Begin, Crash, FalseDeath, Heal, Join, Later, Leave, Meet, Restart, Weight};
-    let write = || vec![vec![Put(0, 2)]];
-    let remove = || vec![vec![Delete(0), Get(0)]];
-    let script = |name, members, steps: &[Step], clients| Script {
-        steps: steps.to_vec(),
-        clients,
-        ..Script::new(name, members)
-    };
-    vec![
-        script("hand-off", 2, &[Weight(1, 2)], vec![]),
-        script("hand-off-write", 2, &[Weight(1, 2)], write()),
-        script("hand-off-delete", 2, &[Weight(1, 2)], remove()),
-        Script { duplicates: 1, ..script("hand-off-twice", 2, &[Weight(1, 2)], write()) },
-        Script {
-            stored: vec![0, 1],
-            chunk_bytes: 1,
-            stuck: true,
-            ..script("rounds", 2, &[Weight(1, 2)], vec![vec![Put(0, 2), Put(1, 3)]])
-        },
-        Script {
-            stored: vec![0, 1],
-            chunk_bytes: 1,
-            ..script("rounds-delete", 2, &[Weight(1, 2)], remove())
-        },
-        Script {
-            slots: 2,
-            stored: vec![0, 2],
-            ..script("two-slots", 2, &[Weight(1, 2)], vec![vec![Put(0, 2)], vec![Put(2, 3)]])
-        },
-        Script {
-            lost_answers: 1,
-            ..script("lost-answers", 2, &[Weight(1, 2)], vec![vec![Create(1, 2), Delete(1)]])
-        },
-        Script { impatient: true, ..script("impatient", 2, &[Weight(1, 2)], vec![vec![Put(0, 2), Get(0)]]) },
-        script("two-clients", 2, &[Weight(1, 2)], vec![vec![Create(1, 2)], vec![Create(1, 3), Get(1)]]),
-        script("flip", 2, &[Weight(1, 2), Weight(1, 1)], write()),
-        Script { late_table: true, ..script("flip-late-table", 2, &[Weight(1, 2), Weight(1, 1)], vec![]) },
-        script("hand-off-crash", 2, &[Weight(1, 2), Crash(2)], vec![]),
-        script("target-crash", 2, &[Weight(1, 2), Crash(1)], write()),
-        script("crash-restart", 2, &[Crash(2), Restart(2)], vec![vec![Put(0, 2), Get(0)]]),
-        script("claim", 3, &[Crash(3)], vec![]),
-        script("claims", 3, &[Crash(3), Weight(1, 2)], vec![]),
-        script("join", 1, &[Join(2)], write()),
-        script("join-second", 2, &[Join(3)], write()),
-        Script { stored: vec![], ..script("join-empty", 1, &[Join(2)], vec![]) },
-        script("join-crash", 2, &[Join(3), Crash(2)], vec![]),
-        script("joins", 1, &[Join(2), Join(3)], vec![]),
-        script("joins-crash", 2, &[Join(3), Crash(2), Join(4)], vec![]),
-        script("leave", 2, &[Leave(2)], write()),
-        script("leaver-target", 2, &[Weight(1, 2), Leave(1)], vec![]),
-        script("leavers", 3, &[Leave(3), Leave(2)], vec![]),
-        script("leave-all", 2, &[Leave(2), Leave(1)], vec![]),
-        script("leave-join", 2, &[Leave(2), Join(3)], vec![]),
-        script("deadline", 2, &[Leave(2), Abandon(2), Crash(2)], write()),
-        script("deadline-three", 3, &[Leave(3), Abandon(3)], vec![]),
-        script("false-death", 2, &[FalseDeath { at: 1, of: 2 }, Heal], write()),
-        script(
-            "partition",
-            2,
-            &[FalseDeath { at: 1, of: 2 }, FalseDeath { at: 2, of: 1 }, Heal],
-            vec![vec![Put(0, 2)], vec![Delete(0)]],
-        ),
-        script(
-            "partition-three",
-            3,
-            &[FalseDeath { at: 1, of: 3 }, FalseDeath { at: 2, of: 3 }, Heal],
-            vec![],
-        ),
-        Script { stranger: true, stored: vec![0], ..script("meet", 1, &[Meet], vec![]) },
-        Script { stranger: true, stored: vec![0], ..script("meet-write", 1, &[Meet], write()) },
-        Script {
-            stranger: true,
-            stored: vec![0, 1],
-            chunk_bytes: 1,
-            ..script("meet-rounds", 1, &[Meet], vec![vec![Put(0, 2), Delete(1)]])
-        },
-        script("partition-crash", 2, &[FalseDeath { at: 1, of: 2 }, Heal, Crash(2)], vec![]),
-        Script {
-            chunk_bytes: 1,
-            stored: vec![0, 1],
-            ..script("flip-rounds", 2, &[Weight(1, 2), Weight(1, 1)], write())
-        },
-        Script { stored: vec![], ..script("bootstrap", 0, &[Begin(1), Begin(2)], vec![]) },
-        Script { stored: vec![], hasty: true, ..script("bootstrap-hasty", 0, &[Begin(1), Begin(2)], vec![]) },
-        Script {
-            stored: vec![],
-            clients: vec![vec![PutFor(0, 2), Get(0)]],
-            ..script("expiry", 2, &[Weight(1, 2), Later], vec![])
-        },
-        script("tombstone", 2, &[Weight(1, 2), Later], remove()),
-        Script { slots: 2, stored: vec![0], ..script("two-slots-crash", 2, &[Crash(2)], vec![]) },
-        Script { slots: 2, stored: vec![0], ..script("two-slots-join", 2, &[Join(3), Crash(2)], vec![]) },
-        Script { stored: vec![], ..script("four", 3, &[Join(4), Crash(3)], vec![]) },
-        Script { stored: vec![], ..script("four-claim", 4, &[Crash(4)], vec![]) },
-    ]
 }

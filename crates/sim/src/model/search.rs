@@ -25,6 +25,9 @@ pub struct Bounds {
     pub sample: u64,
     /// Threads.
     pub threads: usize,
+    /// How often something may happen out of turn, or be late: fewer states, and longer ways. `None`: there are no
+    /// turns.
+    pub detours: Option<u8>,
 }
 
 /// Why a search came to its end.
@@ -135,7 +138,7 @@ pub fn check(
     bounds: Bounds,
     go_on: &mut dyn FnMut(Progress) -> bool,
 ) -> Report {
-    let begin = World::begin(&Arc::new(script.clone()), Options { canary });
+    let begin = World::begin(&Arc::new(script.clone()), Options { canary, detours: bounds.detours });
     let serials = begin.nodes.iter().map(|node| node.machine.last_serial()).max().unwrap_or(0);
     let epochs = begin.begun.iter().map(|epoch| epoch.counter).max().unwrap_or(0);
     let limits = (epochs + script.epoch_max, serials + script.serial_max);
@@ -213,7 +216,7 @@ impl Search {
                     return part;
                 }
             }
-            for (action, it) in (0..).zip(world.actions()) {
+            for (action, it) in (0..).zip(world.choices()) {
                 part.transitions += 1;
                 let mut next = world.clone();
                 next.act(it);
@@ -260,7 +263,7 @@ impl Search {
         let mut world = self.begin.clone();
         let mut actions: Vec<Action> = Vec::new();
         for number in numbers.into_iter().rev() {
-            let action = world.actions()[usize::from(number)];
+            let action = world.choices()[usize::from(number)];
             world.act(action);
             actions.push(action);
         }
@@ -282,16 +285,25 @@ mod tests {
             next.act(action);
             next.hash()
         };
-        world.actions().into_iter().map(after).collect()
+        world.choices().into_iter().map(after).collect()
     }
 
     /// Whatever decides what happens next is part of the fingerprint: states that share one have the same future,
     /// however they came about.
     #[test]
     fn states_with_the_same_fingerprint_go_on_in_the_same_way() {
-        for name in ["two-slots", "join-crash", "leave", "partition", "expiry", "four"] {
+        for (name, detours) in [
+            ("two-slots", None),
+            ("join-crash", None),
+            ("leave", Some(3)),
+            ("partition", None),
+            ("expiry", None),
+            ("four", Some(3)),
+            ("swap-write", None),
+            ("few-members", Some(3)),
+        ] {
             let script = scripts().into_iter().find(|script| script.name == name).unwrap();
-            let begin = World::begin(&Arc::new(script), Options::default());
+            let begin = World::begin(&Arc::new(script), Options { detours, ..Options::default() });
             let (mut known, mut level, mut met_again) = (BTreeMap::new(), vec![begin], 0);
             while known.len() < 250 {
                 let mut next = Vec::new();
@@ -302,7 +314,7 @@ mod tests {
                         met_again += 1;
                         continue;
                     }
-                    for action in world.actions() {
+                    for action in world.choices() {
                         let mut world = world.clone();
                         world.act(action);
                         next.push(world);

@@ -27,6 +27,7 @@ impl World {
             world.begin_cluster(script.members + 1);
             world.store_keys(|key| key == 1);
         }
+        world.detours = options.detours;
         world
     }
 
@@ -36,11 +37,11 @@ impl World {
         self.fire(pid, Timer::Begin);
     }
 
-    /// Stores keys at the highest node, which holds everything.
+    /// Stores keys at the highest node that serves them.
     fn store_keys(&mut self, wanted: impl Fn(usize) -> bool) {
         let script = Arc::clone(&self.script);
-        let Some(holder) = self.nodes.last().map(|node| node.pid) else { return };
         for &key in script.stored.iter().filter(|key| wanted(**key)) {
+            let Some(&(holder, _)) = self.serving(keys()[key].1).last() else { return };
             let now = self.now();
             let put = operation(Call::Put(key, 1));
             let stored = self.with(holder, |machine| machine.slots().try_apply(&put, now.unix_ms));

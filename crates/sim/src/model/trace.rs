@@ -36,11 +36,10 @@ fn describe(world: &World, action: Action) -> String {
         Action::Deliver(place) => message(world, place),
         Action::Duplicate(place) => format!("{} (and once more later)", message(world, place)),
         Action::Drop(place) => format!("lost: {}", message(world, place)),
+        Action::Delay(place) => format!("late: {}", message(world, place)),
+        Action::Withhold(place) => format!("late: {}", news(world, place)),
         Action::Fire(place, timer) => format!("{}: time for {timer:?}", name(world.nodes[place].pid)),
-        Action::Learn(place) => {
-            let News { to, about, liveness, weight } = world.news[place];
-            format!("{} learns: {} {liveness:?}, weight {weight}", name(to), name(about))
-        }
+        Action::Learn(place) => news(world, place),
         Action::Step => format!("{:?}", world.script.steps[world.steps]),
         Action::Invoke(client, place) => {
             let call = world.script.clients[client][world.clients[client].calls];
@@ -50,6 +49,11 @@ fn describe(world: &World, action: Action) -> String {
         Action::Lose(client) => format!("client {client}: the answer got lost"),
         Action::Sweep(place, slot) => format!("{} sweeps slot {slot}", name(world.nodes[place].pid)),
     }
+}
+
+fn news(world: &World, place: usize) -> String {
+    let News { to, about, liveness, weight } = world.news[place];
+    format!("{} learns: {} {liveness:?}, weight {weight}", name(to), name(about))
 }
 
 fn message(world: &World, place: usize) -> String {

@@ -3,20 +3,29 @@
 use std::sync::Arc;
 
 use boato_cluster::{Config, Epoch, Event, Input, Liveness, Machine, Now, Output, Pid, Standing, State};
-use boato_placement::{Candidate, RANGES, Strategy};
+use boato_placement::{Candidate, RANGES, SLOTS_PER_RANGE, Strategy};
 
 use super::client::Client;
 use super::packet::{Body, Packet, fingerprint};
 use super::register::{Effect, Register};
-use super::script::{Script, keys};
+use super::script::{FIRST_SLOT, Script, keys, nth};
 
-/// The heaviest node owns everything; among equals the one with the highest id.
-struct Heaviest;
+/// The heaviest node owns everything, among equals the one with the highest id; or, where slots are apart, the second
+/// slot belongs to the second of that order.
+struct Heaviest {
+    apart: bool,
+}
+
+/// The range of the second slot.
+const SECOND_RANGE: usize = (FIRST_SLOT as usize + 1) / SLOTS_PER_RANGE;
 
 impl Strategy for Heaviest {
     fn assign(&self, nodes: &[Candidate]) -> Vec<u128> {
-        let owner = nodes.iter().max_by_key(|node| (node.weight, node.id)).expect("invariant: there is one");
-        vec![owner.id; RANGES]
+        let mut order: Vec<_> = nodes.iter().map(|node| (node.weight, node.id)).collect();
+        order.sort_unstable();
+        let (_, first) = order.pop().expect("invariant: there is one");
+        let second = order.pop().filter(|_| self.apart).map_or(first, |(_, node)| node);
+        (0..RANGES).map(|range| if range == SECOND_RANGE { second } else { first }).collect()
     }
 }
 
@@ -50,6 +59,7 @@ pub(super) struct News {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Options {
     pub(super) canary: Option<boato_cluster::Canary>,
+    pub(super) detours: Option<u8>,
 }
 
 /// What was acknowledged last of a key, by version; the value, unless it was deleted.
@@ -73,6 +83,10 @@ pub(super) struct World {
     pub(super) steps: usize,
     pub(super) duplicates: u8,
     pub(super) lost_answers: u8,
+    /// Detours that are left; `None`: none is counted.
+    pub(super) detours: Option<u8>,
+    /// Fingerprints of what is late, ascending.
+    pub(super) late: Vec<u64>,
     pub(super) later: bool,
     /// Who let go of everything, and is dead for the others although it runs.
     pub(super) abandoned: Option<Pid>,
@@ -107,11 +121,13 @@ impl World {
             steps: 0,
             duplicates: script.duplicates,
             lost_answers: script.lost_answers,
+            detours: None,
+            late: Vec::new(),
             later: false,
             abandoned: None,
             forked: script.stranger,
-            vanished: vec![false; usize::from(script.slots)],
-            begun: vec![Epoch::ZERO; usize::from(script.slots)],
+            vanished: vec![false; script.slots().len()],
+            begun: vec![Epoch::ZERO; script.slots().len()],
             violation: None,
         }
     }
@@ -124,8 +140,9 @@ impl World {
         let nodes: Vec<_> = self.nodes.iter().map(|node| node.hash).collect();
         let packets: Vec<_> = self.packets.iter().map(|packet| packet.hash).collect();
         let ghosts = (&self.registers, &self.acknowledged, self.forked, &self.vanished, &self.begun);
-        let budgets = (self.steps, self.duplicates, self.lost_answers, self.later, self.abandoned);
-        fingerprint((nodes, packets, &self.news, &self.clients, ghosts, budgets))
+        let budgets =
+            (self.steps, self.duplicates, self.lost_answers, self.detours, self.later, self.abandoned);
+        fingerprint((nodes, packets, &self.late, &self.news, &self.clients, ghosts, budgets))
     }
 
     pub(super) fn place(&self, pid: Pid) -> Option<usize> {
@@ -142,8 +159,9 @@ impl World {
         let boot = 1 + self.boots.iter().filter(|pid| pid.node == u128::from(node)).count() as u64;
         let pid = Pid { node: u128::from(node), boot };
         let mut config = Config::new(pid, 1);
-        config.strategy = Box::new(Heaviest);
-        config.slots = self.script.slots;
+        config.strategy = Box::new(Heaviest { apart: self.script.apart });
+        config.slots = self.script.slots();
+        config.min_members = self.script.min_members;
         config.chunk_bytes = self.script.chunk_bytes;
         config.canary = self.options.canary;
         if !self.script.late_table {
@@ -209,10 +227,10 @@ impl World {
 
     fn is_at_rest(&self, machine: &Machine) -> bool {
         let slots = machine.slots();
-        (0..self.script.slots).all(|slot| slots.inspect(slot, |it| matches!(it.state(), State::Absent)))
+        self.script.slots().all(|slot| slots.inspect(slot, |it| matches!(it.state(), State::Absent)))
     }
 
-    fn knows(&self, one: Pid, other: Pid) -> bool {
+    pub(super) fn knows(&self, one: Pid, other: Pid) -> bool {
         self.place(one).is_some_and(|place| self.nodes[place].machine.knows(other))
     }
 
@@ -290,7 +308,7 @@ impl World {
     pub(super) fn vanish_with(&mut self, pid: Pid) {
         let Some(place) = self.place(pid) else { return };
         let slots = self.nodes[place].machine.slots();
-        for slot in 0..self.script.slots {
+        for slot in self.script.slots() {
             if slots.inspect(slot, |header| header.custody().is_some()) {
                 self.vanish(pid, slot);
             }
@@ -299,7 +317,7 @@ impl World {
 
     /// The keys of a slot may be gone from now on.
     fn vanish(&mut self, pid: Pid, slot: u16) {
-        self.vanished[usize::from(slot)] = true;
+        self.vanished[nth(slot)] = true;
         let id = u64::try_from(pid.node).map_or(0, |node| 1_000_000 + 1000 * node + pid.boot);
         let id = u32::try_from(id).expect("invariant: few nodes, few boots");
         for (register, (_, of)) in self.registers.iter_mut().zip(keys()) {
