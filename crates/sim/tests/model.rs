@@ -56,7 +56,7 @@ fn where_detours_are_counted_ways_are_seen_to_their_end() {
 fn bugs_that_take_long_ways_are_found_with_few_detours() {
     for (name, canary, detours) in [
         ("claims", Canary::CrossedClaims, 3),
-        ("join-second", Canary::MintAfterFirstAnswer, 2),
+        ("joins-write", Canary::MintAfterFirstAnswer, 2),
         ("swap", Canary::CommitTwice, 2),
         ("few-members", Canary::FewMembersWrite, 0),
     ] {

@@ -249,7 +249,7 @@ impl Slots {
             healing_ms: *healing_ms,
             bug: *bug,
             members: members.load(Ordering::Relaxed).into(),
-            min_members: *min_members,
+            min_members: min_members.load(Ordering::Relaxed).into(),
         }
     }
 
