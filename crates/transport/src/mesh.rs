@@ -38,6 +38,9 @@ const REST_MAX: Duration = Duration::from_secs(5);
 const REST_FORGOTTEN: Duration = Duration::from_mins(1);
 /// A connection that ended sooner counts as a failed dial, so that a quarrel does not become a storm of handshakes.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
+/// Pause after a peer said goodbye: until membership has spread the news, nobody is to wait for an answer to a dial. A
+/// process that takes over the address dials by itself.
+const REST_GOODBYE: Duration = Duration::from_secs(1);
 
 /// What is known of one address.
 enum Entry {
@@ -45,7 +48,7 @@ enum Entry {
     Dialling { session: Arc<Session>, held: Option<Accepted> },
     /// Connected.
     Up(Arc<Session>),
-    /// Dialling failed; until the time is over frames are turned away at once.
+    /// Dialling failed, or the peer said goodbye; until the time is over frames are turned away at once.
     Resting { until: Instant, failures: u32, reason: SendError },
 }
 
@@ -236,7 +239,7 @@ impl Mesh {
             error = self.serve(&session) => error,
         };
         tracing::debug!(peer = %session.addr, %error, "disconnected");
-        self.disconnected(&session);
+        self.disconnected(&session, &error);
     }
 
     /// Hands what arrives to the handler.
@@ -264,13 +267,15 @@ impl Mesh {
         }
     }
 
-    fn disconnected(&self, session: &Arc<Session>) {
+    fn disconnected(&self, session: &Arc<Session>, error: &ConnectionError) {
         let mut entries = self.entries.write();
         if let Slot::Occupied(slot) = entries.entry(session.addr)
             && matches!(slot.get(), Entry::Up(current) if Arc::ptr_eq(current, session))
         {
             slot.remove();
-            if session.created.elapsed() < SHORT_LIFE {
+            if code::is_goodbye(error) {
+                rest_for(&mut entries, session, SendError::Disconnected, REST_GOODBYE);
+            } else if session.created.elapsed() < SHORT_LIFE {
                 rest(&mut entries, session, SendError::Disconnected);
             }
         }
@@ -325,12 +330,16 @@ impl Mesh {
 
 /// Lets an address rest after a failure.
 fn rest(entries: &mut HashMap<SocketAddr, Entry>, session: &Session, reason: SendError) {
-    let failures = session.failures.saturating_add(1);
     let pause = match reason {
         // Only a change of configuration helps.
         SendError::Refused(Refusal::Cluster | Refusal::Secret | Refusal::Protocol) => REST_MAX,
         _ => REST_MIN.saturating_mul(1 << session.failures.min(16)).min(REST_MAX),
     };
+    rest_for(entries, session, reason, pause);
+}
+
+fn rest_for(entries: &mut HashMap<SocketAddr, Entry>, session: &Session, reason: SendError, pause: Duration) {
+    let failures = session.failures.saturating_add(1);
     entries.insert(session.addr, Entry::Resting { until: Instant::now() + pause, failures, reason });
 }
 

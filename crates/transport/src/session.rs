@@ -22,7 +22,7 @@ const WAITING_DATAGRAMS: usize = 64;
 
 /// Application error codes with which a connection is closed.
 pub(crate) mod code {
-    use quinn::VarInt;
+    use quinn::{ConnectionError, VarInt};
 
     /// The transport closes, whatever is under way.
     pub(crate) const CLOSED: VarInt = VarInt::from_u32(0);
@@ -38,6 +38,11 @@ pub(crate) mod code {
     pub(crate) const PANICKED: VarInt = VarInt::from_u32(5);
     /// The transport closes, and everything that it took up has been answered.
     pub(crate) const DRAINED: VarInt = VarInt::from_u32(6);
+
+    /// Whether the peer ended the connection because its transport closes.
+    pub(crate) fn is_goodbye(error: &ConnectionError) -> bool {
+        matches!(error, ConnectionError::ApplicationClosed(close) if [CLOSED, DRAINED].contains(&close.error_code))
+    }
 }
 
 /// What all sessions of a transport share.

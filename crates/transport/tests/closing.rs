@@ -3,13 +3,15 @@
 mod support;
 
 use std::collections::HashSet;
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use boato_transport::{Channel, RequestError};
+use boato_transport::{Channel, Limits, RequestError, SendError};
 use bytes::Bytes;
 use support::{Node, config, node, start, until, within};
+use tokio::time::timeout;
 
 /// Asks until it is refused: the numbers of all requests, and how each ended.
 async fn ask_on(
@@ -76,4 +78,29 @@ async fn a_request_in_service_when_the_time_to_close_is_over_is_lost_and_never_n
     assert_eq!(within(dropped).await, Err(RequestError::NoAnswer));
     let refused = within(asker.transport.request(closing.addr(), Channel(3), "more".into())).await;
     assert!(matches!(refused, Err(RequestError::NotSent(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_is_meant_for_a_peer_that_said_goodbye_is_turned_away_at_once() {
+    let (asker, mut other) = (node(), config());
+    let closing = start(other.clone());
+    let addr = closing.addr();
+    asker.ask_until_answered(addr).await;
+    let connected = Instant::now();
+    // A shorter life would count as a failed dial anyway.
+    until("the connection has lived", || connected.elapsed() > Duration::from_millis(1100)).await;
+    closing.transport.close().await;
+    drop(closing);
+    until("the goodbye was heard", || asker.transport.stats().connections == 0).await;
+    // Nobody is at the address any more: a dial would wait for the handshake.
+    let patience = Limits::default().handshake_timeout / 4;
+    let refused = timeout(patience, asker.transport.request(addr, Channel(1), "more".into())).await;
+    assert_eq!(refused, Ok(Err(RequestError::NotSent(SendError::Disconnected))));
+    assert_eq!(asker.transport.stats().dial_failures, 0);
+    // Whoever takes over the address is reached as soon as it dials.
+    until("the socket is closed", || UdpSocket::bind(addr).is_ok()).await;
+    other.bind = addr;
+    let reborn = start(other);
+    reborn.ask_until_answered(asker.addr()).await;
+    assert_eq!(asker.ask(addr, "hello").await, Ok("hello".into()));
 }
