@@ -14,7 +14,7 @@ use crate::slot::Disposition;
 const SENDS_MAX: u32 = 4;
 
 /// The first pause; they double up to the last.
-const PAUSE_FIRST: Duration = Duration::from_millis(10);
+const PAUSE_FIRST: Duration = Duration::from_millis(2);
 const PAUSE_LAST: Duration = Duration::from_millis(160);
 
 /// Why an operation has no outcome.
@@ -80,6 +80,8 @@ pub struct Attempt {
     follow: Option<Hint>,
     /// A hint that led nowhere.
     dropped: Option<Epoch>,
+    /// A hint to a process that cannot be reached: until the next pause the table's target is asked instead.
+    unreachable: Option<Epoch>,
     /// How often it has been sent since the last pause.
     sends: u32,
     /// How often it has paused, as far as that makes pauses longer.
@@ -90,7 +92,7 @@ impl Attempt {
     /// An operation that has not been tried anywhere.
     pub fn new<B: AsRef<[u8]>>(operation: &Operation<B>) -> Self {
         let (slot, is_write) = (operation.slot(), operation.is_write());
-        Self { slot, is_write, follow: None, dropped: None, sends: 0, pauses: 0 }
+        Self { slot, is_write, follow: None, dropped: None, unreachable: None, sends: 0, pauses: 0 }
     }
 
     /// Whether it has been sent more often without a pause than an operation ever is: four times.
@@ -111,7 +113,8 @@ impl Attempt {
         let best = [self.follow, hint]
             .into_iter()
             .flatten()
-            .filter(|hint| Some(hint.epoch) != self.dropped && routes.is_live(hint.pid))
+            .filter(|hint| ![self.dropped, self.unreachable].contains(&Some(hint.epoch)))
+            .filter(|hint| routes.is_live(hint.pid))
             .max_by_key(|hint| hint.epoch);
         match (best, target) {
             (Some(hint), _) if hint.pid != slots.me() => Next::Peer { to: hint.pid, used: Some(hint.epoch) },
@@ -124,6 +127,10 @@ impl Attempt {
     /// Judges the answer to a try at `next`, and corrects this node's routes by it.
     pub fn judge(&mut self, slots: &Slots, next: Next, sent: Sent) -> Verdict {
         let answer = match (sent, next) {
+            (Sent::NotSent, Next::Peer { used: Some(epoch), .. }) => {
+                self.unreachable = Some(epoch);
+                return self.count_send();
+            }
             (Sent::NotSent, _) => return self.again(),
             (Sent::Lost, _) if self.is_write && !slots.bug.is(Canary::RetryLostWrites) => {
                 return Verdict::Done(Err(Failure::OutcomeUnknown));
@@ -175,8 +182,9 @@ impl Attempt {
 
     fn again(&mut self) -> Verdict {
         let pause = (PAUSE_FIRST * (1 << self.pauses)).min(PAUSE_LAST);
-        self.pauses = (self.pauses + 1).min(4);
+        self.pauses = (self.pauses + 1).min(7);
         self.sends = 0;
+        self.unreachable = None;
         Verdict::Again(pause)
     }
 }
@@ -184,8 +192,40 @@ impl Attempt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Config, Machine};
+    use crate::machine::{Config, Input, Machine};
     use crate::time::Now;
+    use crate::view::Liveness;
+
+    #[test]
+    fn where_the_hint_leads_nowhere_the_target_is_asked_without_a_pause() {
+        let [me, target, gone] = [1, 2, 3].map(|node| Pid { node, boot: 1 });
+        let at = |ms| Now { at: Duration::from_millis(ms), unix_ms: 1 };
+        let mut machine = Machine::new(Config::new(me, 1), at(0));
+        machine.handle(Input::Member { pid: me, liveness: Liveness::Alive, weight: 0 }, at(0));
+        machine.handle(Input::Member { pid: target, liveness: Liveness::Alive, weight: 1 }, at(0));
+        machine.handle(Input::Member { pid: gone, liveness: Liveness::Leaving, weight: 1 }, at(0));
+        machine.handle(Input::Timeout, at(1000));
+        let slots = machine.slots();
+        let operation = Operation::<&[u8]>::get(&b"key"[..]);
+        let hint = Hint { pid: gone, epoch: Epoch { counter: 5, pid: gone } };
+        slots.learn(operation.slot(), hint);
+        let mut attempt = Attempt::new(&operation);
+        let by_hint = Next::Peer { to: gone, used: Some(hint.epoch) };
+        assert_eq!(attempt.next(&slots), by_hint);
+        assert_eq!(attempt.judge(&slots, by_hint, Sent::NotSent), Verdict::Again(Duration::ZERO));
+        let by_table = Next::Peer { to: target, used: None };
+        assert_eq!(attempt.next(&slots), by_table);
+        // The target knows nothing better: after some to and fro there is a pause, then the hint has its turn again.
+        let mut pause = Duration::ZERO;
+        for _ in 1..SENDS_MAX {
+            assert!(pause.is_zero() && attempt.next(&slots) == by_table);
+            let moved = Sent::Answered(Answer::Moved(Some(hint)));
+            let Verdict::Again(next) = attempt.judge(&slots, by_table, moved) else { panic!("given up") };
+            pause = pause.max(next);
+        }
+        assert!(!pause.is_zero());
+        assert_eq!(attempt.next(&slots), by_hint);
+    }
 
     #[test]
     fn nodes_that_do_not_agree_are_asked_again_after_pauses() {
