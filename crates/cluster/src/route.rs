@@ -119,7 +119,8 @@ impl Attempt {
         match (best, target) {
             (Some(hint), _) if hint.pid != slots.me() => Next::Peer { to: hint.pid, used: Some(hint.epoch) },
             (_, Some(to)) if to != slots.me() => Next::Peer { to, used: None },
-            (_, Some(_)) => Next::Here { used },
+            // The machine keeps it until there is another hint than the one that leads nowhere.
+            (_, Some(_)) => Next::Here { used: used.max(hint.map(|hint| hint.epoch)) },
             (_, None) => Next::Nowhere,
         }
     }
@@ -159,13 +160,17 @@ impl Attempt {
     fn moved(&mut self, slots: &Slots, used: Option<Epoch>, hint: Option<Hint>, by_peer: bool) -> Verdict {
         let any = slots.bug.is(Canary::FollowAnyHint);
         if let Some(hint) = hint.filter(|hint| Some(hint.epoch) > used || any) {
+            if !by_peer {
+                // This node's own hint, which it has yet to be sent by.
+                return Verdict::Again(Duration::ZERO);
+            }
             slots.learn(self.slot, hint);
             self.follow = Some(hint);
             if any {
                 self.sends += 1;
                 return Verdict::Again(Duration::from_millis(1));
             }
-            return if by_peer { self.count_send() } else { Verdict::Again(Duration::ZERO) };
+            return self.count_send();
         }
         if let Some(epoch) = used {
             slots.forget(self.slot, epoch);
@@ -191,10 +196,13 @@ impl Attempt {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::machine::{Config, Input, Machine};
+    use crate::slot::{Asking, State};
     use crate::time::Now;
-    use crate::view::Liveness;
+    use crate::view::{Liveness, Routes};
 
     #[test]
     fn where_the_hint_leads_nowhere_the_target_is_asked_without_a_pause() {
@@ -225,6 +233,37 @@ mod tests {
         }
         assert!(!pause.is_zero());
         assert_eq!(attempt.next(&slots), by_hint);
+    }
+
+    #[test]
+    fn what_waited_here_goes_to_the_holder_once_this_node_knows_whom_to_ask() {
+        let [me, peer] = [1, 2].map(|node| Pid { node, boot: 1 });
+        let slots = Machine::new(Config::new(me, 1), Now { at: Duration::ZERO, unix_ms: 1 }).slots();
+        let peers = [(me.node, me), (peer.node, peer)].into_iter().collect();
+        let table = Arc::clone(&slots.routes().table);
+        slots.routes.store(Arc::new(Routes { table, pids: peers }));
+        let operation = Operation::<&[u8]>::get(&b"key"[..]);
+        let mut attempt = Attempt::new(&operation);
+        assert_eq!(attempt.next(&slots), Next::Here { used: None });
+        // Now the slot is asked for, where it is guessed to be.
+        let hint = Hint { pid: peer, epoch: Epoch::ZERO };
+        {
+            let mut guard = slots.store.lock(operation.slot().into());
+            let header = guard.header_mut();
+            header.state = State::Asking(Asking { source: peer, staging: None });
+            header.hint = Some(hint);
+        }
+        let moved = |hint| Sent::Answered(Answer::Moved(hint));
+        let here = Next::Here { used: None };
+        assert_eq!(attempt.judge(&slots, here, moved(Some(hint))), Verdict::Again(Duration::ZERO));
+        let there = Next::Peer { to: peer, used: Some(Epoch::ZERO) };
+        assert_eq!(attempt.next(&slots), there);
+        // It is not there: from now on it waits here, and is not sent to and fro.
+        assert!(
+            matches!(attempt.judge(&slots, there, moved(None)), Verdict::Again(pause) if !pause.is_zero())
+        );
+        assert_eq!(attempt.next(&slots), Next::Here { used: Some(Epoch::ZERO) });
+        assert_eq!(slots.disposition(operation.slot(), Some(Epoch::ZERO), true), Disposition::Wait);
     }
 
     #[test]
