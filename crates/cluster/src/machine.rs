@@ -1,11 +1,12 @@
 //! The state machine: messages, operations, members and time in; frames, answers and events out.
 //!
-//! One file per concern: `give` (the source of a hand-off), `take` (its target), `claim` (asking everybody,
+//! One file per concern: `change` (which slots a change of members concerns), `give` (the source of a hand-off), `take` (its target), `claim` (asking everybody,
 //! minting), `merge` (two holders), `tick` (what a slot does by itself), `standing` (beginning and leaving a
 //! cluster), `pace` (the limit on the rate), `queue` (operations that wait), `wanted` (slots that wait for
 //! room on the way), `receive` (from a frame to what a slot makes of its messages); `interface` (what goes in
 //! and what comes out); `model` (copies and fingerprints for the model check, feature `model`).
 
+mod change;
 mod claim;
 mod give;
 mod interface;
@@ -83,10 +84,10 @@ pub struct Machine {
     lost: usize,
     #[cfg(feature = "canaries")]
     superseded: Vec<Superseded>,
-    /// Something changed that may concern any slot.
+    /// Something changed that may concern any slot that is not at rest.
     stirred: bool,
-    /// The table is new.
-    rebuilt: bool,
+    /// Somebody has died or come back since the last table was made.
+    upheaval: bool,
     rng: fastrand::Rng,
     /// Thousandths of a pause that slots rest which begin to wait at the same time: they ask again together, in
     /// one frame. If each had its own, thousands of frames would fall on a peer that is slow to answer.
@@ -134,7 +135,7 @@ impl Machine {
             #[cfg(feature = "canaries")]
             superseded: Vec::new(),
             stirred: false,
-            rebuilt: false,
+            upheaval: false,
         }
     }
 
@@ -157,16 +158,6 @@ impl Machine {
     pub fn is_settled(&self) -> bool {
         debug_assert_eq!(self.misplaced, self.count_misplaced());
         self.standing == Standing::Claimed && self.rebuild_at.is_none() && self.misplaced == 0
-    }
-
-    fn count_misplaced(&self) -> usize {
-        let slots = self.config.slots.clone();
-        slots.filter(|&slot| self.slots.inspect(slot, |header| self.is_misplaced(slot, header))).count()
-    }
-
-    /// Whether the slot is served here and should not be, or the reverse.
-    fn is_misplaced(&self, slot: u16, header: &Header) -> bool {
-        header.serving().is_some() != self.is_target(slot)
     }
 
     /// What is left to move. Looks at every slot.
@@ -242,24 +233,8 @@ impl Machine {
         if self.view.expire_hearsay(now.at) {
             self.members_changed(now);
         }
-        if self.rebuild_at.is_some_and(|at| at <= now.at) {
-            self.rebuild();
-        }
         self.advance_standing(now);
-        if std::mem::take(&mut self.stirred) {
-            let rebuilt = std::mem::take(&mut self.rebuilt);
-            self.budgets.retain(|&pid, _| !self.view.is_dead(pid));
-            self.wanted.retain(|&pid, _| !self.view.is_dead(pid));
-            for slot in self.config.slots.clone() {
-                self.on_slot(slot, now, |machine, cell| {
-                    // Another target is offered the slot at once.
-                    if rebuilt && matches!(cell.header.state, State::Held { .. }) {
-                        machine.rest(cell);
-                    }
-                    machine.tick(cell, now);
-                });
-            }
-        }
+        self.advance_changes(now);
         while let Some(&(at, slot)) = self.timers.first()
             && at <= now.at
         {
@@ -273,30 +248,6 @@ impl Machine {
         self.expire_queued(now);
         self.advance_departure(now);
         self.flush();
-    }
-
-    fn members_changed(&mut self, now: Now) {
-        self.rebuild_at = self.rebuild_at.or(Some(now.at + self.config.settle));
-        self.table_before = None;
-        self.publish();
-        self.stirred = true;
-    }
-
-    fn rebuild(&mut self) {
-        self.rebuild_at = None;
-        self.rebuilt = true;
-        let candidates = self.view.candidates(false);
-        if candidates != self.table.nodes() {
-            self.table = Arc::new(Table::build(&*self.config.strategy, candidates));
-            self.misplaced = self.count_misplaced();
-        }
-        self.publish();
-        self.stirred = true;
-    }
-
-    fn publish(&self) {
-        self.slots.set_members(self.view.members());
-        self.slots.routes.store(Arc::new(Routes::new(Arc::clone(&self.table), &self.view)));
     }
 
     /// Works on one slot under its lock; what follows from a death comes before, what follows for waiting

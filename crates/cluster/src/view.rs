@@ -61,8 +61,12 @@ pub(crate) struct View {
     my_weight: u16,
     my_leaving: bool,
     peers: BTreeMap<Pid, Peer>,
+    /// How many of them have not been met.
+    unmet: usize,
     dead: BTreeSet<Pid>,
     dead_order: VecDeque<Pid>,
+    /// Whether somebody has died or come back since the last look.
+    upheaval: bool,
     grown_at: Duration,
 }
 
@@ -73,8 +77,10 @@ impl View {
             my_weight: weight,
             my_leaving: false,
             peers: BTreeMap::new(),
+            unmet: 0,
             dead: BTreeSet::new(),
             dead_order: VecDeque::new(),
+            upheaval: false,
             grown_at: now,
         }
     }
@@ -92,7 +98,7 @@ impl View {
         if liveness == Liveness::Dead || self.newer_boot(pid) {
             return self.bury(pid);
         }
-        self.dead.remove(&pid);
+        self.upheaval |= self.dead.remove(&pid);
         self.dead_order.retain(|&dead| dead != pid);
         self.bury_older(pid);
         if let Some(peer) = self.peers.get_mut(&pid) {
@@ -113,6 +119,7 @@ impl View {
         let new = self.learn(pid, now);
         let Some(peer) = self.peers.get_mut(&pid) else { return Heard { new, first: false } };
         let first = !std::mem::replace(&mut peer.met, true);
+        self.unmet -= usize::from(first);
         peer.standing = peer.standing.max(standing);
         Heard { new, first }
     }
@@ -145,6 +152,7 @@ impl View {
         let hello = Hello { at: now, attempts: 0 };
         let standing = Standing::Waiting;
         self.peers.insert(pid, Peer { liveness, weight, met: false, standing, known_at: now, hello });
+        self.unmet += 1;
         self.grown_at = now;
     }
 
@@ -163,7 +171,10 @@ impl View {
     }
 
     fn bury_one(&mut self, pid: Pid) -> bool {
-        let was_live = self.peers.remove(&pid).is_some();
+        let peer = self.peers.remove(&pid);
+        let was_live = peer.is_some();
+        self.upheaval |= was_live;
+        self.unmet -= usize::from(peer.is_some_and(|peer| !peer.met));
         if pid == self.me || !self.dead.insert(pid) {
             return was_live;
         }
@@ -173,6 +184,7 @@ impl View {
         {
             self.dead.remove(&oldest);
         }
+        self.upheaval = true;
         true
     }
 
@@ -185,6 +197,11 @@ impl View {
             self.bury(pid);
         }
         !gone.is_empty()
+    }
+
+    /// Whether somebody has died or come back since this was last asked.
+    pub(crate) fn take_upheaval(&mut self) -> bool {
+        std::mem::take(&mut self.upheaval)
     }
 
     fn boots(&self, node: u128) -> impl Iterator<Item = Pid> {
@@ -230,7 +247,8 @@ impl View {
 
     /// Whether every known live process has sent us something.
     pub(crate) fn all_met(&self) -> bool {
-        self.peers.values().all(|peer| peer.met)
+        debug_assert_eq!(self.unmet, self.peers.values().filter(|peer| !peer.met).count());
+        self.unmet == 0
     }
 
     /// The processes to greet now: those not met yet after growing pauses, the others every `again`.

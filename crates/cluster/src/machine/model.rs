@@ -87,7 +87,7 @@ impl Machine {
             #[cfg(feature = "canaries")]
             superseded: self.superseded.clone(),
             stirred: self.stirred,
-            rebuilt: self.rebuilt,
+            upheaval: self.upheaval,
             rng: self.rng.clone(),
             pause_permille: self.pause_permille,
         }
@@ -229,7 +229,7 @@ impl Hash for Machine {
     fn hash<S: Hasher>(&self, state: &mut S) {
         (self.me, &self.view, self.table.nodes(), self.rebuild_at).hash(state);
         (self.standing, self.eligible, self.departure, self.batch).hash(state);
-        (&self.claims, &self.wanted, self.stirred, self.rebuilt).hash(state);
+        (&self.claims, &self.wanted, self.stirred, self.upheaval).hash(state);
         self.budgets.iter().filter(|(_, budget)| **budget != Budget::default()).for_each(|it| it.hash(state));
         self.slots.clock.latest().hash(state);
         for slot in self.config.slots.clone() {

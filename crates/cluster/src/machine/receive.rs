@@ -28,7 +28,7 @@ impl Machine {
         if changed {
             self.members_changed(now);
         }
-        self.stirred |= self.view.all_met() && !all_met;
+        self.stirred |= self.view.all_met() && !all_met && self.misplaced > 0;
         if hello {
             self.outbox.greet(from, false);
         }

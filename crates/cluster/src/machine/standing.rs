@@ -104,6 +104,7 @@ impl Machine {
             self.departure = Departure::HandingOff;
             self.view.set_leaving();
             self.members_changed(now);
+            self.stirred = true;
         }
     }
 
