@@ -8,8 +8,8 @@ use crate::pid::Pid;
 /// The bytes of entries after which a frame is closed.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// The runs after which a frame is closed.
-const FRAME_RUNS: usize = 4096;
+/// The slots after which a frame is closed: its receiver works on all of them in one step, while operations wait.
+const FRAME_SLOTS: usize = 2048;
 
 /// A frame but for what is the same in all frames of its sender.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(crate) struct Parcel {
     pub(crate) hello: bool,
     pub(crate) runs: Vec<Run>,
     bytes: usize,
+    slots: usize,
 }
 
 type Key = (Pid, Lane, Option<u64>);
@@ -41,7 +42,7 @@ impl Outbox {
         let nonce = if let Message::WhoHas { nonce } = message { Some(nonce) } else { None };
         let key = (to, lane, nonce);
         let parcel = self.open.entry(key).or_insert_with(|| Parcel::new(to, lane, nonce));
-        if parcel.bytes > FRAME_BYTES || parcel.runs.len() >= FRAME_RUNS {
+        if parcel.bytes > FRAME_BYTES || parcel.slots >= FRAME_SLOTS {
             self.closed.push(std::mem::replace(parcel, Parcel::new(to, lane, nonce)));
         }
         parcel.push(slot, message);
@@ -65,10 +66,11 @@ impl Outbox {
 
 impl Parcel {
     fn new(to: Pid, lane: Lane, nonce: Option<u64>) -> Self {
-        Self { to, lane, nonce, answers_claim: false, hello: false, runs: Vec::new(), bytes: 0 }
+        Self { to, lane, nonce, answers_claim: false, hello: false, runs: Vec::new(), bytes: 0, slots: 0 }
     }
 
     fn push(&mut self, slot: u16, message: Message) {
+        self.slots += 1;
         self.answers_claim |= matches!(message, Message::NotHere { .. });
         if let Message::Chunk { items, .. } | Message::Merge { items, .. } = &message {
             self.bytes += items.iter().map(|item| item.key.len() + item.value.len() + 64).sum::<usize>();

@@ -1,5 +1,6 @@
 //! The driver: moves bytes and time between a [`Machine`] and a [`Transport`].
 
+mod course;
 mod execute;
 
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use boato_placement::SLOTS;
 use boato_transport::{Channel, Peer, Responder, Transport};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,9 @@ const EVENTS: usize = 4096;
 /// All slots are swept for expired entries in this time, in this many steps.
 const SWEEP: Duration = Duration::from_secs(10);
 const SWEEP_STEPS: u32 = 128;
+
+/// A step of the machine that takes longer is followed by a turn for others.
+const LONG_STEP: Duration = Duration::from_micros(100);
 
 /// How long a peer may take to say what it holds.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
@@ -68,6 +72,8 @@ struct Inner {
     timer: watch::Sender<Option<Duration>>,
     events: broadcast::Sender<Event>,
     departed: watch::Sender<Option<usize>>,
+    /// Whoever waits to try again elsewhere is told when this node's routes change.
+    rerouted: Notify,
 }
 
 /// Who gets the answer to an operation in the machine's hands.
@@ -95,6 +101,7 @@ impl Cluster {
             timer: watch::Sender::new(None),
             events: broadcast::Sender::new(EVENTS),
             departed: watch::Sender::new(None),
+            rerouted: Notify::new(),
         }));
         let (timed, swept) = (Arc::clone(&cluster.0), Arc::clone(&cluster.0));
         tokio::spawn(async move {
@@ -262,7 +269,25 @@ impl Inner {
         Response::decode(&bytes).ok()
     }
 
+    /// Takes a step of the machine. What waits for a core meanwhile has its turn after a long one: of many short
+    /// operations and few long steps none is to wait for more than a step.
     fn drive(&self, input: Input) {
+        let (what, begun) = (input.name(), self.now().at);
+        let routes = self.slots.routes();
+        self.step(input);
+        if !Arc::ptr_eq(&routes, &self.slots.routes()) {
+            self.rerouted.notify_waiters();
+        }
+        let took = self.now().at.saturating_sub(begun);
+        if took >= LONG_STEP {
+            std::thread::yield_now();
+        }
+        if took >= course::SLOW {
+            tracing::debug!(what, took_us = micros(took), "a long step");
+        }
+    }
+
+    fn step(&self, input: Input) {
         let mut machine = self.machine.lock();
         machine.handle(input, self.now());
         // Sent under the lock, so that the frames of one lane keep their order.
@@ -339,6 +364,11 @@ fn respond(reply: Responder, answer: Answer) {
 
 fn encode(response: &Response) -> Bytes {
     response.encode().into()
+}
+
+/// For the log, which takes no larger numbers.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver is where the clocks are read")]

@@ -125,6 +125,22 @@ pub enum Input {
     Timeout,
 }
 
+impl Input {
+    /// What it is, for the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Frame(_) => "frame",
+            Self::Member { .. } => "member",
+            Self::Eligible { .. } => "eligible",
+            Self::Operate { .. } => "operate",
+            Self::Limits(_) => "limits",
+            Self::Leave => "leave",
+            Self::Abandon => "abandon",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
 /// Something to do.
 #[derive(Debug)]
 pub enum Output {

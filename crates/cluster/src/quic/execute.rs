@@ -7,8 +7,9 @@ use boato_transport::RequestError;
 use bytes::Bytes;
 use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
+use super::course::Course;
 use super::{Cluster, Inner, OPERATIONS, Waiter, unix_ms};
 use crate::batch::{Batch, Fate};
 use crate::message::{Answer, Request, Response};
@@ -62,17 +63,34 @@ impl Inner {
         if !operation.fits() {
             return Ok((Effect::Key(Outcome::TooLarge), self.slots.me()));
         }
+        let mut course = Course::begin(operation.slot(), self.now().at);
+        let answered = self.pursue(operation, deadline, &mut course).await;
+        course.end(self.now().at);
+        answered
+    }
+
+    /// Tries until there is an outcome, or no time.
+    async fn pursue(&self, operation: &Operation, deadline: Duration, course: &mut Course) -> Answered {
         let mut attempt = Attempt::new(operation);
         loop {
+            // From here on: a change that this try does not know of yet cuts its pause short.
+            let rerouted = self.rerouted.notified();
             let next = attempt.next(&self.slots);
+            let since = self.now().at;
             let sent = match next {
                 Next::Here { used } => self.here(operation, used, deadline).await,
                 Next::Peer { to, used } => self.ask(operation, to, used, deadline).await,
                 Next::Nowhere => Sent::NotSent,
             };
+            let now = self.now().at;
+            course.tried(next, &sent, since, now);
             match attempt.judge(&self.slots, next, sent) {
                 Verdict::Done(result) => return result,
-                Verdict::Again(pause) if self.now().at + pause < deadline => sleep(pause).await,
+                Verdict::Again(pause) if now + pause < deadline => {
+                    // At its end or before, it is tried again all the same.
+                    let _ = timeout(pause, rerouted).await;
+                    course.paused(now, self.now().at);
+                }
                 Verdict::Again(_) => return Err(Failure::Unavailable),
             }
         }

@@ -1,0 +1,77 @@
+//! Where the time of a client's operation goes: those that take long say so in the log, at level debug.
+
+use std::time::Duration;
+
+use super::micros;
+use crate::pid::Pid;
+use crate::route::{Next, Sent};
+
+/// An operation, or a step of the machine, that takes longer is slow.
+pub(super) const SLOW: Duration = Duration::from_millis(10);
+
+/// The course of one operation so far.
+#[derive(Debug)]
+pub(super) struct Course {
+    slot: u16,
+    begun: Duration,
+    /// Kept by this node's machine until its slot settled.
+    here: Duration,
+    /// On the way to peers, in their hands, and back.
+    peers: Duration,
+    paused: Duration,
+    tries: u32,
+    not_sent: u32,
+    /// The peer that took longest.
+    slowest: Option<(Duration, Pid)>,
+}
+
+impl Course {
+    pub(super) fn begin(slot: u16, now: Duration) -> Self {
+        Self {
+            slot,
+            begun: now,
+            here: Duration::ZERO,
+            peers: Duration::ZERO,
+            paused: Duration::ZERO,
+            tries: 0,
+            not_sent: 0,
+            slowest: None,
+        }
+    }
+
+    /// It was tried at `next`, from `since` to `now`.
+    pub(super) fn tried(&mut self, next: Next, sent: &Sent, since: Duration, now: Duration) {
+        let took = now.saturating_sub(since);
+        self.tries += 1;
+        self.not_sent += u32::from(matches!(sent, Sent::NotSent));
+        match next {
+            Next::Here { .. } | Next::Nowhere => self.here += took,
+            Next::Peer { to, .. } => {
+                self.peers += took;
+                self.slowest = self.slowest.max(Some((took, to)));
+            }
+        }
+    }
+
+    pub(super) fn paused(&mut self, since: Duration, now: Duration) {
+        self.paused += now.saturating_sub(since);
+    }
+
+    /// It is over.
+    pub(super) fn end(&self, now: Duration) {
+        let took = now.saturating_sub(self.begun);
+        if took >= SLOW {
+            tracing::debug!(
+                slot = self.slot,
+                took_us = micros(took),
+                here_us = micros(self.here),
+                peers_us = micros(self.peers),
+                paused_us = micros(self.paused),
+                tries = self.tries,
+                not_sent = self.not_sent,
+                slowest = self.slowest.map(|(_, peer)| tracing::field::display(peer)),
+                "a slow operation"
+            );
+        }
+    }
+}
