@@ -7,6 +7,7 @@ mod client;
 mod model;
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -56,6 +57,15 @@ pub(crate) struct Args {
     /// Everything clients choose follows from it
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Start this program as nodes instead of the one built from here: to compare two
+    #[arg(long)]
+    program: Option<PathBuf>,
+    /// Keep the nodes' logs
+    #[arg(long)]
+    keep: bool,
+    /// Flags of every node, such as `--log info,boato_cluster=debug`, which tells of slow operations what they waited for
+    #[arg(last = true)]
+    flags: Vec<String>,
 }
 
 /// What happens from half-way on.
@@ -71,13 +81,13 @@ enum Moves {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let signals = Signals::new()?;
-    let program = nodes::build(!args.debug)?;
+    let program = args.program.clone().map_or_else(|| nodes::build(!args.debug), Ok)?;
     let dir = tempfile::Builder::new().prefix("boato-reshard-").tempdir();
     let dir = dir.context("making a temporary folder")?;
     let cluster = format!("reshard-{}", std::process::id());
-    let launch = Launch { program, cluster, dir: dir.path().to_owned(), args: Vec::new() };
+    let launch = Launch { program, cluster, dir: dir.path().to_owned(), args: args.flags.clone() };
     let outcome = reshard(args, launch, &signals);
-    if outcome.is_err() {
+    if outcome.is_err() || args.keep {
         eprintln!("logs are kept in {}", dir.keep().display());
     }
     outcome
@@ -219,6 +229,11 @@ fn report(args: &Args, clients: &[Client<'_>], moves: u64, lost: u64) -> Result<
         met(too_slow == 0),
         before.slower_than(LONGEST)
     );
+    let mut slow: Vec<_> = clients.iter().flat_map(Client::slow).collect();
+    slow.sort_by_key(|slow| slow.over_at);
+    for slow in slow {
+        println!("                 {slow}");
+    }
     let wrong: Vec<_> = clients.iter().flat_map(Client::wrong).collect();
     if let Some(first) = wrong.first() {
         return Err(Fault::violation(format!(

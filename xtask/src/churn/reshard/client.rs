@@ -1,5 +1,6 @@
 //! A client that calls as fast as it can and knows what it must find.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::thread;
@@ -9,6 +10,7 @@ use fastrand::Rng;
 
 use super::super::stage::Stage;
 use super::super::tally::Tally;
+use super::LONGEST;
 use super::model::Model;
 use crate::nodes::{Answer, CallError, Condition, Http};
 
@@ -19,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_millis(2);
 /// Contradictions kept for the report.
 const WRONG_MAX: usize = 100;
+/// Slow operations kept for the report.
+const SLOW_MAX: usize = 20;
 
 /// Part of a run, by when an operation begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,24 @@ pub(super) struct Client<'a> {
     /// How long each part lasted.
     times: [Duration; 3],
     wrong: Vec<String>,
+    slow: Vec<Slow>,
+}
+
+/// An operation during the moves that took longer than the goal allows.
+pub(super) struct Slow {
+    took: Duration,
+    pub(super) over_at: Duration,
+    tries: u32,
+    /// The node that was asked last.
+    node: Option<SocketAddr>,
+}
+
+impl fmt::Display for Slow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (at_s, took_ms) = (self.over_at.as_secs_f64(), 1000.0 * self.took.as_secs_f64());
+        write!(f, "{at_s:.3} s  {took_ms:.1} ms in {} tries", self.tries)?;
+        self.node.map_or(Ok(()), |node| write!(f, ", the last at {node}"))
+    }
 }
 
 enum Told {
@@ -68,6 +90,7 @@ impl<'a> Client<'a> {
             tallies: [(); 3].map(|()| Tally::new()),
             times: [Duration::ZERO; 3],
             wrong: Vec::new(),
+            slow: Vec::new(),
         }
     }
 
@@ -108,6 +131,11 @@ impl<'a> Client<'a> {
     /// Answers that contradict the model.
     pub(super) fn wrong(&self) -> &[String] {
         &self.wrong
+    }
+
+    /// Operations during the moves that took longer than the goal allows.
+    pub(super) fn slow(&self) -> &[Slow] {
+        &self.slow
     }
 
     fn phase(&self) -> usize {
@@ -164,9 +192,11 @@ impl<'a> Client<'a> {
 
     /// Calls nodes by chance until one does not refuse.
     fn call(&mut self, send: impl Fn(&Http, SocketAddr) -> Result<Answer, CallError>) -> Told {
-        let (phase, begin) = (self.phase(), self.stage.now());
+        let (phase, begin, mut tries) = (self.phase(), self.stage.now(), 0);
         loop {
-            let told = self.try_once(phase, &send);
+            let node = self.stage.doors.pick(&mut self.rng);
+            let told = self.try_once(phase, node, &send);
+            tries += 1;
             let now = self.stage.now();
             let took = now.saturating_sub(begin);
             if matches!(told, Told::Refused) && took < PATIENCE {
@@ -175,6 +205,9 @@ impl<'a> Client<'a> {
             }
             if matches!(told, Told::Refused) {
                 self.wrong.push(format!("refused for {} s", PATIENCE.as_secs()));
+            }
+            if phase == Phase::During as usize && took > LONGEST && self.slow.len() < SLOW_MAX {
+                self.slow.push(Slow { took, over_at: now, tries, node });
             }
             self.tallies[phase].over(took, now, matches!(told, Told::Refused));
             self.stage.count_call();
@@ -185,10 +218,11 @@ impl<'a> Client<'a> {
     fn try_once(
         &mut self,
         phase: usize,
+        node: Option<SocketAddr>,
         send: impl Fn(&Http, SocketAddr) -> Result<Answer, CallError>,
     ) -> Told {
         let tally = &mut self.tallies[phase];
-        let Some(node) = self.stage.doors.pick(&mut self.rng) else { return Told::Refused };
+        let Some(node) = node else { return Told::Refused };
         match send(&self.http, node) {
             Ok(answer) if answer.status == 503 => {
                 tally.unavailable += 1;
