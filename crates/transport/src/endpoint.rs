@@ -50,20 +50,29 @@ pub(crate) fn open(config: &Config, identity: &Identity) -> Result<Opened, BindE
     let (reset_key, id_key) = identity::reset_keys(config.secret.as_ref(), &config.cluster, local);
     let mut endpoint_config = EndpointConfig::new(Arc::new(reset_key));
     endpoint_config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));
-    let transport = Arc::new(transport_config());
+    let endpoint =
+        quinn::Endpoint::new(endpoint_config, Some(server(identity)), socket, Arc::new(TokioRuntime))
+            .map_err(failed)?;
+    Ok(Opened { endpoint, local, receive_buffer, send_buffer })
+}
+
+/// How connections are accepted.
+pub(crate) fn server(identity: &Identity) -> quinn::ServerConfig {
     let mut server = identity.server.clone();
     server
-        .transport_config(Arc::clone(&transport))
+        .transport_config(Arc::new(transport_config()))
         .migration(false)
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(INCOMING_BYTES)
         .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
+    server
+}
+
+/// How connections are made.
+pub(crate) fn client(identity: &Identity) -> quinn::ClientConfig {
     let mut client = identity.client.clone();
-    client.transport_config(transport);
-    let mut endpoint = quinn::Endpoint::new(endpoint_config, Some(server), socket, Arc::new(TokioRuntime))
-        .map_err(failed)?;
-    endpoint.set_default_client_config(client);
-    Ok(Opened { endpoint, local, receive_buffer, send_buffer })
+    client.transport_config(Arc::new(transport_config()));
+    client
 }
 
 /// One spelling per peer: IPv4 is never written as IPv6, and flow labels do not count.

@@ -9,25 +9,25 @@ use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    IsCa, KeyPair, KeyUsagePurpose, PKCS_ED25519, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, PKCS_ED25519, SerialNumber, date_time_ymd,
 };
 use ring::hmac;
-use rustls::client::Resumption;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring as provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::{NoServerSessionStorage, ResolvesServerCertUsingSni, WebPkiClientVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 use zeroize::Zeroizing;
 
 use crate::secret::derive;
-use crate::{BindError, Config, Secret};
+use crate::{BindError, Config, Keyring, Secret};
 
 /// Version of the frames and of the derivations of this crate; part of the ALPN.
-const WIRE_VERSION: u32 = 2;
+const WIRE_VERSION: u32 = 3;
 /// What precedes a 32 byte Ed25519 seed in PKCS#8 version 1 (RFC 8410, section 7).
 const PKCS8_ED25519: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
@@ -40,19 +40,36 @@ pub(crate) struct Identity {
     pub(crate) client: quinn::ClientConfig,
     /// For accepting.
     pub(crate) server: quinn::ServerConfig,
-    /// Name that a dialler asks for: it tells the cluster, so that a node of another one refuses exactly that.
+    /// Name that a dialler asks for: it tells the cluster, so that a node of another one refuses exactly that, and
+    /// before it the authority of the secret in use.
     pub(crate) server_name: String,
 }
 
 impl Identity {
-    pub(crate) fn new(config: &Config) -> Result<Self, BindError> {
+    /// The identity of a node that accepts these secrets and shows `used`; without any, that of clusters without a secret.
+    pub(crate) fn new(config: &Config, keys: Option<&Keyring>) -> Result<Self, BindError> {
         let server_name = server_name(&config.cluster);
-        let authority = authority(config.secret.as_ref(), &config.cluster)?;
-        let (leaf, key) = leaf(&authority, config.node, &server_name)?;
+        let issue = |secret| Issued::new(config, secret, &server_name);
+        let mut issued = match keys {
+            None => vec![issue(config.secret.as_ref())?],
+            Some(keys) => {
+                let used = keys.keys().filter(|(id, _)| *id == keys.used());
+                let others = keys.keys().filter(|(id, _)| *id != keys.used());
+                used.chain(others).map(|(_, secret)| issue(Some(secret))).collect::<Result<_, _>>()?
+            }
+        };
         let alpn = vec![format!("boato/{WIRE_VERSION}.{}", config.protocol).into_bytes()];
         let mut roots = RootCertStore::empty();
-        roots.add(authority.der().clone())?;
+        for issued in &issued {
+            roots.add(issued.authority.clone())?;
+        }
+        for (issued, subject) in issued.iter_mut().zip(roots.subjects()) {
+            issued.subject = subject;
+        }
         let roots = Arc::new(roots);
+        let first = issued.first().ok_or_else(|| BindError::Identity("a keyring without a secret".into()))?;
+        let asked = format!("{}.{server_name}", first.label);
+        let presents = Arc::new(Presents { issued, server_name });
 
         let mut server = ServerConfig::builder_with_provider(crypto())
             .with_protocol_versions(&[&TLS13])?
@@ -61,7 +78,7 @@ impl Identity {
                     .build()
                     .map_err(|error| BindError::Identity(error.to_string()))?,
             )
-            .with_cert_resolver(Arc::new(answers_to(&server_name, &leaf, &key)?));
+            .with_cert_resolver(Arc::clone(&presents) as Arc<dyn ResolvesServerCert>);
         server.alpn_protocols.clone_from(&alpn);
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
@@ -69,7 +86,7 @@ impl Identity {
         let mut client = ClientConfig::builder_with_provider(crypto())
             .with_protocol_versions(&[&TLS13])?
             .with_root_certificates(roots)
-            .with_client_auth_cert(vec![leaf], key)?;
+            .with_client_cert_resolver(presents);
         client.alpn_protocols = alpn;
         client.resumption = Resumption::disabled();
 
@@ -81,8 +98,63 @@ impl Identity {
             server: quinn::ServerConfig::with_crypto(Arc::new(
                 QuicServerConfig::try_from(server).map_err(bad_suite)?,
             )),
-            server_name,
+            server_name: asked,
         })
+    }
+}
+
+/// What one secret gives a node.
+#[derive(Debug)]
+struct Issued {
+    /// Names the authority in the name that a dialler asks for.
+    label: String,
+    authority: CertificateDer<'static>,
+    /// Names the authority where certificates are asked for.
+    subject: DistinguishedName,
+    certified: Arc<CertifiedKey>,
+}
+
+impl Issued {
+    fn new(config: &Config, secret: Option<&Secret>, server_name: &str) -> Result<Issued, BindError> {
+        let authority = authority(secret, &config.cluster)?;
+        let (leaf, key) = leaf(&authority, config.node, server_name)?;
+        let key = provider::sign::any_supported_type(&key)?;
+        Ok(Issued {
+            label: authority_name(secret, &config.cluster),
+            authority: authority.der().clone(),
+            subject: DistinguishedName::in_sequence(&[]),
+            certified: Arc::new(CertifiedKey::new(vec![leaf], key)),
+        })
+    }
+}
+
+/// Chooses the certificate that the other end accepts: the one in use if it can be, the first of them.
+///
+/// While one secret takes the place of another, a node that was away knows the old one alone. It names it when it
+/// dials, and when it is dialled; whoever still accepts it answers by a certificate of it.
+#[derive(Debug)]
+struct Presents {
+    issued: Vec<Issued>,
+    /// A certificate is shown only to whoever asks for this cluster.
+    server_name: String,
+}
+
+impl ResolvesServerCert for Presents {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let (label, cluster) = hello.server_name()?.split_once('.')?;
+        let known = self.issued.iter().find(|issued| issued.label == label).or(self.issued.first());
+        known.filter(|_| cluster == self.server_name).map(|issued| Arc::clone(&issued.certified))
+    }
+}
+
+impl ResolvesClientCert for Presents {
+    fn resolve(&self, accepted: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let known = self.issued.iter().find(|issued| accepted.contains(&issued.subject.as_ref()));
+        known.or(self.issued.first()).map(|issued| Arc::clone(&issued.certified))
+    }
+
+    fn has_certs(&self) -> bool {
+        !self.issued.is_empty()
     }
 }
 
@@ -121,12 +193,15 @@ fn authority(secret: Option<&Secret>, cluster: &str) -> Result<CertifiedIssuer<'
     let key =
         KeyPair::from_pkcs8_der_and_sign_algo(&PrivatePkcs8KeyDer::from(pkcs8.as_slice()), &PKCS_ED25519)?;
     // A name of its own per secret: the issuer of another secret is unknown here rather than badly signed.
-    let name = derive(secret, &["certificate authority name", cluster]);
-    let mut params = params(&hex(&name[..16]));
+    let mut params = params(&authority_name(secret, cluster));
     params.serial_number = Some(SerialNumber::from_slice(&[1]));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     Ok(CertifiedIssuer::self_signed(params, key)?)
+}
+
+fn authority_name(secret: Option<&Secret>, cluster: &str) -> String {
+    hex(&derive(secret, &["certificate authority name", cluster])[..16])
 }
 
 /// A fresh key and its certificate for one node.
@@ -137,7 +212,7 @@ fn leaf(
 ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), BindError> {
     let key = KeyPair::generate_for(&PKCS_ED25519)?;
     let mut params = params("node");
-    for name in [format!("{node:032x}{NODE_SUFFIX}"), server_name.to_owned()] {
+    for name in [format!("{node:032x}{NODE_SUFFIX}"), format!("*.{server_name}")] {
         params.subject_alt_names.push(rcgen::SanType::DnsName(name.try_into()?));
     }
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -151,21 +226,9 @@ fn params(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.not_before = date_time_ymd(1970, 1, 1);
     params.not_after = date_time_ymd(9999, 12, 31);
-    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
     params
-}
-
-/// Presents the certificate only to whoever asks for this cluster.
-fn answers_to(
-    server_name: &str,
-    leaf: &CertificateDer<'static>,
-    key: &PrivateKeyDer<'static>,
-) -> Result<ResolvesServerCertUsingSni, BindError> {
-    let key = provider::sign::any_supported_type(key)?;
-    let mut resolver = ResolvesServerCertUsingSni::new();
-    resolver.add(server_name, CertifiedKey::new(vec![leaf.clone()], key))?;
-    Ok(resolver)
 }
 
 /// AES-128 first: half the rounds of rustls' default for a bulk path between authenticated nodes.

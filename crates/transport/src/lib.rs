@@ -60,7 +60,7 @@
 //! |---|---|
 //! | `transport` | the handle, and the handler that receives |
 //! | `config`, `stats`, `error` | what goes in, what is counted, what goes wrong |
-//! | `secret`, `identity` | derivations (HKDF), certificate authority, TLS on both ends |
+//! | `secret`, `keyring`, `identity` | derivations (HKDF); the secrets accepted; certificate authorities, TLS on both ends |
 //! | `endpoint` | the UDP socket and the tuning of QUIC |
 //! | `mesh` | which connection is used for which peer: every decision about connections |
 //! | `handshake`, `gate`, `refusal` | dialling and accepting, bounds on strangers, why a peer was refused |
@@ -75,6 +75,7 @@ mod frame;
 mod gate;
 mod handshake;
 mod identity;
+mod keyring;
 mod lane;
 mod mesh;
 mod refusal;
@@ -86,6 +87,7 @@ mod transport;
 
 pub use config::{Config, Limits};
 pub use error::{BindError, Refusal, RequestError, SecretError, SendError};
+pub use keyring::{KEYS_MAX, KeyId, Keyring, KeyringError};
 pub use lane::Pending;
 pub use secret::Secret;
 pub use serve::Responder;

@@ -60,11 +60,19 @@ pub(crate) struct Accepted {
     pub(crate) begun: Instant,
 }
 
+/// What it takes to dial.
+#[derive(Clone)]
+pub(crate) struct Dialling {
+    pub(crate) client: quinn::ClientConfig,
+    /// Whom to ask for.
+    pub(crate) server_name: String,
+}
+
 pub(crate) struct Mesh {
     pub(crate) shared: Arc<Shared>,
     pub(crate) endpoint: quinn::Endpoint,
     pub(crate) node: u128,
-    pub(crate) server_name: String,
+    pub(crate) dialling: RwLock<Dialling>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) refusals: RefusalLog,
     pub(crate) handler: SetOnce<Arc<dyn Handler>>,
@@ -80,14 +88,14 @@ impl Mesh {
         shared: Arc<Shared>,
         endpoint: quinn::Endpoint,
         node: u128,
-        server_name: String,
+        dialling: Dialling,
     ) -> Arc<Self> {
         Arc::new(Self {
             gate: Gate::new(&shared.limits),
             shared,
             endpoint,
             node,
-            server_name,
+            dialling: RwLock::new(dialling),
             refusals: RefusalLog::default(),
             handler: SetOnce::new(),
             tasks: TaskTracker::new(),

@@ -56,6 +56,10 @@ impl Secret {
         STANDARD.encode(bytes.as_ref())
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The token that authorises administrative calls in this cluster: 256 bits as URL-safe base64. It reveals nothing
     /// of the secret.
     pub fn admin_token(&self, cluster: &str) -> String {

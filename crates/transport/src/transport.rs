@@ -10,11 +10,11 @@ use tokio::time::timeout;
 
 use crate::identity::Identity;
 use crate::lane::{Outgoing, Pending};
-use crate::mesh::Mesh;
+use crate::mesh::{Dialling, Mesh};
 use crate::serve::Responder;
 use crate::session::{Shared, code};
 use crate::stats::Counters;
-use crate::{BindError, CHANNELS, Config, DATAGRAM_MAX, SendError, Stats, endpoint};
+use crate::{BindError, CHANNELS, Config, DATAGRAM_MAX, Keyring, SendError, Stats, endpoint};
 
 /// How long a closing endpoint waits for its peers to hear the goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -59,6 +59,7 @@ pub struct Transport(Arc<Owner>);
 
 /// Closes the endpoint when the last handle is gone; the tasks hold only the mesh.
 struct Owner {
+    config: Config,
     mesh: Arc<Mesh>,
     local: SocketAddr,
     socket_buffers: (usize, usize),
@@ -71,13 +72,25 @@ impl Transport {
     /// [`BindError`] says what to change.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         config.validate()?;
-        let identity = Identity::new(&config)?;
+        let identity = Identity::new(&config, None)?;
         let opened = endpoint::open(&config, &identity)?;
-        let shared = Arc::new(Shared::new(config.limits));
-        let mesh = Mesh::new(shared, opened.endpoint, config.node, identity.server_name);
+        let shared = Arc::new(Shared::new(config.limits.clone()));
+        let mesh = Mesh::new(shared, opened.endpoint, config.node, dialling(identity));
         tokio::spawn(Arc::clone(&mesh).sweep());
         let socket_buffers = (opened.receive_buffer, opened.send_buffer);
-        Ok(Self(Arc::new(Owner { mesh, local: opened.local, socket_buffers })))
+        Ok(Self(Arc::new(Owner { config, mesh, local: opened.local, socket_buffers })))
+    }
+
+    /// Accepts peers that know any of these secrets from now on, and shows the one in use where the peer knows it. What
+    /// is open stays open: a peer that knows none of them any more is refused when it connects again.
+    ///
+    /// # Errors
+    /// [`BindError::Identity`]; nothing has changed.
+    pub fn set_keys(&self, keys: &Keyring) -> Result<(), BindError> {
+        let identity = Identity::new(&self.0.config, Some(keys))?;
+        self.0.mesh.endpoint.set_server_config(Some(endpoint::server(&identity)));
+        *self.0.mesh.dialling.write() = dialling(identity);
+        Ok(())
     }
 
     /// Starts accepting connections and hands what arrives, on dialled connections too, to `handler`. Must be called
@@ -179,6 +192,10 @@ impl Transport {
         // Peers that do not hear the goodbye notice by themselves.
         let _ = timeout(GOODBYE, mesh.endpoint.wait_idle()).await;
     }
+}
+
+fn dialling(identity: Identity) -> Dialling {
+    Dialling { client: endpoint::client(&identity), server_name: identity.server_name }
 }
 
 impl fmt::Debug for Transport {
