@@ -150,6 +150,8 @@ fn fill<'a>(
         let before = server.resident_bytes()?;
         load.run(&Plan::fill(stage.bytes), &|| server.cpu_time())
             .with_context(|| format!("filling {name}"))?;
+        // No connection carries anything but what is measured on it.
+        load = Load::connect(&server.target, space, method.connections)?;
         let added = server.resident_bytes()?.saturating_sub(before);
         findings.memory.push(Memory {
             server: name,
