@@ -52,7 +52,7 @@ pub(super) async fn serve(stream: TcpStream, door: Arc<Door>, protocols: Arc<Bui
     let activity = Activity::new();
     let (incoming, outgoing) = stream.into_split();
     let outgoing = Outgoing::new(outgoing, Arc::clone(&activity), door.metrics.clone());
-    let socket = Socket::new(incoming, Arc::clone(&outgoing), Arc::clone(&activity), door.metrics.clone());
+    let socket = Socket::new(incoming, Arc::clone(&outgoing), Arc::clone(&activity), Arc::clone(&door));
     let session = Session { door: Arc::clone(&door), activity: Arc::clone(&activity) };
     let mut connection = pin!(protocols.serve_connection(TokioIo::new(socket), session));
     let time_left = tokio::select! {
@@ -66,7 +66,11 @@ pub(super) async fn serve(stream: TcpStream, door: Arc<Door>, protocols: Arc<Bui
     };
     connection.as_mut().graceful_shutdown();
     // How it ends is the client's business: it has its answers, or it is gone.
-    let _ = timeout(time_left, drive(connection, &outgoing)).await;
+    let _ = timeout(time_left, async {
+        drive(connection, &outgoing).await;
+        poll_fn(|context| outgoing.poll_shutdown(context)).await
+    })
+    .await;
 }
 
 /// Runs a connection to its end, and sends its answers whenever it has nothing more to do.

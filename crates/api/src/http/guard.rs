@@ -43,6 +43,11 @@ impl Guard {
         Ok(())
     }
 
+    /// Whether a request with this host, and none of the headers that this judges, is admitted as a client's.
+    pub(super) fn admits_plain(&self, host: &str) -> bool {
+        self.client.is_empty() && (!self.loopback || self.check_host(Some(host)).is_ok())
+    }
+
     /// Judges whether a client may use what only clients with the token may use.
     pub(super) fn admit_client(&self, headers: &HeaderMap) -> Result<(), Problem> {
         if self.client.is_empty() {

@@ -31,7 +31,7 @@ const FORM: &[u8] = b"application/x-www-form-urlencoded";
 const CONTENT_TYPE_BYTES_MAX: usize = 255;
 
 /// Values up to this size, in bytes, are sent without counting against the memory for downloads.
-const SMALL_VALUE_BYTES: usize = 4096;
+pub(super) const SMALL_VALUE_BYTES: usize = 4096;
 
 pub(super) fn answer(
     door: &Arc<Door>,

@@ -51,6 +51,7 @@ mod mget;
 mod openapi;
 mod outgoing;
 mod page;
+mod plain;
 mod precondition;
 mod problem;
 mod query;

@@ -16,7 +16,7 @@ use super::activity::Activity;
 use super::metrics::Metrics;
 
 /// Most bytes that wait.
-const BYTES_MAX: usize = 64 * 1024;
+pub(super) const BYTES_MAX: usize = 64 * 1024;
 /// So many at once are sent at once, without a copy.
 const BYTES_LARGE: usize = 16 * 1024;
 /// A connection with nothing to send keeps room for this many bytes.
@@ -68,6 +68,17 @@ impl Outgoing {
             queue.bytes.extend_from_slice(&piece[..piece.len().min(room)]);
         }
         Poll::Ready(Ok(queue.bytes.len() - before))
+    }
+
+    /// Completes when more may wait; sends what waits until then.
+    pub(super) fn poll_room(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut queue = self.queue();
+        if queue.bytes.len() < BYTES_MAX { Poll::Ready(Ok(())) } else { self.send(&mut queue, context) }
+    }
+
+    /// Has `more` added behind what waits.
+    pub(super) fn fill<R>(&self, more: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        more(&mut self.queue().bytes)
     }
 
     /// Sends what waits, and then the end.

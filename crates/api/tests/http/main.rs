@@ -10,4 +10,5 @@ mod keys;
 mod limits;
 mod membership;
 mod memory;
+mod plain;
 mod protocols;

@@ -1,0 +1,268 @@
+//! The plain case: `GET /{key}` in HTTP/1.1, whole, with none but harmless headers, of a key that is held here and has a small
+//! value or none. It is answered from the buffer it was read into.
+//!
+//! With the first request that is anything else, a connection goes over to the implementation that knows all of HTTP, for good. That
+//! answers the plain case with the same bytes, which a test compares.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+
+use super::door::Door;
+use super::keys::SMALL_VALUE_BYTES;
+use super::metrics;
+use super::outgoing::BYTES_MAX;
+use super::target;
+use crate::{Action, Command, Outcome, Reply, Source, Version};
+
+/// A longer head is not plain. Less than any limit of a head.
+const HEAD_BYTES_MAX: usize = 4096;
+/// A head with more headers is not plain.
+const HEADERS_MAX: usize = 16;
+/// What every plain request begins with.
+const START: &[u8] = b"GET /";
+
+/// Answers plain requests.
+pub(super) struct Plain {
+    door: Arc<Door>,
+    date: Date,
+}
+
+/// What comes after the requests that were answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing, or the start of a head that may become plain.
+    Open,
+    /// More, once what waits to be sent is less.
+    Waits,
+    /// Something else.
+    Other,
+}
+
+/// The front of a connection's input.
+enum Front<'a> {
+    Get { key: &'a str, host: &'a str, length: usize },
+    Partial,
+    Other,
+}
+
+impl Plain {
+    pub(super) fn new(door: Arc<Door>) -> Plain {
+        Plain { door, date: Date::default() }
+    }
+
+    /// Answers the plain requests at the front of `input`, in order, until `out` holds as much as may wait. Returns how many bytes
+    /// they have, and what follows.
+    pub(super) fn answer(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Rest) {
+        let (mut at, mut started) = (0, Instant::now());
+        while at < input.len() {
+            if out.len() >= BYTES_MAX {
+                return (at, Rest::Waits);
+            }
+            let (key, host, length) = match front(&input[at..]) {
+                Front::Get { key, host, length } => (key, host, length),
+                Front::Partial => break,
+                Front::Other => return (at, Rest::Other),
+            };
+            let answered = self.door.guard.admits_plain(host).then(|| self.get(key, out)).flatten();
+            let Some(status) = answered else { return (at, Rest::Other) };
+            at += length;
+            let done = Instant::now();
+            self.door.metrics.answered(metrics::place(&Method::GET), status, done - started);
+            started = done;
+        }
+        (at, Rest::Open)
+    }
+
+    /// Writes the answer, if the key is held here and its value is small.
+    fn get(&mut self, key: &str, out: &mut Vec<u8>) -> Option<StatusCode> {
+        let command = Command { key: key.as_bytes(), action: Action::Get };
+        let Reply { source, holder, outcome } = self.door.backend.try_execute(&command)?.ok()?;
+        if source != Source::Local || !is_text(holder.as_bytes()) {
+            return None;
+        }
+        match outcome {
+            Outcome::Value { value, content_type, version, ttl_left }
+                if value.len() <= SMALL_VALUE_BYTES && is_text(&content_type) =>
+            {
+                found(out, &content_type, version, ttl_left);
+                self.end(out, &holder, &value);
+                Some(StatusCode::OK)
+            }
+            Outcome::Missing => {
+                out.extend_from_slice(b"HTTP/1.1 404 Not Found\r\ncontent-type: text/plain\r\n");
+                self.end(out, &holder, b"key not found");
+                Some(StatusCode::NOT_FOUND)
+            }
+            _ => None,
+        }
+    }
+
+    /// The headers of every answer, and the body.
+    fn end(&mut self, out: &mut Vec<u8>, holder: &str, body: &[u8]) {
+        out.extend_from_slice(b"x-source: local\r\nx-hostname: ");
+        out.extend_from_slice(holder.as_bytes());
+        out.extend_from_slice(b"\r\ncontent-length: ");
+        put(out, format_args!("{}", body.len()));
+        out.extend_from_slice(b"\r\ndate: ");
+        out.extend_from_slice(self.date.now().as_bytes());
+        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(body);
+    }
+}
+
+/// The status line of a value, and the headers about it.
+fn found(out: &mut Vec<u8>, content_type: &[u8], version: Version, ttl_left: Option<Duration>) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\nx-content-type-options: nosniff\r\ncontent-type: ");
+    if content_type.is_empty() {
+        out.extend_from_slice(b"application/octet-stream");
+    } else {
+        out.extend_from_slice(content_type);
+        out.extend_from_slice(b"\r\ncontent-security-policy: sandbox");
+    }
+    put(out, format_args!("\r\netag: \"{version}\"\r\n"));
+    if let Some(left) = ttl_left {
+        put(out, format_args!("cache-control: max-age={}\r\n", left.as_secs()));
+    }
+}
+
+fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("invariant: a buffer takes all text");
+}
+
+/// What is at the front of `input`, which is not empty.
+fn front(input: &[u8]) -> Front<'_> {
+    if !input.starts_with(&START[..START.len().min(input.len())]) {
+        return Front::Other;
+    }
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut head = httparse::Request::new(&mut headers);
+    match head.parse(&input[..input.len().min(HEAD_BYTES_MAX)]) {
+        Ok(httparse::Status::Complete(length)) => match plain(&head) {
+            Some((key, host)) => Front::Get { key, host, length },
+            None => Front::Other,
+        },
+        Ok(httparse::Status::Partial) if input.len() < HEAD_BYTES_MAX => Front::Partial,
+        _ => Front::Other,
+    }
+}
+
+/// Key and host of a plain request.
+fn plain<'a>(head: &httparse::Request<'_, 'a>) -> Option<(&'a str, &'a str)> {
+    let key = head.path?.strip_prefix('/')?;
+    let is_plain = !key.is_empty()
+        && key.len() <= target::KEY_BYTES_MAX
+        && !key.starts_with(['_', '/'])
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/".contains(&byte));
+    if head.method != Some("GET") || head.version != Some(1) || !is_plain {
+        return None;
+    }
+    let mut host = None;
+    for header in &*head.headers {
+        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+        if is("host") {
+            let value = std::str::from_utf8(header.value).ok().filter(|value| is_text(value.as_bytes()))?;
+            if host.replace(value).is_some() {
+                return None;
+            }
+        } else if is("connection") {
+            header.value.eq_ignore_ascii_case(b"keep-alive").then_some(())?;
+        } else if !(is("user-agent") || is("accept") || is("accept-encoding") || is("accept-language")) {
+            return None;
+        }
+    }
+    Some((key, host?))
+}
+
+/// Whether these bytes are what a header carries as they are.
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| (b' '..=b'~').contains(byte))
+}
+
+/// The date, written out once a second.
+#[derive(Default)]
+struct Date {
+    second: u64,
+    text: String,
+}
+
+impl Date {
+    fn now(&mut self) -> &str {
+        let now = SystemTime::now();
+        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if second != self.second || self.text.is_empty() {
+            (self.second, self.text) = (second, httpdate::fmt_http_date(now));
+        }
+        &self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(head: &str) -> Option<(&str, &str)> {
+        match front(head.as_bytes()) {
+            Front::Get { key, host, length } => {
+                assert_eq!(length, head.len());
+                Some((key, host))
+            }
+            Front::Partial | Front::Other => None,
+        }
+    }
+
+    #[test]
+    fn a_whole_get_of_a_key_is_plain() {
+        assert_eq!(key("GET /key:1 HTTP/1.1\r\nHost: a:1\r\n\r\n"), Some(("key:1", "a:1")));
+        let much = "GET /a/b~ HTTP/1.1\r\nACCEPT: */*\r\nconnection: Keep-Alive\r\nhost: x\r\nUser-Agent: \u{e9}\r\n\r\n";
+        assert_eq!(key(much), Some(("a/b~", "x")));
+        for length in 1..much.len() - 1 {
+            assert!(matches!(front(&much.as_bytes()[..length]), Front::Partial), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn whatever_else_is_not_plain() {
+        let host = "HTTP/1.1\r\nHost: x\r\n";
+        for head in [
+            "PRI * HTTP/2.0\r\n\r\n".to_owned(),
+            format!("PUT /a {host}\r\n"),
+            format!("get /a {host}\r\n"),
+            "GET /a HTTP/1.0\r\nHost: x\r\n\r\n".to_owned(),
+            "GET /a HTTP/1.1\r\n\r\n".to_owned(),
+            format!("GET /a {host}Host: x\r\n\r\n"),
+            format!("GET / {host}\r\n"),
+            format!("GET /_/cluster {host}\r\n"),
+            format!("GET //a {host}\r\n"),
+            format!("GET /%41 {host}\r\n"),
+            format!("GET /a?b {host}\r\n"),
+            format!("GET http://x/a {host}\r\n"),
+            format!("GET /{} {host}\r\n", "a".repeat(target::KEY_BYTES_MAX + 1)),
+            format!("GET /a {host}Accept: {}\r\n\r\n", "a".repeat(HEAD_BYTES_MAX)),
+        ] {
+            assert_eq!(key(&head), None, "{head}");
+        }
+        let headers = [
+            "Connection: close",
+            "Content-Length: 0",
+            "Content-Length: 1",
+            "Transfer-Encoding: chunked",
+            "If-Match: \"1-1\"",
+            "If-None-Match: *",
+            "Range: bytes=0-1",
+            "Origin: http://x",
+            "Sec-Fetch-Site: cross-site",
+            "Authorization: Bearer x",
+            "Expect: 100-continue",
+            "Upgrade: h2c",
+            "Host : y",
+            " folded",
+        ];
+        for header in headers {
+            assert_eq!(key(&format!("GET /a {host}{header}\r\n\r\n")), None, "{header}");
+        }
+    }
+}
