@@ -59,6 +59,7 @@ const STEPS: &[Step] = &[
     ),
     step("example", "example edge_config --hosts 2000"),
     step("clients", "xtask clients"),
+    step("page", "xtask page"),
     step("tests", "test --workspace"),
 ];
 

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+pub(crate) use program::installed;
 use program::{CLIENTS, Client, EXAMPLE, Running};
 
 use crate::ask::Topology;

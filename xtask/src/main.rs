@@ -12,6 +12,7 @@ mod fault;
 mod licences;
 mod model_check;
 mod nodes;
+mod page;
 mod process;
 mod relay;
 mod tidy;
@@ -52,6 +53,8 @@ enum Command {
     Bench(bench::Args),
     /// Let clients that others wrote use a cluster while nodes come and go
     Clients(clients::Args),
+    /// Watch the page of a node in a real browser while nodes come and go
+    Page(page::Args),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::ModelCheck(args) => model_check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Clients(args) => clients::run(&args),
+        Command::Page(args) => page::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

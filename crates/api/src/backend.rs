@@ -131,6 +131,12 @@ pub trait Backend: Send + Sync + 'static {
         ready(Err(format!("this node cannot {change}"))).boxed()
     }
 
+    /// Whether a member announces its HTTP door at this address: its page may read what this node tells.
+    fn is_peer_door(&self, addr: SocketAddr) -> bool {
+        let _ = addr;
+        false
+    }
+
     /// Starts a graceful leave and returns; the process exits when it is over. Asking again changes nothing.
     ///
     /// # Errors

@@ -74,6 +74,8 @@ struct Inner {
     departed: watch::Sender<Option<usize>>,
     /// Whoever waits to try again elsewhere is told when this node's routes change.
     rerouted: Notify,
+    /// Entries and tombstones that the sweep has removed.
+    swept: AtomicU64,
 }
 
 /// Who gets the answer to an operation in the machine's hands.
@@ -102,6 +104,7 @@ impl Cluster {
             events: broadcast::Sender::new(EVENTS),
             departed: watch::Sender::new(None),
             rerouted: Notify::new(),
+            swept: AtomicU64::new(0),
         }));
         let (timed, swept) = (Arc::clone(&cluster.0), Arc::clone(&cluster.0));
         tokio::spawn(async move {
@@ -137,6 +140,11 @@ impl Cluster {
     /// Counts and gauges.
     pub fn stats(&self) -> Stats {
         self.0.machine.lock().stats()
+    }
+
+    /// Entries and tombstones removed since the start as their time was over.
+    pub fn swept(&self) -> u64 {
+        self.0.swept.load(Ordering::Relaxed)
     }
 
     /// What is left to move. Looks at every slot, which takes a third of a millisecond, and holds up the hand-off meanwhile.
@@ -352,7 +360,8 @@ impl Inner {
         for first in (0..slots).step_by(step.into()).cycle() {
             ticks.tick().await;
             for slot in first..first + step {
-                self.slots.sweep(slot, unix_ms());
+                let removed = self.slots.sweep(slot, unix_ms());
+                self.swept.fetch_add(removed as u64, Ordering::Relaxed);
             }
         }
     }

@@ -106,6 +106,11 @@ impl Slots {
         self.applier(unix_ms).apply(operation, entries)
     }
 
+    /// The limit of the bytes of entries and tables.
+    pub fn max_memory(&self) -> Option<u64> {
+        self.store.max_memory()
+    }
+
     /// Changes the limits of [`Config`](crate::Config) that slots look at themselves.
     pub(crate) fn set_limits(&self, max_memory: Option<u64>, min_members: usize) {
         self.store.set_max_memory(max_memory);

@@ -31,6 +31,7 @@ use crate::membership::Membership;
 use crate::moves;
 use crate::roster::{self, Roster};
 use crate::slot_map;
+use crate::tally::{Asked, Tally};
 
 pub(crate) use convert::failure;
 pub(crate) use topology::Latest;
@@ -49,6 +50,7 @@ pub(crate) struct NodeBackend {
     pub(crate) cluster: Cluster,
     pub(crate) membership: Membership,
     pub(crate) roster: Arc<Roster>,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) moving: moves::Latest,
     pub(crate) topology: Latest,
@@ -63,7 +65,9 @@ impl Backend for NodeBackend {
             Ok(operation) => operation,
             Err(failure) => return Some(Err(failure)),
         };
-        self.try_apply(&operation)
+        let result = self.try_apply(&operation)?;
+        self.tally.answered(Asked::of(command), &result);
+        Some(result)
     }
 
     fn execute_all(&self, commands: &[Command<'_>]) -> BoxFuture<'static, Vec<Result<Reply, api::Failure>>> {
@@ -72,22 +76,27 @@ impl Backend for NodeBackend {
         // A command waits for those before it on the same slot.
         let mut waits: HashSet<u16> = HashSet::new();
         for command in commands {
+            let asked = Asked::of(command);
             let result = convert::operation(command).map(|operation| {
                 let slot = operation.slot();
                 let done = if waits.contains(&slot) { None } else { self.try_apply(&operation) };
-                done.unwrap_or_else(|| {
-                    waits.insert(slot);
-                    pending.push((results.len(), operation.to_bytes()));
-                    Err(api::Failure::OutcomeUnknown)
-                })
+                if let Some(result) = done {
+                    self.tally.answered(asked, &result);
+                    return result;
+                }
+                waits.insert(slot);
+                pending.push(((results.len(), asked), operation.to_bytes()));
+                Err(api::Failure::OutcomeUnknown)
             });
             results.push(result.and_then(|result| result));
         }
         let (cluster, roster, me) = (self.cluster.clone(), Arc::clone(&self.roster), self.me);
+        let tally = Arc::clone(&self.tally);
         async move {
-            let (places, operations): (Vec<usize>, Vec<Operation>) = pending.into_iter().unzip();
-            for (place, result) in places.into_iter().zip(cluster.execute_all(operations).await) {
+            let (places, operations): (Vec<(usize, Asked)>, Vec<Operation>) = pending.into_iter().unzip();
+            for ((place, asked), result) in places.into_iter().zip(cluster.execute_all(operations).await) {
                 results[place] = answered(result, &roster, me);
+                tally.answered(asked, &results[place]);
             }
             results
         }
@@ -97,6 +106,7 @@ impl Backend for NodeBackend {
     fn read(&self, key: &[u8], found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool {
         let now_ms = self.cluster.unix_ms();
         let show = |value: Option<Value<'_>>| {
+            self.tally.read(key, value.is_some());
             found(value.map(|value| Entry {
                 value: value.bytes,
                 content_type: value.content_type,
@@ -255,6 +265,11 @@ impl Backend for NodeBackend {
             changed.map_err(|error| error.to_string())
         }
         .boxed()
+    }
+
+    fn is_peer_door(&self, addr: SocketAddr) -> bool {
+        // Also of those that are gone: their pages go on with other nodes.
+        self.membership.members().iter().any(|member| Attributes::of(member).http == Some(addr))
     }
 
     fn leave(&self) -> Result<(), api::Failure> {

@@ -216,6 +216,19 @@ impl Client {
         read.map_err(|error| self.failed(error, false))
     }
 
+    /// A text under `/_/`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn text(&self, path: &str) -> Result<String, ClientError> {
+        let response = self.call(Method::GET, path, &[])?;
+        if response.status().as_u16() != 200 {
+            return Err(self.refused(response));
+        }
+        let read = response.into_body().into_with_config().limit(JSON_MAX).read_to_string();
+        read.map_err(|error| self.failed(error, false))
+    }
+
     /// Where a key belongs, as JSON.
     ///
     /// # Errors

@@ -72,8 +72,8 @@ impl Closed {
         mut registry: Registry,
         close: CancellationToken,
     ) -> Open {
-        let http_metrics = http::Metrics::register(&mut registry);
-        let resp_metrics = resp::Metrics::register(&mut registry);
+        let own = registry.sub_registry_with_prefix("boato");
+        let (http_metrics, resp_metrics) = (http::Metrics::register(own), resp::Metrics::register(own));
         let guard = guard(config, secrets, self.bound.http);
         let counts = (http_metrics.clone(), resp_metrics.clone());
         let http_config = http::Config {

@@ -46,7 +46,7 @@
 //! | `handler` | commands that are run when something happens |
 //! | [`config`], [`cli`], [`client`] | what a node is told; the commands; how they speak to a node |
 //! | [`discovery`], [`listen`], `ready` | finding others, being found |
-//! | [`logging`], `journal`, `metrics`, `moves`, `reports` | what is shown |
+//! | [`logging`], `journal`, `metrics`, `tally`, `process`, `moves`, `reports` | what is shown |
 
 mod attributes;
 mod backend;
@@ -71,6 +71,7 @@ mod metrics;
 mod moves;
 mod node;
 mod parts;
+mod process;
 mod ready;
 mod reports;
 mod roster;
@@ -78,6 +79,7 @@ mod run;
 mod slot_map;
 mod start_error;
 mod supervisor;
+mod tally;
 
 pub use builder::Builder;
 pub use config::{Config, Settings};

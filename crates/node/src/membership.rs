@@ -74,6 +74,11 @@ impl Membership {
         }
     }
 
+    /// What gossip has done so far.
+    pub(crate) fn stats(&self) -> boato_gossip::Stats {
+        self.handle.stats()
+    }
+
     /// Where peers reach this node, as it says.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr

@@ -1,24 +1,32 @@
-//! What `/_/metrics` shows of a node beside its doors, read at the moment it is asked for.
+//! What `/_/metrics` shows of a node beside its doors and its process, read at the moment it is asked for. docs/metrics.md
+//! lists all of it; a test compares.
 
 use std::fmt;
 use std::sync::Arc;
 
 use boato_cluster::quic::Cluster;
-use boato_transport::Transport;
+use boato_transport::{Path, Transport};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::attributes::VERSION;
+use crate::membership::Membership;
 use crate::moves;
 use crate::roster::Roster;
+use crate::tally::Tally;
 
-/// Reads the counters of slots, entries, members and peers.
+/// Reads the counters of slots, entries, members, gossip and peers.
 pub(crate) struct NodeMetrics {
     pub(crate) cluster: Cluster,
+    pub(crate) membership: Membership,
     pub(crate) roster: Arc<Roster>,
     pub(crate) transport: Transport,
     pub(crate) moving: moves::Latest,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) ready: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl fmt::Debug for NodeMetrics {
@@ -29,8 +37,10 @@ impl fmt::Debug for NodeMetrics {
 
 impl Collector for NodeMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_labelled(&mut encoder)?;
+        self.encode_paths(&mut encoder)?;
         let (stats, memory) = (self.cluster.stats(), self.cluster.slots().memory());
-        let mesh = self.transport.stats();
+        let (mesh, gossip) = (self.transport.stats(), self.membership.stats());
         let moving = *self.moving.borrow();
         let left = moving.map_or((0, 0, 0), |it| (it.slots_to_give, it.bytes_to_give, it.slots_to_take));
         let gauges = [
@@ -45,6 +55,18 @@ impl Collector for NodeMetrics {
             ("operations_waiting", "Operations that wait for a slot to settle", stats.queued as u64),
             ("operations_waiting_bytes", "Bytes of operations that wait", stats.queued_bytes as u64),
             ("peer_connections", "QUIC connections to peers", mesh.connections),
+            ("ready", "Whether the node serves keys: 1 or 0", (self.ready)().into()),
+            (
+                "memory_limit_bytes",
+                "Limit of the bytes of entries, 0 without one",
+                self.cluster.slots().max_memory().unwrap_or(0),
+            ),
+            (
+                "gossip_health_score",
+                "How little this node trusts its own clock: 0 is healthy, 8 least",
+                gossip.health_score.into(),
+            ),
+            ("gossip_news_queued", "Members of which news is still to be sent", gossip.news_queued as u64),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
@@ -62,11 +84,113 @@ impl Collector for NodeMetrics {
                 stats.keys_superseded,
             ),
             ("handoff_bytes", "Bytes of entries sent to other nodes", stats.bytes_given),
+            (
+                "entries_expired",
+                "Entries and tombstones removed as their time was over",
+                self.cluster.swept(),
+            ),
             ("peers_refused", "Peers refused in the handshake", mesh.refused),
+            ("peer_dials", "Connections to peers that were dialled and became usable", mesh.dialled),
+            ("peer_dials_failed", "Dials of peers that failed", mesh.dial_failures),
+            ("peer_sent_bytes", "Bytes of frames sent to peers", mesh.bytes_sent),
+            ("peer_received_bytes", "Bytes of frames received from peers", mesh.bytes_received),
+            ("peer_datagrams_sent", "Datagrams sent to peers", mesh.datagrams_sent),
+            ("peer_datagrams_received", "Datagrams received from peers", mesh.datagrams_received),
+            ("peer_datagrams_dropped", "Datagrams dropped before they were sent", mesh.datagrams_dropped),
+            ("gossip_probes", "Probes of members", gossip.probes),
+            ("gossip_probes_failed", "Probes that nobody answered in any way", gossip.probes_failed),
+            ("gossip_probes_relayed", "Probes sent for other members", gossip.probes_relayed),
+            ("gossip_refutations", "How often this node had to say that it is alive", gossip.refutations),
+            ("gossip_push_pulls", "Exchanges of everything known begun by this node", gossip.push_pulls),
+            ("gossip_push_pulls_failed", "Exchanges that got no answer in time", gossip.push_pulls_failed),
+            (
+                "gossip_sent_bytes",
+                "Bytes of gossip sent",
+                gossip.datagram_bytes_sent + gossip.stream_bytes_sent,
+            ),
+            ("gossip_messages_received", "Messages of gossip received", gossip.messages_received),
+            ("gossip_messages_refused", "Messages of gossip that could not be read", gossip.messages_refused),
+            ("gossip_stalls", "How often this process had not run for a while", gossip.stalls),
         ];
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a way to a peer counts.
+type Count = fn(&Path) -> u64;
+
+impl NodeMetrics {
+    fn encode_labelled(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut info =
+            encoder.encode_descriptor("build_info", "The version that runs", None, MetricType::Gauge)?;
+        info.encode_family(&[("version", VERSION)])?.encode_gauge(&1_i64)?;
+        let members = self.membership.members();
+        let help = "Members known, by what gossip says of them";
+        let mut family = encoder.encode_descriptor("gossip_members", help, None, MetricType::Gauge)?;
+        for (name, state) in [
+            ("alive", boato_gossip::State::Alive),
+            ("suspect", boato_gossip::State::Suspect),
+            ("dead", boato_gossip::State::Dead),
+            ("left", boato_gossip::State::Left),
+        ] {
+            let count = members.iter().filter(|member| member.state == state).count();
+            family
+                .encode_family(&[("state", name)])?
+                .encode_gauge(&i64::try_from(count).unwrap_or(i64::MAX))?;
+        }
+        let sums = self.tally.sums();
+        let help = "Operations on keys that clients of this node asked for, by who had the key";
+        let mut family = encoder.encode_descriptor("operations", help, None, MetricType::Counter)?;
+        for (holder, count) in [("self", sums.local), ("other", sums.forwarded), ("unknown", sums.failed)] {
+            family
+                .encode_family(&[("holder", holder)])?
+                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        let help = "Reads that clients of this node asked for, by whether there was a value";
+        let mut family = encoder.encode_descriptor("reads", help, None, MetricType::Counter)?;
+        for (outcome, count) in [("hit", sums.hits), ("miss", sums.misses)] {
+            family
+                .encode_family(&[("outcome", outcome)])?
+                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+
+    /// The ways to the peers, by their names; a peer that gossip does not know goes by its address.
+    fn encode_paths(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let members = self.membership.members();
+        let name = |addr: std::net::SocketAddr| {
+            let member = members.iter().find(|member| member.is_live() && member.addr == addr);
+            member.map_or_else(|| addr.to_string(), |member| member.name.to_string())
+        };
+        let paths: Vec<_> = self.transport.paths().into_iter().map(|path| (name(path.to), path)).collect();
+        let help = "Smoothed round-trip time to a peer";
+        let unit = Some(&prometheus_client::registry::Unit::Seconds);
+        let mut family = encoder.encode_descriptor("peer_rtt", help, unit, MetricType::Gauge)?;
+        for (peer, path) in &paths {
+            family.encode_family(&[("peer", &**peer)])?.encode_gauge(&path.rtt.as_secs_f64())?;
+        }
+        let help = "Bytes that may be on the way to a peer at once";
+        let mut family = encoder.encode_descriptor("peer_window_bytes", help, None, MetricType::Gauge)?;
+        for (peer, path) in &paths {
+            let window = i64::try_from(path.window).unwrap_or(i64::MAX);
+            family.encode_family(&[("peer", &**peer)])?.encode_gauge(&window)?;
+        }
+        let counters: [(&str, &str, Count); 3] = [
+            ("peer_packets_sent", "Packets sent on the connection to a peer", |path| path.sent),
+            ("peer_packets_lost", "Packets to a peer that were taken for lost", |path| path.lost),
+            ("peer_congestions", "How often congestion control slowed down", |path| path.congestions),
+        ];
+        for (metric, help, read) in counters {
+            let mut family = encoder.encode_descriptor(metric, help, None, MetricType::Counter)?;
+            for (peer, path) in &paths {
+                let labels = [("peer", &**peer)];
+                family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&read(path), None)?;
+            }
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use boato_api::{Backend, Change};
+use boato_api::{Backend, Change, Readiness};
 use boato_transport::Transport;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -25,7 +25,9 @@ use crate::live::{Live, Reread};
 use crate::membership::Membership;
 use crate::metrics::NodeMetrics;
 use crate::parts::{Bound, Parts};
+use crate::process::Process;
 use crate::start_error::StartError;
+use crate::tally::Tally;
 use crate::{Identity, logging, moves, ready, reports};
 
 /// How long a node without anybody to join looks around before it begins a cluster: the neighbours on its machine
@@ -90,6 +92,7 @@ impl Node {
         let discovery = Discovery::start(Plan::new(&config, bound.identity.id, bound.quic), &stop)?;
         let discovery = tokio::spawn(join_found(discovery, membership.clone(), stop.clone()));
 
+        let tally = Arc::new(Tally::default());
         let secrets = Secrets::new(&config);
         let live = Arc::new(Live {
             me: bound.me,
@@ -112,7 +115,8 @@ impl Node {
             doors: bound.at,
             started: Instant::now(),
             cluster: cluster.clone(),
-            membership,
+            membership: membership.clone(),
+            tally: Arc::clone(&tally),
             roster: Arc::clone(&roster),
             journal,
             moving: moving.clone(),
@@ -120,10 +124,20 @@ impl Node {
             leave: CancellationToken::new(),
             live: Arc::clone(&live),
         });
-        let mut registry = Registry::with_prefix("boato");
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Process));
         let transport = bound.transport;
-        let node_metrics = NodeMetrics { cluster, roster, transport: transport.clone(), moving };
-        registry.register_collector(Box::new(node_metrics));
+        let asked = Arc::clone(&backend);
+        let node_metrics = NodeMetrics {
+            cluster,
+            membership,
+            roster,
+            transport: transport.clone(),
+            moving,
+            tally,
+            ready: Box::new(move || asked.readiness() == Readiness::Ready),
+        };
+        registry.sub_registry_with_prefix("boato").register_collector(Box::new(node_metrics));
         let doors_backend = Arc::clone(&backend) as Arc<dyn Backend>;
         let doors_bound = bound.doors.bound();
         let doors = bound.doors.open(&config, &secrets, &doors_backend, registry, stop.child_token());

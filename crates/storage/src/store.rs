@@ -87,6 +87,11 @@ impl<H> Store<H> {
         self.slots.len()
     }
 
+    /// The limit of [`Config::max_memory`], as last changed.
+    pub fn max_memory(&self) -> Option<u64> {
+        self.shared.max_memory()
+    }
+
     /// Changes the limit of [`Config::max_memory`]. What is stored stays, also beyond a smaller limit.
     pub fn set_max_memory(&self, limit: Option<u64>) {
         self.shared.max_memory.store(limit.unwrap_or(UNLIMITED), Relaxed);

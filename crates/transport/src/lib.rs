@@ -91,7 +91,7 @@ pub use keyring::{KEYS_MAX, KeyId, Keyring, KeyringError};
 pub use lane::Pending;
 pub use secret::Secret;
 pub use serve::Responder;
-pub use stats::Stats;
+pub use stats::{Path, Stats};
 pub use transport::{Channel, Handler, Peer, Transport};
 
 /// Number of [`Channel`]s between two nodes.

@@ -27,7 +27,7 @@ use crate::handshake::HandshakeError;
 use crate::lane::{self, Outgoing, Pushed};
 use crate::refusal::RefusalLog;
 use crate::session::{Link, Session, Shared, code};
-use crate::stats::Counters;
+use crate::stats::{Counters, Path};
 use crate::{Channel, Handler, Refusal, SendError, serve};
 
 /// Pause after a first failed dial; it doubles with every further one.
@@ -313,6 +313,15 @@ impl Mesh {
             Some(Entry::Up(session)) => session.rtt(),
             _ => None,
         }
+    }
+
+    pub(crate) fn paths(&self) -> Vec<Path> {
+        let entries = self.entries.read();
+        let up = entries.iter().filter_map(|(&to, entry)| match entry {
+            Entry::Up(session) => session.path(to),
+            _ => None,
+        });
+        up.collect()
     }
 
     /// Closes idle connections and forgets old failures, again and again until the transport closes.

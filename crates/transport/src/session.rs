@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::StreamError;
 use crate::frame::Batch;
 use crate::lane::{Lane, Outgoing, Pushed};
-use crate::stats::Counters;
+use crate::stats::{Counters, Path};
 use crate::{CHANNELS, Channel, Limits, Peer, SendError};
 
 /// Datagrams that wait while the peer is dialled.
@@ -178,6 +178,19 @@ impl Session {
 
     pub(crate) fn rtt(&self) -> Option<Duration> {
         self.link.get().map(|(link, _)| link.connection.rtt())
+    }
+
+    /// The way to the peer at `to`, once there is one.
+    pub(crate) fn path(&self, to: SocketAddr) -> Option<Path> {
+        let stats = self.link.get()?.0.connection.stats().path;
+        Some(Path {
+            to,
+            rtt: stats.rtt,
+            window: stats.cwnd,
+            sent: stats.sent_packets,
+            lost: stats.lost_packets,
+            congestions: stats.congestion_events,
+        })
     }
 
     /// Time since the last frame or datagram in either direction.

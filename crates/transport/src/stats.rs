@@ -1,6 +1,8 @@
 //! Counters of one transport.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A snapshot of a transport's counters, all since [`Transport::bind`](crate::Transport::bind).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,4 +75,21 @@ impl Counters {
             ..Stats::default()
         }
     }
+}
+
+/// The way to one peer, as its connection sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// The peer.
+    pub to: SocketAddr,
+    /// Smoothed round-trip time.
+    pub rtt: Duration,
+    /// Bytes that may be on the way at once, by congestion control.
+    pub window: u64,
+    /// Packets sent.
+    pub sent: u64,
+    /// Packets taken for lost.
+    pub lost: u64,
+    /// How often congestion control has slowed down.
+    pub congestions: u64,
 }

@@ -13,7 +13,7 @@ use crate::lane::{Outgoing, Pending};
 use crate::mesh::{Dialling, Mesh};
 use crate::serve::Responder;
 use crate::session::{Shared, code};
-use crate::stats::Counters;
+use crate::stats::{Counters, Path};
 use crate::{BindError, CHANNELS, Config, DATAGRAM_MAX, Keyring, SendError, Stats, endpoint};
 
 /// How long a closing endpoint waits for its peers to hear the goodbye.
@@ -163,6 +163,11 @@ impl Transport {
     /// Smoothed round-trip time of the connection to `to`, if there is one.
     pub fn rtt(&self, to: SocketAddr) -> Option<Duration> {
         self.0.mesh.rtt(to)
+    }
+
+    /// The way to each peer that is connected, in no particular order.
+    pub fn paths(&self) -> Vec<Path> {
+        self.0.mesh.paths()
     }
 
     /// The counters.

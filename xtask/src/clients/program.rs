@@ -173,7 +173,7 @@ impl Drop for Running {
 }
 
 /// Where `.ci/run` puts what scripts need.
-fn installed() -> Result<PathBuf> {
+pub(crate) fn installed() -> Result<PathBuf> {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), PathBuf::from);
     std::path::absolute(target.join("clients")).context("finding the folder of what is built")

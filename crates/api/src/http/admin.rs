@@ -111,7 +111,9 @@ pub(super) fn answer(
     activity: &Arc<Activity>,
 ) -> Result<Answer, Problem> {
     let found = Route::find(path);
-    if !matches!(found, Some((Route::Livez | Route::Readyz, _))) {
+    // The page shows nothing before it is told the secret; a browser asks for permission without one.
+    let open = matches!(found, Some((Route::Livez | Route::Readyz | Route::Page, _)));
+    if !open && head.method != Method::OPTIONS {
         door.guard.admit_client(&head.headers)?;
     }
     let (route, rest) =

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::header::{ALLOW, LOCATION};
+use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, LOCATION, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -19,7 +20,7 @@ use super::guard::Guard;
 use super::metrics::Metrics;
 use super::problem::Problem;
 use super::target::{self, Target};
-use super::{admin, keys};
+use super::{admin, guard, keys};
 use crate::Backend;
 use crate::budget::Budget;
 
@@ -87,7 +88,13 @@ impl Door {
     }
 
     pub(super) fn answer(self: &Arc<Self>, head: &Parts, body: Incoming, activity: &Arc<Activity>) -> Answer {
-        self.route(head, body, activity).unwrap_or_else(|problem| Answer::Ready(problem.into_response()))
+        let peer = guard::peer_origin(head, |addr| self.backend.is_peer_door(addr));
+        let answer = self.route(head, body, activity, peer.is_some());
+        let answer = answer.unwrap_or_else(|problem| Answer::Ready(problem.into_response()));
+        match peer {
+            Some(origin) => answer.with(move |response| share(response, origin)),
+            None => answer,
+        }
     }
 
     fn route(
@@ -95,8 +102,9 @@ impl Door {
         head: &Parts,
         body: Incoming,
         activity: &Arc<Activity>,
+        peer: bool,
     ) -> Result<Answer, Problem> {
-        self.guard.admit(head)?;
+        self.guard.admit(head, peer)?;
         match target::parse(&head.uri, head.version == Version::HTTP_2)? {
             Target::Reserved(Some(route)) => admin::answer(self, head, route, body, activity),
             Target::Root | Target::Reserved(None) => {
@@ -109,6 +117,33 @@ impl Door {
             }
         }
     }
+}
+
+impl Answer {
+    fn with(self, change: impl FnOnce(&mut Response<Body>) + Send + 'static) -> Answer {
+        match self {
+            Answer::Ready(mut response) => {
+                change(&mut response);
+                Answer::Ready(response)
+            }
+            Answer::Pending(response) => Answer::Pending(
+                response
+                    .map(|mut response| {
+                        change(&mut response);
+                        response
+                    })
+                    .boxed(),
+            ),
+        }
+    }
+}
+
+/// Lets the page at `origin` read an answer (the CORS protocol of the Fetch standard).
+fn share(response: &mut Response<Body>, origin: HeaderValue) {
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization"));
+    headers.insert(VARY, HeaderValue::from_static("origin"));
 }
 
 /// 204 with the methods a path takes.

@@ -1,6 +1,6 @@
 //! Who may speak: browser guards on loopback doors, Bearer tokens.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::request::Parts;
@@ -33,12 +33,14 @@ impl Default for Guard {
 }
 
 impl Guard {
-    /// Judges a request by its head, before its target is looked at.
-    pub(super) fn admit(&self, head: &Parts) -> Result<(), Problem> {
+    /// Judges a request by its head, before its target is looked at; one from the page of a `peer` is not foreign.
+    pub(super) fn admit(&self, head: &Parts, peer: bool) -> Result<(), Problem> {
         let host = host(head)?;
         if self.loopback {
             self.check_host(host)?;
-            self.check_origin(head, host)?;
+            if !peer {
+                self.check_origin(head, host)?;
+            }
         }
         Ok(())
     }
@@ -113,6 +115,22 @@ fn foreign() -> Problem {
     Problem::forbidden("a page of another site may not use this door; allow its host with --allow-host")
 }
 
+/// The address that a request's `Origin` names, if it names one of which `is_peer` knows the door, and the request reads
+/// what lies under `/_/`: the page of a member may watch all of them, and shows on when its own is gone.
+pub(super) fn peer_origin(head: &Parts, is_peer: impl FnOnce(SocketAddr) -> bool) -> Option<HeaderValue> {
+    let origin = head.headers.get(ORIGIN)?;
+    let reads = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if !reads || !head.uri.path().starts_with("/_/") {
+        return None;
+    }
+    let authority = origin.to_str().ok()?.strip_prefix("http://")?;
+    let addr = match authority.strip_prefix("localhost:") {
+        Some(port) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port.parse().ok()?),
+        None => authority.parse().ok()?,
+    };
+    is_peer(addr).then(|| origin.clone())
+}
+
 /// The authority a request names; only HTTP/1.0 may go without.
 fn host(head: &Parts) -> Result<Option<&str>, Problem> {
     let mut hosts = head.headers.get_all(HOST).iter();
@@ -171,7 +189,7 @@ mod tests {
     }
 
     fn admit(guard: &Guard, headers: &[(&str, &str)]) -> u16 {
-        status(guard.admit(&head(headers)))
+        status(guard.admit(&head(headers), false))
     }
 
     #[test]
@@ -209,7 +227,7 @@ mod tests {
         assert_eq!(admit(&guard, &[("host", "localhost"), ("host", "localhost")]), 400);
         let mut old = head(&[]);
         old.version = Version::HTTP_10;
-        assert_eq!(status(guard.admit(&old)), 200);
+        assert_eq!(status(guard.admit(&old, false)), 200);
     }
 
     #[test]
@@ -230,6 +248,26 @@ mod tests {
                 expected,
                 "{origin}"
             );
+        }
+    }
+
+    #[test]
+    fn only_reads_of_what_nodes_tell_are_open_to_pages_of_members() {
+        let is_peer = |addr: SocketAddr| addr == "127.0.0.1:7481".parse().unwrap();
+        let from = |method: Method, path: &str, origin: &str| {
+            let request = Request::builder().method(method).uri(path).header("origin", origin);
+            peer_origin(&request.body(()).unwrap().into_parts().0, is_peer).is_some()
+        };
+        for origin in ["http://127.0.0.1:7481", "http://localhost:7481"] {
+            assert!(from(Method::GET, "/_/members", origin) && from(Method::OPTIONS, "/_/status", origin));
+            assert!(
+                !from(Method::POST, "/_/leave", origin) && !from(Method::GET, "/key", origin),
+                "{origin}"
+            );
+        }
+        for origin in ["http://127.0.0.1:7482", "https://127.0.0.1:7481", "http://evil.example:7481", "null"]
+        {
+            assert!(!from(Method::GET, "/_/members", origin), "{origin}");
         }
     }
 

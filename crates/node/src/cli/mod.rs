@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod bench;
 mod change;
 mod completions;
 mod config;
@@ -8,6 +9,7 @@ mod entries;
 mod event;
 mod export;
 mod failure;
+mod figures;
 mod get;
 mod import;
 mod incr;
@@ -29,6 +31,7 @@ mod slots;
 mod status;
 mod tags;
 mod target;
+mod top;
 
 use std::env;
 use std::ffi::OsString;
@@ -75,6 +78,10 @@ enum Command {
     Where(locate::Args),
     /// Show who holds how much of the key space
     Slots(slots::Args),
+    /// Show the cluster, live
+    Top(top::Args),
+    /// Try how much a running cluster bears
+    Bench(bench::Args),
     /// Show a node in a few figures
     Status(status::Args),
     /// Write all keys and values as lines of JSON
@@ -136,6 +143,8 @@ fn dispatch(
         Command::Scan(args) => scan::run(&args),
         Command::Where(args) => locate::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Slots(args) => slots::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Import(args) => import::run(&args),

@@ -44,7 +44,7 @@ pub(super) fn table<const N: usize>(
     line(&render(head, rows, right))
 }
 
-fn render<const N: usize>(head: [&str; N], rows: Vec<[String; N]>, right: &[usize]) -> String {
+pub(super) fn render<const N: usize>(head: [&str; N], rows: Vec<[String; N]>, right: &[usize]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
     table.set_header(head).add_rows(rows);

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::entries::Entry;
 use super::failure::Failure;
 use super::target::Target;
+use crate::client::Client;
 
 /// How long to connect, and how long for an answer.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -44,19 +45,36 @@ struct Doors {
     resp: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct Member {
+    state: String,
+    resp: Option<String>,
+}
+
 impl Resp {
     /// A connection to the RESP door of a node.
     pub(super) fn of_node(target: &Target) -> Result<Self, Failure> {
         let (client, secret) = target.client_and_secret()?;
         let Doors { resp } = client.json("/_/status")?;
-        let addr = resp.ok_or(Failure::NoResp)?;
+        Self::at(&resp.ok_or(Failure::NoResp)?, secret.as_deref())
+    }
+
+    /// The RESP doors of all members alive, at least one.
+    pub(super) fn doors(client: &Client) -> Result<Vec<String>, Failure> {
+        let members: Vec<Member> = client.json("/_/members")?;
+        let alive = members.into_iter().filter(|member| member.state == "alive");
+        let doors: Vec<String> = alive.filter_map(|member| member.resp).collect();
+        if doors.is_empty() { Err(Failure::NoResp) } else { Ok(doors) }
+    }
+
+    /// A connection to the RESP door at `addr`.
+    pub(super) fn at(addr: &str, secret: Option<&str>) -> Result<Self, Failure> {
         let mut settings = RedisConnectionInfo::default();
         if let Some(secret) = secret {
             settings = settings.set_password(secret);
         }
-        Self::open(addr.clone(), format!("redis://{addr}").into_connection_info(), |info| {
-            info.set_redis_settings(settings)
-        })
+        let info = format!("redis://{addr}").into_connection_info();
+        Self::open(addr.to_owned(), info, |info| info.set_redis_settings(settings))
     }
 
     /// A connection to a server, by a URL like `redis://[user:password@]host:port/database`.
@@ -161,6 +179,24 @@ impl Resp {
             written += done.iter().flatten().count() as u64;
         }
         Ok(written)
+    }
+
+    /// Reads (true) or writes keys, all at once; what a node cannot do now is asked for again, and counts as time.
+    pub(super) fn use_keys(
+        &mut self,
+        keys: &[(String, bool)],
+        value: &[u8],
+        ttl: Duration,
+    ) -> Result<(), Failure> {
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let _: Vec<redis::Value> = self.each(keys, |pipeline, (key, read)| {
+            if *read {
+                pipeline.cmd("GET").arg(key)
+            } else {
+                pipeline.cmd("SET").arg(key).arg(value).arg("PX").arg(ttl_ms)
+            }
+        })?;
+        Ok(())
     }
 
     /// Sends a command per item and gives the replies; what cannot be done now is asked for again.

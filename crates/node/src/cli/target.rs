@@ -11,7 +11,7 @@ use crate::config::{Address, CLUSTER, ClientSecret, cluster_secret};
 
 #[expect(clippy::doc_markdown, reason = "the comments are help texts, which have no markup")]
 /// Flags of every command that talks to a node.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(super) struct Target {
     /// HTTP address of the node: 7480, :7480, host:7480 or [::1]:7480
     #[arg(long, env = "BOATO_HTTP", value_name = "ADDR", default_value = "127.0.0.1:7480")]
@@ -38,6 +38,17 @@ impl Target {
         warn(&warnings);
         let secret = secret.map(|secret| secret.as_str().to_owned());
         Ok((self.client_with(secret.as_deref())?, secret))
+    }
+
+    /// A client of another node, at `addr`, that shows the clients' secret.
+    pub(super) fn client_at(&self, addr: &str) -> Result<Client, Failure> {
+        let address: Address = addr.parse().map_err(|_| Failure::NoResp)?;
+        let secret = self
+            .client_secret_file
+            .as_ref()
+            .map(|path| ClientSecret::read(path, &mut Vec::new()))
+            .transpose()?;
+        Ok(Client::new(&address, secret.as_ref().map(ClientSecret::as_str))?)
     }
 
     /// A client that shows `secret`.

@@ -1,0 +1,84 @@
+// Looking a key up, setting and deleting it.
+const PREVIEW_BYTES = 4096;
+
+// The path of a key; a browser resolves the segments "." and ".." however they are written, so it cannot ask for those.
+function pathOf(key) {
+  if (key.split("/").some(segment => segment === "." || segment === "..")) {
+    throw new Error("a browser cannot ask for a key with a segment . or ..; use curl --path-as-is");
+  }
+  const path = key.split("/").map(encodeURIComponent).join("/");
+  return path === "_" || path.startsWith("_/") ? `%5F${path.slice(1)}` : path;
+}
+
+async function preview(response) {
+  const whole = new Uint8Array(await response.arrayBuffer());
+  const text = new TextDecoder().decode(whole.subarray(0, PREVIEW_BYTES));
+  return { size: whole.length, text: whole.length > PREVIEW_BYTES ? `${text} …` : text };
+}
+
+const tell = (text, className) => at("found").replaceChildren(make("p", text, className));
+
+async function lookUp() {
+  const facts = make("dl"), add = (name, value) => value !== null && facts.append(make("dt", name), make("dd", value));
+  try {
+    if (base !== location.origin) throw new Error("the node that this page came from is out of reach: open the page of another");
+    const path = pathOf(at("key").value);
+    const [owner, response] = await Promise.all([json(`/_/owner/${path}`), ask(`/${path}`)]);
+    const value = await preview(response);
+    add("slot", String(owner.slot));
+    add("owner", owner.owner ?? "nobody yet");
+    add("answered by", response.headers.get("x-hostname"));
+    if (response.ok) {
+      add("size", bytes(value.size));
+      add("type", response.headers.get("content-type"));
+      add("version", response.headers.get("etag"));
+      const left = /max-age=(\d+)/.exec(response.headers.get("cache-control") ?? "");
+      add("time to live", left ? span(Number(left[1])) : "for ever");
+    }
+    at("found").replaceChildren(facts, make("pre", value.text));
+    at("act").hidden = false;
+    at("delete").hidden = !response.ok;
+    at("value").value = response.ok ? value.text : "";
+    // What is not shown as a whole would be cut off by setting it.
+    at("value").value = value.size > PREVIEW_BYTES ? "" : at("value").value;
+  } catch (error) {
+    tell(error.message, "unready");
+    at("act").hidden = true;
+  }
+}
+
+at("lookup").addEventListener("submit", event => { event.preventDefault(); lookUp(); });
+
+function confirmThen(title, yes, withValue, act) {
+  at("ask-title").textContent = title;
+  at("yes").textContent = yes;
+  at("ask-value").hidden = !withValue;
+  at("ask").returnValue = "";
+  at("ask").onclose = () => at("ask").returnValue === "yes" && act();
+  at("ask").showModal();
+}
+
+async function change(key, init, done, query = "") {
+  try {
+    const response = await ask(`/${pathOf(key)}${query}`, location.origin, init);
+    if (!response.ok) throw new Error((await response.json().catch(() => null))?.detail ?? `answered ${response.status}`);
+    await lookUp();
+    at("found").prepend(make("p", done, "ready"));
+  } catch (error) {
+    tell(error.message, "unready");
+  }
+}
+
+at("set").addEventListener("click", () => {
+  const key = at("key").value;
+  confirmThen(`Set “${key}” for all clients?`, "Set", true, () => {
+    const ttl = at("ttl").value;
+    change(key, { method: "PUT", body: at("value").value, headers: { "content-type": "text/plain; charset=utf-8" } }, "set",
+      ttl ? `?ttl=${encodeURIComponent(ttl)}` : "");
+  });
+});
+
+at("delete").addEventListener("click", () => {
+  const key = at("key").value;
+  confirmThen(`Delete “${key}” for all clients?`, "Delete", false, () => change(key, { method: "DELETE" }, "deleted"));
+});

@@ -1,0 +1,75 @@
+//! A node's metrics, as a command reads them.
+
+use std::collections::{BTreeMap, HashMap};
+
+/// What a node counts, by name and labels as they stand in its text.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Figures(HashMap<String, f64>);
+
+/// The bucket of a latency histogram: up to its bound.
+const BUCKET: &str = "boato_http_request_duration_seconds_bucket{le=\"";
+
+impl Figures {
+    /// Reads the text of Prometheus; lines that are none are passed over.
+    pub(super) fn read(text: &str) -> Self {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        Self(
+            lines
+                .filter_map(|line| line.rsplit_once(' '))
+                .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+                .collect(),
+        )
+    }
+
+    /// A figure; 0 when it is not there.
+    pub(super) fn get(&self, name: &str) -> f64 {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+
+    /// By how much a counter has grown since `past`.
+    pub(super) fn grown(&self, past: &Self, name: &str) -> f64 {
+        (self.get(name) - past.get(name)).max(0.0)
+    }
+
+    /// A bound that this share of the HTTP requests since `past` kept to, in seconds; `None` without any.
+    pub(super) fn http_quantile(&self, past: &Self, share: f64) -> Option<f64> {
+        // There is a bucket per method and bound, and each holds all that is below. Bits of numbers from 0 on are in their order.
+        let mut buckets: BTreeMap<u64, f64> = BTreeMap::new();
+        for name in self.0.keys() {
+            let Some(bound) = name.strip_prefix(BUCKET).and_then(|rest| rest.split('"').next()) else {
+                continue;
+            };
+            let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse().ok()? };
+            *buckets.entry(bound.to_bits()).or_default() += self.grown(past, name);
+        }
+        let all = buckets.last_key_value().map_or(0.0, |(_, &count)| count);
+        let reached = buckets.iter().find(|&(_, &count)| all > 0.0 && count >= share * all);
+        reached.map(|(&bound, _)| f64::from_bits(bound))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(counts: [(&str, &str, u32); 4]) -> Figures {
+        let line = |(method, le, count)| format!("{BUCKET}{le}\",method=\"{method}\"}} {count}\n");
+        Figures::read(&counts.map(line).concat())
+    }
+
+    #[test]
+    fn quantiles_are_of_what_was_added_for_all_methods() {
+        let past = text([("get", "0.001", 5), ("get", "+Inf", 5), ("put", "0.001", 0), ("put", "+Inf", 0)]);
+        let now = text([("get", "0.001", 6), ("get", "+Inf", 6), ("put", "0.001", 0), ("put", "+Inf", 1)]);
+        assert_eq!(now.http_quantile(&past, 0.5), Some(0.001));
+        assert_eq!(now.http_quantile(&past, 0.99), Some(f64::INFINITY));
+        assert_eq!(now.http_quantile(&now, 0.5), None);
+    }
+
+    #[test]
+    fn counters_of_a_restarted_node_do_not_shrink() {
+        let figures = |value| Figures::read(&format!("# HELP a b\na {value}\n"));
+        assert!((figures(7).grown(&figures(3), "a") - 4.0).abs() < f64::EPSILON);
+        assert!(figures(1).grown(&figures(3), "a").abs() < f64::EPSILON);
+    }
+}
