@@ -8,6 +8,7 @@ mod ci;
 mod clients;
 mod cluster;
 mod cluster_sim;
+mod dist;
 mod fault;
 mod licences;
 mod model_check;
@@ -55,6 +56,8 @@ enum Command {
     Clients(clients::Args),
     /// Watch the page of a node in a real browser while nodes come and go
     Page(page::Args),
+    /// Make archives of optimised binaries
+    Dist(dist::Args),
 }
 
 fn main() -> ExitCode {
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Clients(args) => clients::run(&args),
         Command::Page(args) => page::run(&args),
+        Command::Dist(args) => dist::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,33 +1,29 @@
 //! Composes boato from its crates: configuration, wiring, signals. The binary `boato`, and a library to embed a
 //! node.
 //!
-//! [`Node::start`] takes a [`Config`] and runs a node inside a program of yours; [`Node::backend`] reads and writes
-//! without a socket. The node finds the others as `boato run` does, and its keys are theirs.
+//! [`Node::builder`] starts a node inside a program of yours; [`Node::keys`] reads and writes without a socket. The node finds the others as `boato run` does, and its keys are theirs.
 //!
 //! ```
-//! use boato_api::{Action, Command, Execution, Outcome, Readiness};
-//! use node::{Config, Node, Settings};
+//! use std::time::Duration;
+//!
+//! use boato_api::Readiness;
+//! use node::Node;
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let settings = Settings {
-//!     cluster: Some(format!("example-{}", std::process::id())),
-//!     quic: Some("127.0.0.1:0".parse()?),
-//!     http: Some("127.0.0.1:0".parse()?),
-//!     ..Settings::default()
-//! };
-//! let node = Node::start(Config::new(&settings)?).await?;
-//! let backend = node.backend();
-//! while backend.readiness() != Readiness::Ready {
-//!     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+//! let name = format!("example-{}", std::process::id());
+//! let node = Node::builder()
+//!     .cluster(name)
+//!     .settings(|settings| settings.http = Some("127.0.0.1:0".parse().expect("an address")))
+//!     .start()
+//!     .await?;
+//! while node.backend().readiness() != Readiness::Ready {
+//!     tokio::time::sleep(Duration::from_millis(20)).await;
 //! }
-//! let put = Command { key: b"greeting", action: Action::put(b"hello") };
-//! // A node alone holds every key: the answer is there at once. Another node's key would be `Pending`.
-//! let Execution::Ready(reply) = backend.execute(&put) else { panic!("not held here") };
-//! assert!(matches!(reply?.outcome, Outcome::Created(_)));
-//! let get = Command { key: b"greeting", action: Action::Get };
-//! let Execution::Ready(reply) = backend.execute(&get) else { panic!("not held here") };
-//! assert!(matches!(reply?.outcome, Outcome::Value { value, .. } if value == "hello"));
+//! let keys = node.keys();
+//! keys.put(b"greeting", b"hello", Some(Duration::from_secs(60))).await?;
+//! assert_eq!(keys.get(b"greeting").await?.as_deref(), Some(&b"hello"[..]));
+//! assert_eq!(keys.add(b"visits", 1, None).await?, 1);
 //! node.leave().await;
 //! # Ok(())
 //! # }
@@ -40,6 +36,7 @@
 //! | `node`, `builder`, `parts` | a running node, and how it is put together |
 //! | `run`, `supervisor`, `inherited`, `idle` | the same in the foreground: signals, a service manager |
 //! | `live` | what can be changed while it runs |
+//! | `local` | keys for the program that carries the node |
 //! | `backend`, `keys`, `slot_map` | the node as its doors see it |
 //! | `doors` | its listeners for clients, from the port to the end |
 //! | `membership`, `attributes`, `roster` | what gossip says, passed on; what a member is asked |
@@ -65,6 +62,7 @@ mod journal;
 mod keys;
 pub mod listen;
 mod live;
+mod local;
 pub mod logging;
 mod membership;
 mod metrics;
@@ -86,6 +84,7 @@ pub use config::{Config, Settings};
 pub use identity::{Identity, IdentityError};
 pub use inherited::{InheritError, Inherited};
 pub use live::{ReloadError, Reread};
+pub use local::{AddError, Keys, PutError};
 pub use node::Node;
 pub use run::run;
 pub use start_error::StartError;

@@ -22,6 +22,7 @@ use crate::doors::{self, Addresses, Secrets};
 use crate::handler;
 use crate::inherited::Inherited;
 use crate::live::{Live, Reread};
+use crate::local::Keys;
 use crate::membership::Membership;
 use crate::metrics::NodeMetrics;
 use crate::parts::{Bound, Parts};
@@ -185,6 +186,11 @@ impl Node {
     /// Where its RESP door for cluster clients is, if it has one.
     pub fn resp_cluster(&self) -> Option<SocketAddr> {
         self.at.resp_cluster
+    }
+
+    /// The keys of the cluster, for this program.
+    pub fn keys(&self) -> Keys {
+        Keys(Arc::clone(&self.backend))
     }
 
     /// The node as its doors see it: reads and writes without a socket.

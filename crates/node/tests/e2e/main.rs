@@ -11,6 +11,7 @@ mod harness;
 mod keys;
 mod limits;
 mod membership;
+mod metrics;
 mod operate;
 mod refusal;
 mod resp;

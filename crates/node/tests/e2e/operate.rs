@@ -185,3 +185,21 @@ fn the_configuration_and_the_manual_are_printed() {
         assert!(fs::read_to_string(dir.path().join(page)).unwrap().contains(".TH"), "{page}");
     }
 }
+
+#[test]
+fn a_live_view_and_a_load_test_tell_what_the_cluster_does() {
+    let [one, _two] = Cluster::new("busy").start(["one", "two"]);
+    let args = ["bench", "--time", "1s", "--connections", "2", "--pipeline", "8", "--keys", "50", "--json"];
+    let report: Value = serde_json::from_str(&done(&one, &args)).unwrap();
+    assert!(report["operations"].as_u64().unwrap() > 0 && report["nodes"] == 2, "{report}");
+    assert!(report["took_us"]["p99"].as_u64().unwrap() >= report["took_us"]["p50"].as_u64().unwrap());
+    assert!(one.client().get("/_/keys?prefix=boato-bench").text().contains("boato-bench:"));
+
+    let lines = done(&one, &["top", "--count", "2", "--interval", "300ms", "--json"]);
+    let [first, second] =
+        [0, 1].map(|n| serde_json::from_str::<Value>(lines.lines().nth(n).unwrap()).unwrap());
+    assert!(first[0].get("operations_per_s").is_none(), "nothing to compare with yet");
+    assert!(second[1]["operations_per_s"].is_number() && second[1]["name"] == "two", "{second}");
+    let table = done(&one, &["top", "--count", "1"]);
+    assert!(table.starts_with("NAME") && table.lines().all(|line| line.len() <= 80), "{table}");
+}

@@ -1,0 +1,130 @@
+//! What a node counts is what docs/metrics.md lists, and what dashboard and alerts ask for is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use yaml_rust2::{Yaml, YamlLoader};
+
+use crate::harness::{Cluster, Node};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}
+
+/// Families by the name of their samples, each as a row of the document.
+fn families(text: &str) -> BTreeMap<String, String> {
+    let mut rows = BTreeMap::new();
+    let helps: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' ')).collect();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (family, kind) = line.split_once(' ').unwrap();
+        let name = if kind == "counter" { format!("{family}_total") } else { family.to_owned() };
+        let mut labels = BTreeSet::new();
+        let samples = text.lines().filter(|line| line.starts_with(family) && !line.starts_with('#'));
+        for sample in samples.filter(|sample| sample[family.len()..].starts_with(['{', '_'])) {
+            let Some((start, end)) = sample.find('{').zip(sample.find('}')) else { continue };
+            let keys = sample[start + 1..end].split("\",").filter_map(|pair| pair.split_once('='));
+            let of_this = sample[..start].trim_start_matches(family);
+            if ["", "_total", "_bucket", "_count", "_sum"].contains(&of_this) {
+                labels.extend(keys.map(|(key, _)| key.to_owned()).filter(|key| key != "le"));
+            }
+        }
+        let labels = labels.into_iter().collect::<Vec<_>>().join(", ");
+        let help = helps[family].trim_end_matches('.');
+        rows.insert(name.clone(), format!("| `{name}` | {kind} | {labels} | {help} |"));
+    }
+    rows
+}
+
+/// Nodes that have done a bit of everything, and what the first then counts.
+fn counted(cluster: &str) -> ([Node; 2], String) {
+    let nodes = Cluster::new(cluster).start(["one", "two"]);
+    for key in 0..20 {
+        nodes[0].client().put(&format!("/k{key}"), "v");
+        nodes[0].client().get(&format!("/k{key}"));
+    }
+    let mut resp =
+        redis::Client::open(format!("redis://{}", nodes[0].resp)).unwrap().get_connection().unwrap();
+    let _: Option<String> = redis::cmd("GET").arg("none").query(&mut resp).unwrap();
+    let text = nodes[0].client().get("/_/metrics").text();
+    (nodes, text)
+}
+
+#[test]
+fn the_document_lists_exactly_what_is_counted() {
+    let (_nodes, text) = counted("documented");
+    let rows = families(&text);
+    let document = fs::read_to_string(repository().join("docs/metrics.md")).unwrap();
+    let listed: BTreeSet<&str> = document.lines().filter(|line| line.starts_with("| `")).collect();
+    let missing: Vec<&String> = rows.values().filter(|row| !listed.contains(row.as_str())).collect();
+    let names: BTreeSet<&str> = rows.values().map(String::as_str).collect();
+    let wrong: Vec<&&str> = listed.iter().filter(|row| !names.contains(**row)).collect();
+    assert!(
+        missing.is_empty() && wrong.is_empty(),
+        "not in docs/metrics.md: {missing:#?}\nonly there: {wrong:#?}"
+    );
+}
+
+#[test]
+fn dashboard_and_alerts_ask_for_what_is_counted() {
+    let (_nodes, text) = counted("alerted");
+    let names: BTreeSet<String> = families(&text).into_keys().collect();
+    let known = |name: &str| {
+        let base =
+            ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        names.contains(name) || names.contains(base)
+    };
+    let packaging = repository().join("packaging");
+    let dashboard = fs::read_to_string(packaging.join("grafana/boato.json")).unwrap();
+    let parsed: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
+    let mut asked: Vec<String> = Vec::new();
+    for panel in parsed["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            asked.push(target["expr"].as_str().unwrap().to_owned());
+        }
+    }
+    let alerts =
+        YamlLoader::load_from_str(&fs::read_to_string(packaging.join("prometheus/alerts.yaml")).unwrap());
+    for rule in alerts.unwrap()[0]["groups"][0]["rules"].as_vec().unwrap() {
+        assert!(
+            rule["annotations"]["summary"].as_str().is_some()
+                && rule["labels"]["severity"].as_str().is_some()
+        );
+        asked.push(rule["expr"].as_str().unwrap().to_owned());
+    }
+    assert!(asked.len() > 30, "{} expressions", asked.len());
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for expression in &asked {
+        let words = expression.split(|c| !word(c));
+        let metrics: Vec<&str> =
+            words.filter(|w| w.starts_with("boato_") || w.starts_with("process_")).collect();
+        assert!(expression.contains("up{job=") || !metrics.is_empty(), "{expression}");
+        for name in metrics {
+            assert!(known(name), "{name} in {expression} is not counted");
+        }
+    }
+    let operations = fs::read_to_string(repository().join("docs/operations.md")).unwrap();
+    let text = fs::read_to_string(packaging.join("prometheus/alerts.yaml")).unwrap();
+    for alert in text.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(operations.contains(alert), "docs/operations.md does not say what to do at {alert}");
+    }
+}
+
+#[test]
+fn manifests_are_what_they_should_be() {
+    let packaging = repository().join("packaging");
+    let load =
+        |path: &str| YamlLoader::load_from_str(&fs::read_to_string(packaging.join(path)).unwrap()).unwrap();
+    let objects = load("kubernetes/boato.yaml");
+    let kinds: Vec<&str> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["Service", "Service", "PodDisruptionBudget", "StatefulSet"]);
+    let container = &objects[3]["spec"]["template"]["spec"]["containers"][0];
+    let settings = container["env"].as_vec().unwrap().iter().map(|entry| &entry["name"]);
+    let compose = load("container/compose.yaml");
+    let environment = compose[0]["services"]["boato"]["environment"].as_hash().unwrap().keys();
+    let help = String::from_utf8(crate::harness::boato(["run", "--help"]).stdout).unwrap();
+    for variable in settings.chain(environment).map(Yaml::as_str) {
+        assert!(help.contains(&format!("[env: {}", variable.unwrap())), "no setting has {variable:?}");
+    }
+}
