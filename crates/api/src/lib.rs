@@ -147,7 +147,9 @@ pub use info::{
     Change, Event, KeysPage, KeysQuery, Load, MemberInfo, Moving, Owner, Readiness, ScanPage, ScanQuery,
     SlotMap, SlotRun, Status, Topology, TopologyNode,
 };
-pub use membership::{Declined, Membership, Query, Reachability, RoundTrip, TagChange, Told};
+pub use membership::{
+    Declined, KeyChange, KeyReport, Membership, Query, Reachability, RoundTrip, TagChange, Told,
+};
 pub use reply::{Execution, Failure, Outcome, Reply, Source};
 pub use token::{Token, Tokens};
 pub use version::{Version, VersionError};

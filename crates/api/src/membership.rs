@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Event;
 
@@ -22,6 +22,17 @@ pub trait Membership: Send + Sync {
     /// Asks all live members for a sign of life, and waits for it.
     fn reachability(&self) -> BoxFuture<'static, Result<Reachability, Declined>>;
 
+    /// Which of the cluster's secrets each member knows, asked of it.
+    fn keys(&self) -> BoxFuture<'static, Result<Vec<KeyReport>, Declined>>;
+
+    /// Changes which secrets the cluster accepts, at every live member; what each knows then. A secret that members may
+    /// need to come back is removed only by `force`.
+    fn change_keys(
+        &self,
+        change: KeyChange,
+        force: bool,
+    ) -> BoxFuture<'static, Result<Vec<KeyReport>, Declined>>;
+
     /// How long a round trip between two members takes, by their network coordinates.
     fn round_trip(&self, from: String, to: String) -> BoxFuture<'static, Result<RoundTrip, Declined>>;
 
@@ -34,6 +45,43 @@ pub trait Membership: Send + Sync {
 
 /// That something was done, or why it was not.
 pub type Told = BoxFuture<'static, Result<(), Declined>>;
+
+/// A change of the cluster's secrets.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyChange {
+    /// Accept this one, too; base64.
+    Install(String),
+    /// Show the one of this id from now on.
+    Use(String),
+    /// Accept the one of this id no longer.
+    Remove(String),
+}
+
+impl std::fmt::Debug for KeyChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Install(_) => "Install(..)",
+            Self::Use(_) => "Use(..)",
+            Self::Remove(_) => "Remove(..)",
+        })
+    }
+}
+
+/// What a member knows of the cluster's secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KeyReport {
+    /// The member's name.
+    pub name: String,
+    /// Its id, hexadecimal.
+    pub id: String,
+    /// Ids of the secrets it accepts.
+    pub keys: Vec<String>,
+    /// Id of the one it shows; `None` where it did not answer.
+    pub used: Option<String>,
+    /// Why it did not answer.
+    pub error: Option<String>,
+}
 
 /// A question to members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

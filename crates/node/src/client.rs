@@ -286,6 +286,20 @@ impl Client {
         self.read_json(response)
     }
 
+    /// Changes the cluster's secrets, and gives what each member knows then, as JSON.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn change_keys(
+        &self,
+        change: &serde_json::Value,
+        force: bool,
+    ) -> Result<serde_json::Value, ClientError> {
+        let path = format!("/_/keyring?force={force}");
+        let response = self.call(Method::POST, &path, change.to_string().as_bytes())?;
+        self.read_json(response)
+    }
+
     /// Server-sent events under `path`, as they come, until the node ends or closes the stream.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use boato_api::{Backend, Token, Tokens, http, resp};
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -118,22 +119,48 @@ impl Open {
     }
 }
 
-/// What admits clients, changeable while doors are open.
-#[derive(Clone)]
+/// What admits clients and operators, changeable while doors are open.
+#[derive(Clone, Default)]
 pub(crate) struct Secrets {
     clients: Tokens,
+    admins: Tokens,
     passwords: Tokens,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    clients: Vec<Token>,
+    admins: Vec<Token>,
 }
 
 impl Secrets {
     pub(crate) fn new(config: &Config) -> Self {
-        Self { clients: Tokens::new(client_tokens(config)), passwords: Tokens::new(passwords(config)) }
+        let secrets = Self::default();
+        secrets.replace(config);
+        secrets.set_admins(config.secret.iter().map(|secret| secret.admin_token(&config.cluster)));
+        secrets
     }
 
-    /// Has what `config` says hold for whoever comes from now on.
+    /// Has what `config` says of clients hold for whoever comes from now on.
     pub(crate) fn replace(&self, config: &Config) {
-        self.clients.replace(client_tokens(config));
-        self.passwords.replace(passwords(config));
+        self.update(|known| known.clients = client_tokens(config));
+    }
+
+    /// Has these tokens admit operators from now on.
+    pub(crate) fn set_admins(&self, tokens: impl Iterator<Item = String>) {
+        self.update(|known| known.admins = tokens.map(Token::new).collect());
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Known)) {
+        let mut known = self.known.lock();
+        change(&mut known);
+        let Known { clients, admins } = &*known;
+        self.clients.replace(clients.clone());
+        self.admins.replace(admins.clone());
+        // RESP has one password for everything: the operators' admit, too, where one is asked for.
+        let admins = if clients.is_empty() { &[][..] } else { admins };
+        self.passwords.replace(clients.iter().chain(admins).cloned());
     }
 }
 
@@ -173,21 +200,10 @@ fn guard(config: &Config, secrets: &Secrets, http: SocketAddr) -> http::Guard {
         loopback: http.ip().to_canonical().is_loopback(),
         allow_hosts: config.allow_host.clone(),
         client: secrets.clients.clone(),
-        admin: admin_token(config),
+        admin: config.secret.is_some().then(|| secrets.admins.clone()),
     }
-}
-
-fn admin_token(config: &Config) -> Option<Token> {
-    config.secret.as_ref().map(|secret| Token::new(secret.admin_token(&config.cluster)))
 }
 
 fn client_tokens(config: &Config) -> Vec<Token> {
     config.client_secret.iter().flat_map(ClientSecret::all).map(Token::new).collect()
-}
-
-/// RESP has one password for everything: the administrator's admits, too, where one is asked for.
-fn passwords(config: &Config) -> Vec<Token> {
-    let clients = client_tokens(config);
-    let admin = if clients.is_empty() { None } else { admin_token(config) };
-    clients.into_iter().chain(admin).collect()
 }

@@ -17,10 +17,22 @@ pub(crate) fn read(file: &File, max: u64) -> io::Result<String> {
 /// Replaces the content of `path` in one step that survives a power failure: a new file beside it, synced,
 /// then renamed.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_by(path, content, &mut File::options())
+}
+
+/// The same for a file that only its owner may read.
+pub(crate) fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    replace_by(path, content, &mut options)
+}
+
+fn replace_by(path: &Path, content: &[u8], options: &mut fs::OpenOptions) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
-    let mut file = File::create(&new)?;
+    let mut file = options.write(true).create(true).truncate(true).open(&new)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -51,6 +63,16 @@ mod tests {
         let file = || File::open(&path).unwrap();
         assert_eq!(read(&file(), 5).unwrap(), "12345");
         assert_eq!(read(&file(), 4).unwrap_err().to_string(), "larger than 4 bytes");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        replace_private(&path, b"one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

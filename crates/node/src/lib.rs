@@ -40,6 +40,7 @@
 //! | `backend`, `keys`, `slot_map` | the node as its doors see it |
 //! | `doors` | its listeners for clients, from the port to the end |
 //! | `membership`, `attributes`, `roster` | what gossip says, passed on; what a member is asked |
+//! | `keyring` | the cluster's secrets, replaced while it runs |
 //! | `handler` | commands that are run when something happens |
 //! | [`config`], [`cli`], [`client`] | what a node is told; the commands; how they speak to a node |
 //! | [`discovery`], [`listen`], `ready` | finding others, being found |
@@ -59,6 +60,7 @@ mod identity;
 mod idle;
 mod inherited;
 mod journal;
+mod keyring;
 mod keys;
 pub mod listen;
 mod live;

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attributes::{Announced, Attributes};
 use crate::handler::Handler;
 use crate::journal::Journal;
+use crate::keyring::Keys;
 use crate::roster::{Roster, pid};
 
 /// How long a node that was told to join its own name looks around before it begins a cluster.
@@ -39,11 +40,28 @@ pub(crate) struct Membership {
     me: NodeId,
     addr: SocketAddr,
     announced: Arc<Mutex<Announced>>,
+    /// The cluster's secrets, if it has any.
+    keys: Option<Keys>,
 }
 
 impl Membership {
-    pub(crate) fn new(handle: Handle, me: NodeId, addr: SocketAddr, announced: Announced) -> Self {
-        Self { handle, me, addr, announced: Arc::new(Mutex::new(announced)) }
+    pub(crate) fn new(
+        handle: Handle,
+        me: NodeId,
+        addr: SocketAddr,
+        announced: Announced,
+        keys: Option<Keys>,
+    ) -> Self {
+        Self { handle, me, addr, announced: Arc::new(Mutex::new(announced)), keys }
+    }
+
+    /// The cluster's secrets.
+    ///
+    /// # Errors
+    /// There are none.
+    fn keyring(&self) -> Result<&Keys, Declined> {
+        let none = "this cluster has no secret: give all nodes one at their start, with --secret-file";
+        self.keys.as_ref().ok_or_else(|| Declined::Conflict(none.into()))
     }
 
     /// Answers queries until `stop`.

@@ -73,7 +73,8 @@ impl Node {
         inherited: Inherited,
         reread: Option<Reread>,
     ) -> Result<Self, StartError> {
-        let bound = Bound::new(&config, inherited).await?;
+        let secrets = Secrets::new(&config);
+        let bound = Bound::new(&config, inherited, &secrets).await?;
         let stop = CancellationToken::new();
         // Ends what has been started, should something after it fail.
         let guard = stop.clone().drop_guard();
@@ -87,6 +88,9 @@ impl Node {
         let handler = |command: &String| handler::Handler::new(command, &bound.name, &id);
         membership.answer_queries(config.on_query.as_ref().map(handler), &stop);
         handler::on_events(config.on_event.iter().map(handler).collect(), &journal, &stop);
+        if let Some(keys) = bound.keys.clone() {
+            tokio::spawn(keys.keep_up(membership.clone(), stop.clone()));
+        }
         if config.join.is_empty() {
             cluster.eligible(if config.discover == Discover::Mdns { QUIET_MDNS } else { QUIET });
         }
@@ -94,7 +98,6 @@ impl Node {
         let discovery = tokio::spawn(join_found(discovery, membership.clone(), stop.clone()));
 
         let tally = Arc::new(Tally::default());
-        let secrets = Secrets::new(&config);
         let live = Arc::new(Live {
             me: bound.me,
             reread,

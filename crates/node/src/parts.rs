@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::Identity;
 use crate::attributes::{Announced, Attributes, VERSION};
 use crate::config::Config;
-use crate::doors::{self, Addresses};
+use crate::doors::{self, Addresses, Secrets};
 use crate::inherited::Inherited;
 use crate::journal::Journal;
+use crate::keyring::{self, Keys, WeakKeys};
 use crate::listen;
 use crate::membership::{Listeners, Membership};
 use crate::roster::Roster;
@@ -42,6 +43,8 @@ pub(crate) struct Bound {
     pub(crate) me: Pid,
     pub(crate) name: Arc<str>,
     pub(crate) transport: Transport,
+    /// The cluster's secrets, if it has any.
+    pub(crate) keys: Option<Keys>,
     pub(crate) doors: doors::Closed,
     /// Where peers reach it.
     pub(crate) quic: SocketAddr,
@@ -50,7 +53,11 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    pub(crate) async fn new(config: &Config, inherited: Inherited) -> Result<Self, StartError> {
+    pub(crate) async fn new(
+        config: &Config,
+        inherited: Inherited,
+        secrets: &Secrets,
+    ) -> Result<Self, StartError> {
         let identity = Identity::open(config.data_dir.as_deref())?;
         let me = Pid { node: identity.id.0, boot: identity.boot };
         let transport = listen::bind(
@@ -59,6 +66,11 @@ impl Bound {
             |addr| Transport::bind(transport_config(config, me, addr)),
             |error| matches!(error, BindError::Socket { source, .. } if source.kind() == io::ErrorKind::AddrInUse),
         )?;
+        let keys = config.secret.as_ref().map(|secret| {
+            let (dir, transport) = (config.data_dir.as_deref(), transport.clone());
+            Keys::open(secret, dir, transport, &config.cluster, secrets.clone(), identity.id)
+        });
+        let keys = keys.transpose()?;
         let doors = doors::Closed::bind(config, inherited)?;
         // May look a name up.
         let (local, advertise) = (transport.local_addr(), config.advertise.clone());
@@ -66,7 +78,7 @@ impl Bound {
         let quic = looked_up.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         let name = config.name.clone().unwrap_or_else(|| identity.default_name()).into();
         let at = doors.bound().advertised(quic);
-        Ok(Self { identity, me, name, transport, doors, quic, at })
+        Ok(Self { identity, me, name, transport, keys, doors, quic, at })
     }
 }
 
@@ -111,7 +123,11 @@ impl Parts {
             ..cluster::Config::new(bound.me, fastrand::u64(..))
         };
         let cluster = Cluster::spawn(machine, bound.transport.clone(), PATIENCE, stop.clone());
-        bound.transport.serve(Arc::new(Dispatch { gossip: handle.clone(), cluster: cluster.downgrade() }));
+        bound.transport.serve(Arc::new(Dispatch {
+            gossip: handle.clone(),
+            cluster: cluster.downgrade(),
+            keys: bound.keys.as_ref().map(Keys::downgrade),
+        }));
         let listeners = Listeners {
             cluster: cluster.clone(),
             roster: Arc::new(Roster::default()),
@@ -120,7 +136,7 @@ impl Parts {
         };
         Ok(Self {
             cluster,
-            membership: Membership::new(handle, bound.identity.id, bound.quic, announced),
+            membership: Membership::new(handle, bound.identity.id, bound.quic, announced, bound.keys.clone()),
             listeners,
         })
     }
@@ -130,6 +146,7 @@ impl Parts {
 struct Dispatch {
     gossip: Handle,
     cluster: WeakCluster,
+    keys: Option<WeakKeys>,
 }
 
 impl Handler for Dispatch {
@@ -154,6 +171,12 @@ impl Handler for Dispatch {
             && let Some(cluster) = self.cluster.upgrade()
         {
             cluster.request(from, &payload, reply);
+        } else if channel == keyring::CHANNEL
+            && let Some(keys) = self.keys.as_ref().and_then(WeakKeys::upgrade)
+        {
+            tokio::task::spawn_blocking(move || {
+                reply.send(Bytes::copy_from_slice(keys.receive(&payload).as_bytes()));
+            });
         }
     }
 }

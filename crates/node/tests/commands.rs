@@ -74,6 +74,7 @@ fn help_and_version_succeed() {
         "reachability",
         "rtt",
         "tags",
+        "keys",
         "keygen",
         "status",
         "config",

@@ -47,6 +47,7 @@ pub(super) enum Route {
     Leave,
     Event,
     Query,
+    Keyring,
     Reachability,
     RoundTrip,
     Tags,
@@ -73,6 +74,7 @@ impl Route {
         ("leave", Route::Leave),
         ("event", Route::Event),
         ("query", Route::Query),
+        ("keyring", Route::Keyring),
         ("reachability", Route::Reachability),
         ("rtt", Route::RoundTrip),
         ("tags", Route::Tags),
@@ -88,7 +90,7 @@ impl Route {
             | Route::Weight
             | Route::Drain
             | Route::Leave => ACT,
-            Route::Tags => BOTH,
+            Route::Tags | Route::Keyring => BOTH,
             _ => READ,
         }
     }
@@ -132,6 +134,7 @@ pub(super) fn answer(
         }
         Route::Event => membership::event(door, head, body, activity),
         Route::Query => membership::query(door, head, body, activity),
+        Route::Keyring => membership::keyring(door, head, body, activity),
         Route::Reachability => membership::reachability(door, head),
         Route::RoundTrip => membership::round_trip(door, head),
         Route::Tags => membership::tags(door, head, body, activity),
@@ -171,6 +174,7 @@ fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<A
         Route::MultiGet
         | Route::Event
         | Route::Query
+        | Route::Keyring
         | Route::Reachability
         | Route::RoundTrip
         | Route::Tags => return Err(Problem::internal()),

@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::problem::Problem;
-use crate::{Token, Tokens};
+use crate::Tokens;
 
 /// Who may speak to a door. The default lets everyone on loopback read and write, and no web page of another
 /// site.
@@ -21,9 +21,9 @@ pub struct Guard {
     pub allow_hosts: Vec<String>,
     /// With any, every request but `/_/livez` and `/_/readyz` must bring one as `Authorization: Bearer`.
     pub client: Tokens,
-    /// With a token, administrative writes must bring this one (it also serves as the client's). Without one
+    /// With tokens, administrative writes must bring one of them (it also serves as the client's). Without any
     /// they are taken on a loopback door and refused on any other.
-    pub admin: Option<Token>,
+    pub admin: Option<Tokens>,
 }
 
 impl Default for Guard {
@@ -57,7 +57,7 @@ impl Guard {
         }
         let given = bearer(headers)
             .ok_or_else(|| Problem::unauthorized("send the client secret as Authorization: Bearer"))?;
-        if self.client.admit(given) | self.admin.as_ref().is_some_and(|admin| admin.matches(given)) {
+        if self.client.admit(given) | self.admin.as_ref().is_some_and(|admin| admin.admit(given)) {
             return Ok(());
         }
         Err(Problem::unauthorized("this is not the client secret of this node"))
@@ -70,7 +70,7 @@ impl Guard {
             return if self.loopback { Ok(()) } else { Err(Problem::forbidden(detail)) };
         };
         match bearer(headers) {
-            Some(given) if admin.matches(given) => Ok(()),
+            Some(given) if admin.admit(given) => Ok(()),
             _ => Err(Problem::unauthorized(
                 "send the token derived from the cluster secret as Authorization: Bearer",
             )),
@@ -174,6 +174,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Token;
     use http::Request;
 
     fn head(headers: &[(&str, &str)]) -> Parts {
@@ -289,7 +290,7 @@ mod tests {
     fn the_client_token_is_asked_for_and_the_admin_token_serves_too() {
         let guard = Guard {
             client: Tokens::new([Token::new("client")]),
-            admin: Some(Token::new("admin")),
+            admin: Some(Tokens::new([Token::new("admin")])),
             ..Guard::default()
         };
         let client = |value| status(guard.admit_client(&head(&[("authorization", value)]).headers));
@@ -307,7 +308,7 @@ mod tests {
     fn administrative_writes_need_the_admin_token_or_loopback() {
         let guard = Guard {
             client: Tokens::new([Token::new("client")]),
-            admin: Some(Token::new("admin")),
+            admin: Some(Tokens::new([Token::new("admin")])),
             ..Guard::default()
         };
         let admin =

@@ -18,7 +18,7 @@ use super::body::Body;
 use super::door::{Answer, Door};
 use super::problem::Problem;
 use super::{events, query};
-use crate::{Declined, Membership, Query, TagChange};
+use crate::{Declined, KeyChange, Membership, Query, TagChange};
 
 /// Largest body of these routes, in bytes: tags take the most.
 const BODY_MAX: usize = 256 << 10;
@@ -93,6 +93,36 @@ pub(super) fn query(
         async move {
             let replies = of(&door)?.query(Query { payload, ..query }).await?;
             Ok(events::stream(&door, place, replies))
+        }
+        .boxed()
+    })
+}
+
+/// `GET /_/keyring`, or `POST /_/keyring` with a [`KeyChange`] like `{"use": "0123456789abcdef"}`; `?force=true` removes a
+/// secret that members may need to come back.
+pub(super) fn keyring(
+    door: &Arc<Door>,
+    head: &Parts,
+    body: Incoming,
+    activity: &Arc<Activity>,
+) -> Result<Answer, Problem> {
+    let [force] = query::parameters(head.uri.query(), ["force"])?;
+    door.guard.admit_admin(&head.headers)?;
+    if head.method != Method::POST {
+        return Ok(pending(of(door)?.keys()));
+    }
+    let force = force == Some("true");
+    let loopback = door.guard.loopback;
+    door.with_body(body, BODY_MAX, activity, move |door, body| {
+        async move {
+            let change: KeyChange =
+                parse(&body, r#"{"install": "SECRET"}, {"use": "ID"} or {"remove": "ID"}"#)?;
+            if matches!(change, KeyChange::Install(_)) && !loopback {
+                let detail =
+                    "a secret is taken on a door on loopback only: install it on the machine of a node";
+                return Err(Problem::forbidden(detail));
+            }
+            Ok(json(&of(&door)?.change_keys(change, force).await?))
         }
         .boxed()
     })

@@ -11,6 +11,7 @@
 //! | `/_/events` | GET | server-sent events |
 //! | `/_/event?name=` | POST | tells all members the body: 202 |
 //! | `/_/query?name=` | POST | asks members; server-sent events |
+//! | `/_/keyring` | GET, POST | which secrets each member knows; changes them |
 //! | `/_/reachability` | GET | which members answer |
 //! | `/_/rtt?from=&to=` | GET | how long a round trip between two members takes |
 //! | `/_/tags` | GET, POST | the node's tags; changes them |

@@ -82,7 +82,7 @@ impl TestDoor {
 pub(crate) fn secrets() -> Guard {
     Guard {
         client: Tokens::new([Token::new("client")]),
-        admin: Some(Token::new("admin")),
+        admin: Some(Tokens::new([Token::new("admin")])),
         ..Guard::default()
     }
 }

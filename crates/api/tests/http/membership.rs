@@ -5,7 +5,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use boato_api::http::Guard;
-use boato_api::{Declined, Event, Membership, Query, Reachability, RoundTrip, TagChange, Token, Told};
+use boato_api::{
+    Declined, Event, KeyChange, KeyReport, Membership, Query, Reachability, RoundTrip, TagChange, Token,
+    Tokens, Told,
+};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -37,6 +40,24 @@ impl Membership for Member {
         *self.query.lock().unwrap() = query;
         let events = vec![event(1, "response"), event(2, "done")];
         ready(Ok(stream::iter(events).boxed())).boxed()
+    }
+
+    fn keys(&self) -> BoxFuture<'static, Result<Vec<KeyReport>, Declined>> {
+        ready(Ok(vec![KeyReport { name: "a".into(), ..KeyReport::default() }])).boxed()
+    }
+
+    fn change_keys(
+        &self,
+        change: KeyChange,
+        force: bool,
+    ) -> BoxFuture<'static, Result<Vec<KeyReport>, Declined>> {
+        let done = match change {
+            KeyChange::Remove(id) if !force => Err(Declined::Conflict(format!("{id} is needed"))),
+            KeyChange::Install(used) | KeyChange::Use(used) | KeyChange::Remove(used) => {
+                Ok(vec![KeyReport { used: Some(used), ..KeyReport::default() }])
+            }
+        };
+        ready(done).boxed()
     }
 
     fn reachability(&self) -> BoxFuture<'static, Result<Reachability, Declined>> {
@@ -102,6 +123,27 @@ async fn a_query_streams_what_comes_of_it_and_ends() {
 }
 
 #[tokio::test]
+async fn secrets_are_listed_and_changed_by_operators_and_taken_on_loopback_only() {
+    let guard = |loopback| {
+        let admin = Some(Tokens::new([Token::new("admin")]));
+        Guard { admin, loopback, ..Guard::default() }
+    };
+    let admin = "Authorization: Bearer admin\r\n";
+    let door = TestDoor::with(guard(true), boato_api::http::Limits::default()).await;
+    door.get("/_/keyring").await.problem(401);
+    door.post("/_/keyring", "", r#"{"use":"1"}"#).await.problem(401);
+    assert_eq!(door.request("GET", "/_/keyring", admin, "").await.json()[0]["name"], "a");
+    let change = |body| door.post("/_/keyring", admin, body);
+    assert_eq!(change(r#"{"install":"secret"}"#).await.json()[0]["used"], "secret");
+    assert_eq!(change(r#"{"remove":"1"}"#).await.problem(409), "1 is needed");
+    assert_eq!(door.post("/_/keyring?force=true", admin, r#"{"remove":"1"}"#).await.status, 200);
+    change(r#"{"burn":"1"}"#).await.problem(400);
+    let open = TestDoor::with(guard(false), boato_api::http::Limits::default()).await;
+    open.post("/_/keyring", admin, r#"{"install":"secret"}"#).await.problem(403);
+    assert_eq!(open.post("/_/keyring", admin, r#"{"use":"1"}"#).await.status, 200);
+}
+
+#[tokio::test]
 async fn reachability_is_a_list_of_names() {
     let door = TestDoor::open().await;
     assert_eq!(door.get("/_/reachability").await.json(), json!({ "reached": ["a"], "missing": [] }));
@@ -118,7 +160,7 @@ async fn a_round_trip_is_told_in_seconds() {
 
 #[tokio::test]
 async fn tags_are_changed_by_whoever_may() {
-    let admin = Guard { admin: Some(Token::new("admin")), ..Guard::default() };
+    let admin = Guard { admin: Some(Tokens::new([Token::new("admin")])), ..Guard::default() };
     let door = TestDoor::with(admin, boato_api::http::Limits::default()).await;
     let change = r#"{"set":{"a":"1","b":"2"},"remove":["b"]}"#;
     door.post("/_/tags", "", change).await.problem(401);

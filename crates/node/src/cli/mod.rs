@@ -14,6 +14,7 @@ mod get;
 mod import;
 mod incr;
 mod keygen;
+mod keys;
 mod leave;
 mod locate;
 mod man;
@@ -102,6 +103,8 @@ enum Command {
     Monitor(monitor::Args),
     /// Ask members something
     Query(query::Args),
+    /// Show or replace the cluster's secrets while it runs
+    Keys(keys::Args),
     /// Ask all members for a sign of life
     Reachability(reachability::Args),
     /// Estimate how long a round trip between two members takes
@@ -155,6 +158,7 @@ fn dispatch(
         Command::Event(args) => event::run(&args),
         Command::Monitor(args) => monitor::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Keys(args) => keys::run(&args, innermost(matches)),
         Command::Reachability(args) => reachability::run(&args),
         Command::Rtt(args) => rtt::run(&args),
         Command::Tags(args) => tags::run(&args, innermost(matches)),

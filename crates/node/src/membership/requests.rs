@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use boato_api::{self as api, Declined, Reachability, RoundTrip, TagChange, Told};
+use boato_api::{self as api, Declined, KeyChange, KeyReport, Reachability, RoundTrip, TagChange, Told};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::BoxStream;
@@ -27,6 +27,20 @@ impl api::Membership for Membership {
         query: api::Query,
     ) -> BoxFuture<'static, Result<BoxStream<'static, api::Event>, Declined>> {
         self.clone().ask(query).boxed()
+    }
+
+    fn keys(&self) -> BoxFuture<'static, Result<Vec<KeyReport>, Declined>> {
+        let membership = self.clone();
+        async move { Ok(membership.keyring()?.reports(&membership.members()).await) }.boxed()
+    }
+
+    fn change_keys(
+        &self,
+        change: KeyChange,
+        force: bool,
+    ) -> BoxFuture<'static, Result<Vec<KeyReport>, Declined>> {
+        let membership = self.clone();
+        async move { membership.keyring()?.change(change, force, &membership.members()).await }.boxed()
     }
 
     fn reachability(&self) -> BoxFuture<'static, Result<Reachability, Declined>> {

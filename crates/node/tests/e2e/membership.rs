@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::commands::run;
-use crate::harness::{Cluster, ensure, wait};
+use crate::harness::{Cluster, boato, ensure, wait};
 
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -108,6 +108,77 @@ fn tags_are_changed_while_a_node_runs_and_members_are_chosen_by_them() {
     assert_eq!(run(&one, &["tags", "set", "weight=7"], 2), "");
     let table = run(&one, &["members"], 0);
     assert!(table.lines().all(|line| line.len() <= 80), "{table}");
+}
+
+#[test]
+fn a_secret_takes_the_place_of_another_and_one_that_was_down_comes_back_with_the_old() {
+    let cluster = Cluster::new("rotation");
+    let secret = |name: &str| {
+        let path = cluster.dir().join(name);
+        fs::write(&path, boato(["keygen"]).stdout).unwrap();
+        path.display().to_string()
+    };
+    let (old, new) = (secret("old"), secret("new"));
+    let launch = |name: &str, secret: &str, join: Option<&str>| {
+        let dir = cluster.dir().join(format!("data-{name}"));
+        let launch =
+            cluster.node(name).arg("--secret-file", secret).arg("--discover", "off").arg("--data-dir", dir);
+        join.into_iter().fold(launch, |launch, join| launch.arg("--join", join)).arg("--quic", "127.0.0.1:0")
+    };
+    let one = launch("one", &old, None).start();
+    let seed = one.quic.to_string();
+    let two = launch("two", &old, Some(&seed)).start();
+    let mut three = launch("three", &old, Some(&seed)).start();
+    Cluster::settle(&[&one, &two, &three]);
+    let http = one.http.to_string();
+    let keys = |args: &[&str], secret: &str, code| {
+        let args: Vec<&str> = ["keys"]
+            .iter()
+            .chain(args)
+            .copied()
+            .chain(["--secret-file", secret, "--cluster", "rotation"])
+            .collect();
+        run(&http, &args, code)
+    };
+    let reports = |secret: &str| parsed(&keys(&["list", "--json"], secret, 0));
+    let used = |reports: &Value| -> Vec<Value> {
+        reports.as_array().unwrap().iter().map(|report| report["used"].clone()).collect()
+    };
+    let first = reports(&old)[0]["used"].as_str().unwrap().to_owned();
+    three.kill();
+    wait("three is found dead", || {
+        let state = one.view().members()["three"].clone();
+        ensure(state == "dead", || state)
+    });
+
+    let installed = parsed(&keys(&["install", &new, "--json"], &old, 0));
+    let ids = installed[0]["keys"].as_array().unwrap();
+    let second = ids.iter().find(|id| **id != first.as_str()).unwrap().as_str().unwrap().to_owned();
+    keys(&["use", &second], &old, 0);
+    assert_eq!(used(&reports(&old))[..1], [json!(second)]);
+    // Three may know no other secret: it would be kept out.
+    assert_eq!(keys(&["remove", &first], &old, 1), "");
+    let three = launch("three", &old, Some(&seed)).start();
+    Cluster::settle(&[&one, &two, &three]);
+    wait("all use the new one", || {
+        let reports = reports(&new);
+        ensure(used(&reports) == [json!(second), json!(second), json!(second)], || reports.to_string())
+    });
+    let table = keys(&["remove", &first], &new, 0);
+    assert!(!table.contains(&first) && table.lines().all(|line| line.len() <= 80), "{table}");
+    assert_eq!(keys(&["list"], &old, 1), "", "its token admits no operator any more");
+
+    // Restarts with the old secret, but with what it has kept; a stranger with the old one stays out.
+    drop(two);
+    let two = launch("two", &old, Some(&seed)).start();
+    Cluster::settle(&[&one, &two, &three]);
+    let stranger = cluster.node("stranger").arg("--secret-file", &old).arg("--discover", "off");
+    let stranger = stranger.arg("--join", &seed).arg("--quic", "127.0.0.1:0").start();
+    wait("the stranger is refused", || {
+        let log = stranger.log();
+        ensure(log.contains("other cluster secret"), || log)
+    });
+    assert_eq!(one.view().members().get("stranger"), None);
 }
 
 #[test]
