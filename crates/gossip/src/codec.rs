@@ -9,7 +9,7 @@ use rkyv::ser::allocator::ArenaHandle;
 use rkyv::util::with_arena;
 
 use crate::digest::BUCKETS_LOG2_MAX;
-use crate::member::{ATTRIBUTE_BYTES_MAX, announceable, attribute_bytes};
+use crate::member::{ATTRIBUTE_BYTES_MAX, NAME_BYTES_MAX, SHORT_BYTES_MAX, announceable, attribute_bytes};
 use crate::precedence::Standing;
 use crate::query::{Filter, QUERY_BYTES_MAX, QUERY_RELAYS_MAX, QUERY_TIMEOUT_MAX, RESPONSE_BYTES_MAX, Terms};
 use crate::user_event::{Told, USER_EVENT_BYTES_MAX};
@@ -43,17 +43,16 @@ const RECORD_BYTES: usize = size_of::<ArchivedRecord<'static>>();
 /// What every QUIC path carries. The largest announcement fits, with a claim about its reader.
 pub(crate) const DATAGRAM_BYTES_MIN: usize = 1162;
 const _: () = assert!(
-    PACKET_BYTES + COORDINATE_BYTES + CLAIM_BYTES + ANNOUNCE_BYTES + ATTRIBUTE_BYTES_MAX
-        <= DATAGRAM_BYTES_MIN
+    PACKET_BYTES + COORDINATE_BYTES + CLAIM_BYTES + ANNOUNCE_BYTES + SHORT_BYTES_MAX <= DATAGRAM_BYTES_MIN
 );
 /// No network carries larger datagrams unbroken, so no peer sends them.
 const PACKET_BYTES_MAX: usize = 65_535;
 /// Only the member itself raises its incarnation, one by one: nobody gets this far.
 pub(crate) const INCARNATION_MAX: u64 = 1 << 48;
 
-/// Bytes that the announcement of `member` adds.
+/// Bytes that the announcement of `member` adds to a packet.
 pub(crate) fn announce_bytes(member: &Member) -> usize {
-    ANNOUNCE_BYTES + attribute_bytes(&member.name, member.tags.text())
+    ANNOUNCE_BYTES + attribute_bytes(&member.name, member.short_tags())
 }
 
 /// Bytes that the record of `member` adds.
@@ -103,7 +102,11 @@ fn check_packet(packet: &ArchivedPacket<'static>) -> Result<(), DecodeError> {
     ensure(packet.coordinate.len() <= 1, "number of coordinates")?;
     let sound = |coordinate| Coordinate::from(coordinate).is_sound();
     ensure(packet.coordinate.iter().all(sound), "coordinate")?;
-    packet.announces.iter().try_for_each(check_announce)?;
+    packet.announces.iter().try_for_each(|announce| {
+        check_announce(announce)?;
+        ensure(attribute_bytes(&announce.name, &announce.tags) <= SHORT_BYTES_MAX, "size of name and tags")?;
+        ensure(Tags::is_text(&announce.tags) || Tags::is_hash(&announce.tags), "tags")
+    })?;
     packet.claims.iter().try_for_each(|claim| {
         ensure(claim.incarnation <= INCARNATION_MAX, "incarnation of a claim")?;
         ensure(!matches!(claim.state, ArchivedBelief::Alive), "a claim that somebody else is alive")
@@ -132,6 +135,7 @@ fn check_push_pull(push_pull: &ArchivedPushPull<'static>) -> Result<(), DecodeEr
     ensure(push_pull.event_time <= EVENT_TIME_MAX, "time of an event")?;
     push_pull.records.iter().try_for_each(|record| {
         check_announce(&record.announce)?;
+        ensure(Tags::is_text(&record.announce.tags), "tags")?;
         ensure(record.incarnation <= INCARNATION_MAX, "incarnation of a record")?;
         ensure(record.announce.incarnation <= record.incarnation, "an announcement newer than its record")
     })
@@ -158,18 +162,23 @@ fn check_announce(announce: &ArchivedAnnounce<'static>) -> Result<(), DecodeErro
     ensure(announce.incarnation <= INCARNATION_MAX, "incarnation of an announcement")?;
     let addr = SocketAddr::from(&announce.addr);
     ensure(announceable(addr) == Ok(addr), "address of an announcement")?;
-    ensure(attribute_bytes(&announce.name, &announce.tags) <= ATTRIBUTE_BYTES_MAX, "size of name and tags")?;
-    ensure(Tags::is_text(&announce.tags), "tags")
+    ensure(announce.name.len() <= NAME_BYTES_MAX, "size of a name")?;
+    ensure(attribute_bytes(&announce.name, &announce.tags) <= ATTRIBUTE_BYTES_MAX, "size of name and tags")
 }
 
 /// What `member` says about itself, in its own words of incarnation `incarnation`.
 pub(crate) fn announce(member: &Member, incarnation: u64) -> Announce<'_> {
+    Announce { tags: member.tags.text(), ..announce_short(member, incarnation) }
+}
+
+/// The same for a packet, where large tags are named by their hash.
+pub(crate) fn announce_short(member: &Member, incarnation: u64) -> Announce<'_> {
     Announce {
         pid: member.pid().into(),
         incarnation,
         addr: member.addr.into(),
         name: &member.name,
-        tags: member.tags.text(),
+        tags: member.short_tags(),
     }
 }
 
@@ -178,9 +187,10 @@ pub(crate) fn claim(member: &Member, by: NodeId) -> Claim {
     Claim { pid: member.pid().into(), incarnation: member.incarnation, state: member.state.into(), by: by.0 }
 }
 
-/// What is believed about `member`, for an exchange of state.
-pub(crate) fn standing(member: &Member) -> WireStanding {
-    WireStanding { pid: member.pid().into(), incarnation: member.incarnation, state: member.state.into() }
+/// What is believed about a member, for an exchange of state.
+pub(crate) fn standing(id: NodeId, standing: Standing) -> WireStanding {
+    let Standing { boot, incarnation, state } = standing;
+    WireStanding { pid: Pid { id, boot }.into(), incarnation, state: state.into() }
 }
 
 /// The member that announces itself, alive.
@@ -318,6 +328,7 @@ impl From<State> for Belief {
             State::Suspect => Belief::Suspect,
             State::Dead => Belief::Dead,
             State::Left => Belief::Left,
+            State::Pruned => Belief::Pruned,
         }
     }
 }
@@ -329,6 +340,7 @@ impl From<&ArchivedBelief> for State {
             ArchivedBelief::Suspect => State::Suspect,
             ArchivedBelief::Dead => State::Dead,
             ArchivedBelief::Left => State::Left,
+            ArchivedBelief::Pruned => State::Pruned,
         }
     }
 }

@@ -138,14 +138,14 @@ impl Vivaldi {
     /// A round trip to a member at `other` took `rtt`.
     pub(crate) fn observe(&mut self, other: &Coordinate, rtt: Duration, rng: &mut Rng) {
         let rtt = rtt.as_secs_f64().clamp(TINY, 10.0);
-        let before = self.here;
+        let before = self.clone();
         self.move_by(other, rtt, rng);
         self.adjust(other, rtt);
         let home = Coordinate { height: HEIGHT_MIN, ..Coordinate::ORIGIN };
         let pull = (home.distance(&self.here) / GRAVITY).powi(2);
         self.here.push(-pull, &home, rng);
         if !self.here.is_sound() {
-            self.here = if before.is_sound() { before } else { Coordinate::ORIGIN };
+            *self = if before.here.is_sound() { before } else { Vivaldi::default() };
         }
     }
 

@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use crate::member::ATTRIBUTE_BYTES_MAX;
+use crate::NodeId;
+use crate::member::{ATTRIBUTE_BYTES_MAX, NAME_BYTES_MAX};
 use crate::query::{QUERY_BYTES_MAX, RESPONSE_BYTES_MAX};
 use crate::user_event::USER_EVENT_BYTES_MAX;
 
@@ -30,12 +31,18 @@ pub struct AddressError(pub std::net::SocketAddr);
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AttributeError {
-    /// They would not fit a datagram.
+    /// They are too large.
     #[error(
-        "name and tags take {bytes} bytes, at most {ATTRIBUTE_BYTES_MAX} fit a datagram: shorten or drop tags"
+        "name and tags take {bytes} bytes, at most {ATTRIBUTE_BYTES_MAX} are announced: shorten or drop tags"
     )]
     TooLarge {
         /// Bytes they take, counted as [`ATTRIBUTE_BYTES_MAX`] says.
+        bytes: usize,
+    },
+    /// The name is too long.
+    #[error("the name takes {bytes} bytes, at most {NAME_BYTES_MAX} are announced: shorten it")]
+    LongName {
+        /// Bytes it takes.
         bytes: usize,
     },
     /// A tag has no key.
@@ -89,6 +96,14 @@ pub enum InputError {
     /// The query has been answered, or nobody waits for an answer any more.
     #[error("nobody waits for an answer to this query (any more): answer once, and in time")]
     NotAsked,
+    /// The member to be removed is not known.
+    #[error("no member has the id {0}: it may have been forgotten already")]
+    NoMember(NodeId),
+    /// The member to be removed lives.
+    #[error(
+        "{0} is alive: ask it to leave; should it be cut off, it is dead within seconds and can be removed then"
+    )]
+    Lives(String),
     /// Too many events wait to be told.
     #[error("too many events are waiting to be told: send fewer, or later")]
     EventsFull,

@@ -68,6 +68,8 @@ pub struct Gossip {
     warnings: VecDeque<NodeId>,
     /// Addresses of members that died and were forgotten; contacted now and then for ever.
     forgotten: VecDeque<SocketAddr>,
+    /// From when on a recall is answered again.
+    recalled_at: Duration,
     /// When news is sent next; none while there is none.
     spread_at: Option<Duration>,
     /// The last number given to a probe or a push-pull.
@@ -128,6 +130,7 @@ impl Gossip {
             fallen: VecDeque::new(),
             warnings: VecDeque::new(),
             forgotten: VecDeque::new(),
+            recalled_at: Duration::ZERO,
             spread_at: None,
             number: 0,
             changes: 0,
@@ -190,6 +193,7 @@ impl Gossip {
                 self.recall();
                 Ok(())
             }
+            Input::Remove { id, prune } => self.remove_member(id, prune),
             Input::SetName(name) => self.set_attributes(name.into(), self.me.tags.clone()),
             Input::SetTags(tags) => self.set_attributes(Arc::clone(&self.me.name), Tags::new(tags)?),
             Input::SetAddr(addr) => {
@@ -217,6 +221,10 @@ impl Gossip {
             self.me.incarnation += 1;
             self.tell(self.me.id);
             self.emit(Event::Updated(self.me.clone()));
+            let namesakes: Vec<NodeId> = self.table.iter_live().map(|entry| entry.member.id).collect();
+            for id in namesakes {
+                self.compare_names(id);
+            }
         }
     }
 
@@ -273,9 +281,10 @@ impl Gossip {
         &self.me
     }
 
-    /// All known members, this one first, then the live, the dead and those that left.
+    /// All known members, this one first, then the live, the dead and those that left; not those that were pruned.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
-        std::iter::once(&self.me).chain(self.table.iter().map(|entry| &entry.member))
+        let others = self.table.iter().map(|entry| &entry.member);
+        std::iter::once(&self.me).chain(others.filter(|member| member.state != State::Pruned))
     }
 
     /// The live members (alive and suspect), this one first.
@@ -346,6 +355,7 @@ impl Gossip {
             assert!(self.phase == Phase::Replaced || armed == (state != State::Alive), "{id:?} is {state:?}");
             assert!(entry.announced <= entry.member.incarnation, "{id:?}");
             assert_ne!(id, self.me.id);
+            assert!(entry.missing.is_none() || entry.announced > 0, "{id:?}");
         }
         assert!(self.table.len() <= self.config.members_max);
         assert!(self.queue.len() <= self.table.len() + 1);

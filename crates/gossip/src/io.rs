@@ -23,6 +23,14 @@ pub enum Input<'a> {
     },
     /// Exchange state with whoever is at this address. Nothing happens if a live member is known there.
     Join(SocketAddr),
+    /// Have everybody take a dead member for one that left, so that nobody knocks at it any more, or forget it. Should it
+    /// live after all, it says so and is back. Whether the caller may ask for this is the caller's to judge.
+    Remove {
+        /// Whom.
+        id: NodeId,
+        /// Whether to forget it: it is not listed any more.
+        prune: bool,
+    },
     /// Announce another name.
     SetName(String),
     /// Announce other tags, in place of all former ones.
@@ -97,6 +105,11 @@ pub enum Event {
     Failed(Member),
     /// A live member said goodbye.
     Left(Member),
+    /// Somebody had a dead member removed ([`Input::Remove`]).
+    Removed(Member),
+    /// A live member has this member's name, and has had it longer: its process is older. Another name keeps people from
+    /// taking one for the other; nothing else depends on names.
+    NameTaken(Member),
     /// Probes of the member are answered on streams only, again and again: datagrams to or from it seem blocked.
     StreamsOnly(Member),
     /// A member, perhaps this one, tells all others something.

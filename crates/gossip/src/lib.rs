@@ -123,7 +123,7 @@ pub use filter::matches;
 pub use gossip::Gossip;
 pub use id::{NodeId, Pid};
 pub use io::{Event, Input, Output};
-pub use member::{ATTRIBUTE_BYTES_MAX, Identity, Member, State, Tags};
+pub use member::{ATTRIBUTE_BYTES_MAX, Identity, Member, NAME_BYTES_MAX, State, Tags};
 pub use query::{
     Filter, QUERY_BYTES_MAX, QUERY_RELAYS_MAX, QUERY_TIMEOUT_MAX, Query, QueryId, Question,
     RESPONSE_BYTES_MAX, Reply,

@@ -7,8 +7,19 @@ use crate::{AddressError, AttributeError, NodeId, Pid};
 
 /// Most bytes a member's attributes may take: name, tag keys and tag values in UTF-8, and 2 for each tag.
 ///
+/// Every member keeps those of all, and a newcomer is sent them: large ones cost the cluster's size times as much.
+pub const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
+
+/// Most bytes of a name.
+pub const NAME_BYTES_MAX: usize = 384;
+
+/// Most bytes of attributes that travel in a datagram. Larger tags are named there by their hash, and fetched on a stream.
+///
 /// Chosen so that one announcement, a claim about its reader and the frame around them fit one datagram.
-pub const ATTRIBUTE_BYTES_MAX: usize = 896;
+pub(crate) const SHORT_BYTES_MAX: usize = 896;
+
+/// Tags up to this size are never named by their hash, whatever the name is.
+const SHORT_TAGS_MAX: usize = SHORT_BYTES_MAX - NAME_BYTES_MAX;
 
 /// What is believed about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +32,8 @@ pub enum State {
     Dead,
     /// It said goodbye.
     Left,
+    /// It was dead, and an operator had it forgotten. It is kept for a while so that nobody brings it back.
+    Pruned,
 }
 
 /// A member of the cluster. Cheap to clone: name and tags are shared.
@@ -52,13 +65,25 @@ impl Member {
     pub fn is_live(&self) -> bool {
         matches!(self.state, State::Alive | State::Suspect)
     }
+
+    /// Its tags as a datagram has them: as they are, or a hash of them.
+    pub(crate) fn short_tags(&self) -> &str {
+        match &self.tags.hash {
+            Some(hash) if attribute_bytes(&self.name, self.tags.text()) > SHORT_BYTES_MAX => hash,
+            _ => self.tags.text(),
+        }
+    }
 }
 
 /// A member's tags: pairs of strings, sorted by key, each key once. Cheap to clone.
 ///
 /// One text holds them all, as it travels: key, unit separator, value, record separator, and so on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tags(Arc<str>);
+pub struct Tags {
+    text: Arc<str>,
+    /// What stands for it in a datagram, if it may be too large for one: U+001F, with which no tags begin, and its hash.
+    hash: Option<Arc<str>>,
+}
 
 /// Between a key and its value (ASCII unit separator).
 const BETWEEN: char = '\x1f';
@@ -90,7 +115,7 @@ impl Tags {
             text.push(AFTER);
             last = key;
         }
-        Ok(Tags(text.into()))
+        Ok(Tags::from_text(&text))
     }
 
     /// Whether a text is one that [`Tags::text`] gives.
@@ -109,11 +134,23 @@ impl Tags {
 
     /// The tags in a text that has been found to be one.
     pub(crate) fn from_text(text: &str) -> Tags {
-        Tags(text.into())
+        let hash = (text.len() > SHORT_TAGS_MAX).then(|| format!("{BETWEEN}{:016x}", hash(text)).into());
+        Tags { text: text.into(), hash }
+    }
+
+    /// Whether a text stands for tags that are too large for a datagram.
+    pub(crate) fn is_hash(text: &str) -> bool {
+        let digits = text.strip_prefix(BETWEEN).unwrap_or_default();
+        digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
+    /// Whether a hash stands for these tags.
+    pub(crate) fn have_hash(&self, hash: &str) -> bool {
+        self.hash.as_deref() == Some(hash)
     }
 
     pub(crate) fn text(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// The value of `key`.
@@ -123,8 +160,14 @@ impl Tags {
 
     /// All pairs, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.split_terminator(AFTER).filter_map(|pair| pair.split_once(BETWEEN))
+        self.text.split_terminator(AFTER).filter_map(|pair| pair.split_once(BETWEEN))
     }
+}
+
+/// FNV-1a: tells texts apart that nobody has made to be alike; who could, may announce what it likes anyway.
+fn hash(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Bytes that name and tags take in an announcement, as [`ATTRIBUTE_BYTES_MAX`] counts them.
@@ -134,6 +177,9 @@ pub(crate) fn attribute_bytes(name: &str, tags: &str) -> usize {
 
 /// Checks that name and tags fit their announcement.
 pub(crate) fn check_attributes(name: &str, tags: &Tags) -> Result<(), AttributeError> {
+    if name.len() > NAME_BYTES_MAX {
+        return Err(AttributeError::LongName { bytes: name.len() });
+    }
     let bytes = attribute_bytes(name, tags.text());
     if bytes > ATTRIBUTE_BYTES_MAX { Err(AttributeError::TooLarge { bytes }) } else { Ok(()) }
 }
@@ -195,6 +241,18 @@ mod tests {
         assert_eq!(tags(&[("a", "1"), ("a", "2")]), Err(AttributeError::DuplicateKey("a".to_owned())));
         assert_eq!(tags(&[("a", "\x1e")]), Err(AttributeError::Separator("a".to_owned())));
         assert!(matches!(tags(&[("\x1f", "")]), Err(AttributeError::Separator(_))));
+    }
+
+    #[test]
+    fn large_tags_have_a_hash_that_no_tags_are() {
+        let large = |byte: &str| tags(&[("a", &byte.repeat(SHORT_TAGS_MAX))]).unwrap();
+        let (one, other) = (large("x"), large("y"));
+        let hash = one.hash.clone().unwrap();
+        assert!(
+            Tags::is_hash(&hash) && !Tags::is_text(&hash) && one.have_hash(&hash) && !other.have_hash(&hash)
+        );
+        assert_eq!(tags(&[("a", "1")]).unwrap().hash, None);
+        assert!(!Tags::is_hash("") && !Tags::is_hash("a\x1f1\x1e"));
     }
 
     #[test]

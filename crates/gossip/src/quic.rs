@@ -186,6 +186,14 @@ impl Handle {
         receiver.await.ok().flatten()
     }
 
+    /// Has everybody take a dead member for one that left, or with `prune` forget it ([`Input::Remove`]).
+    ///
+    /// # Errors
+    /// It lives or is not known, or this member has left.
+    pub async fn remove(&self, id: NodeId, prune: bool) -> Result<(), InputError> {
+        self.ask(Input::Remove { id, prune }).await
+    }
+
     /// Announces another name.
     ///
     /// # Errors

@@ -17,6 +17,8 @@ pub(crate) struct Entry {
     pub(crate) member: Member,
     /// The incarnation that address, name and tags come from. A claim may be ahead of it.
     pub(crate) announced: u64,
+    /// The hash of the tags of that incarnation, while they have not been fetched.
+    pub(crate) missing: Option<Box<str>>,
     /// A suspect: when it is dead. Dead or left: when it is forgotten.
     pub(crate) deadline: Duration,
     /// How many probes in a row were answered on a stream only.
@@ -35,6 +37,7 @@ impl Entry {
         Entry {
             member,
             announced,
+            missing: None,
             deadline: Duration::ZERO,
             streams_only: 0,
             seen: None,
@@ -46,6 +49,15 @@ impl Entry {
     pub(crate) fn standing(&self) -> Standing {
         let Member { boot, incarnation, state, .. } = self.member;
         Standing { boot, incarnation, state }
+    }
+
+    /// What is told of it in exchanges: less than is believed while words of it are missing, so that they are sent.
+    pub(crate) fn told(&self) -> Standing {
+        let standing = self.standing();
+        match self.missing {
+            Some(_) => Standing { incarnation: standing.incarnation.saturating_sub(1), ..standing },
+            None => standing,
+        }
     }
 }
 
@@ -230,7 +242,7 @@ impl List {
         match state {
             State::Alive | State::Suspect => List::Live,
             State::Dead => List::Dead,
-            State::Left => List::Left,
+            State::Left | State::Pruned => List::Left,
         }
     }
 }

@@ -8,6 +8,8 @@ mod leave;
 mod partition;
 mod push_pull;
 mod queries;
+mod removal;
 mod restart;
 mod robustness;
+mod tags;
 mod world;

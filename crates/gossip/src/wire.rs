@@ -8,7 +8,7 @@ use rkyv::{Archive, Serialize};
 use crate::coordinate::DIMENSIONS;
 
 /// Version of the messages below. Part of the protocol version that two nodes compare before they speak.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
 
 /// A datagram, or a probe on a stream; an exchange of state on a stream; events and queries; or an answer to a query.
 #[derive(Archive, Serialize)]
@@ -79,7 +79,7 @@ pub(crate) struct Announce<'a> {
     pub(crate) addr: WireAddr,
     #[rkyv(with = InlineAsBox)]
     pub(crate) name: &'a str,
-    /// Sorted by key; each is key, U+001F, value, U+001E.
+    /// Sorted by key; each is key, U+001F, value, U+001E. In a packet that they are too large for: U+001F and their hash.
     #[rkyv(with = InlineAsBox)]
     pub(crate) tags: &'a str,
 }
@@ -100,6 +100,7 @@ pub(crate) enum Belief {
     Suspect,
     Dead,
     Left,
+    Pruned,
 }
 
 /// A part of the comparison of all that two members know.

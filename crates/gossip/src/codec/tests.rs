@@ -159,8 +159,9 @@ fn the_protocol_is_frozen() {
     let terms = Terms { filter, timeout: Duration::from_secs(3), relays: 2, acks: true };
     let told = [Told { event: event.clone(), terms: None }, Told { event, terms: Some(terms) }];
     let reply = WireReply::Response(&[1, 2, 3]);
-    let standings = || vec![standing(&m)];
-    let gone = || vec![standing(&Member { state: State::Left, ..sample() })];
+    let known = |state| Standing { boot: m.boot, incarnation: m.incarnation, state };
+    let standings = || vec![standing(m.id, known(m.state))];
+    let gone = || vec![standing(m.id, known(State::Left))];
     let ack = Packet {
         from: m.pid().into(),
         body: Body::Ack { number: 9, target: m.pid().into() },

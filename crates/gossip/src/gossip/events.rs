@@ -71,7 +71,8 @@ impl Gossip {
         }
     }
 
-    /// What came on a stream was asked for, and is old: it is not told to others.
+    /// What came on a stream was asked for, and is old: it is not told to others. One recall is answered per gossip
+    /// interval: an answer is a thousand times as large.
     pub(super) fn on_events(&mut self, from: SocketAddr, message: &ArchivedEvents<'static>, way: Way) {
         if self.phase != Phase::Active {
             return;
@@ -79,7 +80,8 @@ impl Gossip {
         for event in message.list.iter() {
             self.take_told(told(event), way == Way::Datagram);
         }
-        if message.recall {
+        if message.recall && self.now >= self.recalled_at {
+            self.recalled_at = self.now + self.config.gossip_interval;
             let kept: Vec<Told> = self.events.iter().cloned().collect();
             let bytes = self.encoded_events(false, &kept);
             self.send_bytes(from, bytes, Way::Stream);

@@ -10,7 +10,7 @@ use crate::suspicion::Suspicion;
 use crate::table::Entry;
 use crate::timers::Timer;
 use crate::wire::{ArchivedAnnounce, ArchivedPacket, ArchivedRecord};
-use crate::{Event, Member, NodeId, Pid, State};
+use crate::{Event, InputError, Member, NodeId, Pid, State, Tags};
 
 /// How far an incarnation may be ahead of the one known. A member raises it by one per refutation or update, so a
 /// larger step is a defect, which must not drive the number to its end.
@@ -45,8 +45,11 @@ pub(super) enum Source {
 }
 
 impl Gossip {
-    pub(super) fn learn_news(&mut self, packet: &ArchivedPacket<'static>) {
+    /// Learns what a packet says. True if it names tags that have yet to be fetched.
+    pub(super) fn learn_news(&mut self, packet: &ArchivedPacket<'static>) -> bool {
+        let mut missing = false;
         for announce in packet.announces.iter() {
+            missing |= self.lacks_tags(announce);
             self.learn(News {
                 pid: (&announce.pid).into(),
                 incarnation: announce.incarnation.to_native(),
@@ -70,6 +73,18 @@ impl Gossip {
                 condemned: false,
             });
         }
+        missing
+    }
+
+    /// Whether an announcement is news and names its tags by a hash of others than are known.
+    fn lacks_tags(&self, announce: &ArchivedAnnounce<'static>) -> bool {
+        let pid = Pid::from(&announce.pid);
+        let known = self.table.get(pid.id).filter(|entry| entry.member.boot >= pid.boot);
+        let news = known.is_none_or(|entry| {
+            let newer = announce.incarnation >= entry.announced && entry.member.boot == pid.boot;
+            newer && !entry.member.tags.have_hash(&announce.tags)
+        });
+        news && Tags::is_hash(&announce.tags) && pid.id != self.me.id
     }
 
     pub(super) fn learn_record(&mut self, record: &ArchivedRecord<'static>, spread: bool) {
@@ -167,8 +182,8 @@ impl Gossip {
     /// A member is taken in by its own words only. One that is dead or gone comes in without a sound, so that its
     /// death outlives older news of its life; news of a death is no use where the member is unknown.
     fn learn_of_unknown(&mut self, news: News<'_>) {
-        let Some(words) = news.words else { return };
-        let gone = matches!(news.state, State::Dead | State::Left);
+        let Some(words) = news.words.filter(|words| !Tags::is_hash(&words.tags)) else { return };
+        let gone = !matches!(news.state, State::Alive | State::Suspect);
         if gone && news.gone >= self.reclaim_after(news.state) {
             return;
         }
@@ -202,7 +217,7 @@ impl Gossip {
 
     /// A newer boot replaces the older at once; the older is dead, whatever it said last.
     fn learn_of_restart(&mut self, news: News<'_>) {
-        if news.words.is_none() {
+        if news.words.is_none_or(|words| Tags::is_hash(&words.tags)) {
             return;
         }
         if let Some(old) = self.remove(news.pid.id).filter(Member::is_live) {
@@ -223,6 +238,7 @@ impl Gossip {
             (false, State::Alive | State::Suspect) => self.event(id, Event::Joined),
             (true, State::Dead) => self.event(id, Event::Failed),
             (true, State::Left) => self.event(id, Event::Left),
+            (false, State::Left | State::Pruned) if former == State::Dead => self.event(id, Event::Removed),
             (true, State::Alive) if former == State::Suspect => self.event(id, Event::Recovered),
             _ => {}
         }
@@ -300,12 +316,20 @@ impl Gossip {
     /// Takes over address, name and tags if they are newer than those known. True if they differ.
     fn take_words(&mut self, news: &News<'_>) -> bool {
         let Some(entry) = self.table.get_mut(news.pid.id) else { return false };
-        let Some(words) = news.words.filter(|words| words.incarnation > entry.announced) else {
+        let Some(words) = news.words else { return false };
+        let (said, hash) = (words.incarnation.to_native(), Tags::is_hash(&words.tags));
+        let fetched = said == entry.announced && entry.missing.is_some() && !hash;
+        if said <= entry.announced && !fetched {
             return false;
-        };
-        entry.announced = words.incarnation.to_native();
-        let Member { addr, name, tags, .. } = announced(words);
+        }
+        entry.announced = said;
+        let Member { addr, name, mut tags, .. } = announced(words);
         let known = &mut entry.member;
+        let lacking = hash && !known.tags.have_hash(&words.tags);
+        entry.missing = lacking.then(|| (*words.tags).into());
+        if hash {
+            tags.clone_from(&known.tags);
+        }
         if (addr, &name, &tags) == (known.addr, &known.name, &known.tags) {
             return false;
         }
@@ -321,7 +345,7 @@ impl Gossip {
                 self.remove(id);
                 self.remember_forgotten(addr);
             }
-            Some((State::Left, _)) => {
+            Some((State::Left | State::Pruned, _)) => {
                 self.remove(id);
             }
             Some((State::Alive, _)) | None => {}
@@ -368,7 +392,28 @@ impl Gossip {
     fn event(&mut self, id: NodeId, kind: fn(Member) -> Event) {
         if let Some(entry) = self.table.get(id) {
             self.emit(kind(entry.member.clone()));
+            self.compare_names(id);
         }
+    }
+
+    /// Tells when another member has had this one's name for longer: its process is older.
+    pub(super) fn compare_names(&mut self, id: NodeId) {
+        let Some(other) = self.table.get(id).map(|entry| &entry.member) else { return };
+        let older = (other.boot, other.id) < (self.me.boot, self.me.id);
+        if older && other.is_live() && other.name == self.me.name && self.phase == Phase::Active {
+            let other = other.clone();
+            self.emit(Event::NameTaken(other));
+        }
+    }
+
+    /// An operator has a dead member removed.
+    pub(super) fn remove_member(&mut self, id: NodeId, prune: bool) -> Result<(), InputError> {
+        let member = self.member(id).ok_or(InputError::NoMember(id))?;
+        if member.is_live() {
+            return Err(InputError::Lives(member.name.to_string()));
+        }
+        self.learn_own(id, if prune { State::Pruned } else { State::Left });
+        Ok(())
     }
 }
 
@@ -380,17 +425,19 @@ impl News<'_> {
 
 /// What to make of news about a boot whose standing is known.
 ///
+/// What an operator had removed was dead; to whoever takes it for alive that is a death.
+///
 /// A goodbye counts only in an incarnation of its own, which nobody but the member can have opened: without it,
 /// somebody else said goodbye for the member, and that is a death, which it can refute. A death that somebody else has
 /// concluded is a suspicion, so that no member dies of a single message and a partition heals by refutation. If others
 /// had their time for it (it did not come in an exchange), it lasts no longer than the shortest.
 fn believed(news: News<'_>, known: Standing) -> News<'_> {
     let mut believed = news;
-    let foreign = news.incarnation == known.incarnation && known.state != State::Left;
-    if believed.state == State::Left && foreign {
+    let live = matches!(known.state, State::Alive | State::Suspect);
+    let foreign = news.incarnation == known.incarnation;
+    if live && (believed.state == State::Pruned || believed.state == State::Left && foreign) {
         believed.state = State::Dead;
     }
-    let live = matches!(known.state, State::Alive | State::Suspect);
     if believed.state == State::Dead && live && news.source != Source::Own {
         believed.state = State::Suspect;
         believed.condemned = news.source == Source::Packet;

@@ -51,7 +51,10 @@ impl Gossip {
         if sender.id == self.me.id {
             return self.meet_myself(sender, from);
         }
-        self.learn_news(packet);
+        if self.learn_news(packet) {
+            // Whoever passes an announcement on has the tags.
+            self.push_pull_with(from);
+        }
         self.on_body(from, sender, packet, way);
         // Whoever is still unknown after the answer to that very question has said goodbye: asked again, it would
         // only say so again.

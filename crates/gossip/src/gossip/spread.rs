@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use super::receive::Way;
 use super::{Gossip, Phase};
-use crate::codec::{CLAIM_BYTES, COORDINATE_BYTES, PACKET_BYTES, announce, announce_bytes, claim, encode};
+use crate::codec::{
+    CLAIM_BYTES, COORDINATE_BYTES, PACKET_BYTES, announce_bytes, announce_short, claim, encode,
+};
 use crate::queue::Queue;
 use crate::suspicion::Suspicion;
 use crate::timers::Timer;
@@ -209,8 +211,16 @@ impl Gossip {
         retransmissions(self.config.retransmit_multiplier, self.size())
     }
 
-    /// Bytes that the news about `id` takes. Only members that are known are in the queue.
+    /// Bytes that the news about `id` takes. Only members that are known are in the queue. Nothing is announced before
+    /// its tags are here: whoever hears of it asks for them.
     fn news_bytes(&self, id: NodeId) -> usize {
+        if self
+            .table
+            .get(id)
+            .is_some_and(|entry| entry.missing.is_some() && entry.member.state == State::Alive)
+        {
+            return usize::MAX;
+        }
         match self.member(id) {
             Some(member) if member.state == State::Alive => announce_bytes(member),
             _ => CLAIM_BYTES,
@@ -224,7 +234,7 @@ impl Gossip {
             let Some(member) = self.member(*id) else { continue };
             size += self.news_bytes(*id);
             match member.state {
-                State::Alive => announces.push(announce(member, member.incarnation)),
+                State::Alive => announces.push(announce_short(member, member.incarnation)),
                 _ => claims.push(claim(member, self.accuser(*id))),
             }
         }

@@ -1,6 +1,7 @@
 use super::failure::{news, rumour};
 use super::world::*;
 use crate::codec::{announce, decode, encode, standing};
+use crate::precedence::Standing;
 use crate::wire::{ArchivedMessage, ArchivedStep, Belief, Message, PushPull, Record, Step, WirePid};
 use crate::{Gossip, Input, Member, NodeId, Output, State, Tags};
 
@@ -212,7 +213,9 @@ fn one_accuser_is_not_made_many_by_those_who_have_heard_of_it() {
 
 /// An exchange in which `by` says what it believes of a member.
 fn hearsay(by: u16, member: &Member) -> Vec<u8> {
-    let step = Step::Difference { standings: vec![standing(member)], wanted: vec![] };
+    let Member { id: about, boot, incarnation, state, .. } = *member;
+    let said = standing(about, Standing { boot, incarnation, state });
+    let step = Step::Difference { standings: vec![said], wanted: vec![] };
     let from = WirePid { id: id(by).0, boot: 1 };
     encode(&Message::PushPull(PushPull { from, number: 1, event_time: 0, step, records: vec![] }), 0)
 }

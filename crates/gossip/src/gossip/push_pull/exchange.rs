@@ -45,7 +45,7 @@ impl Gossip {
 
     fn standings(&self) -> impl Iterator<Item = (NodeId, Standing)> {
         let Member { id, boot, incarnation, state, .. } = self.me;
-        let others = self.table.iter().map(|entry| (entry.member.id, entry.standing()));
+        let others = self.table.iter().map(|entry| (entry.member.id, entry.told()));
         std::iter::once((id, Standing { boot, incarnation, state })).chain(others)
     }
 
@@ -130,9 +130,9 @@ impl Gossip {
         let digest = Digest::of(log2);
         let differing: BTreeSet<u16> = buckets.iter().copied().collect();
         let differs = |id| differing.contains(&digest.bucket(id));
-        let members = self.members().filter(|member| differs(member.id));
+        let standings = self.standings().filter(|(id, _)| differs(*id));
         let standings: Vec<WireStanding> =
-            members.take(BYTES_MAX / STANDING_BYTES / 2).map(standing).collect();
+            standings.take(BYTES_MAX / STANDING_BYTES / 2).map(|(id, known)| standing(id, known)).collect();
         let bytes = standings.len() * STANDING_BYTES + buckets.len() * size_of::<u16>();
         self.send_step(to, number, Step::Summary { log2, buckets, standings }, bytes);
     }
@@ -156,11 +156,11 @@ impl Gossip {
         let mut standings = Vec::new();
         for entry in self.table.iter().filter(|entry| buckets.contains(&digest.bucket(entry.member.id))) {
             let known = theirs.get(&entry.member.id).copied();
-            if known.is_some_and(|known| !entry.standing().beats(known)) {
+            if known.is_some_and(|known| !entry.told().beats(known)) {
                 continue;
             }
             if known.is_some_and(|known| says_enough(entry, known)) {
-                standings.push(standing(&entry.member));
+                standings.push(standing(entry.member.id, entry.standing()));
             } else {
                 self.add(&mut load, entry);
             }
@@ -181,7 +181,7 @@ impl Gossip {
     /// Whether the record of a member with this standing would be news.
     fn wants(&self, id: NodeId, standing: Standing) -> bool {
         match self.table.get(id) {
-            Some(entry) => standing.beats(entry.standing()) && !is_claim(standing, entry),
+            Some(entry) => standing.beats(entry.told()) && !is_claim(standing, entry),
             None => id != self.me.id,
         }
     }
@@ -274,8 +274,11 @@ impl Gossip {
         Load { size: PACKET_BYTES + record_bytes(&self.me), records: vec![record] }
     }
 
-    /// Adds a record, if it fits.
+    /// Adds a record, if it fits. One without its tags is no use.
     fn add<'a>(&'a self, load: &mut Load<'a>, entry: &'a Entry) -> bool {
+        if entry.missing.is_some() {
+            return true;
+        }
         let bytes = record_bytes(&entry.member);
         let fits = load.size + bytes <= BYTES_MAX;
         if fits {

@@ -1,0 +1,74 @@
+use super::world::*;
+use crate::{ATTRIBUTE_BYTES_MAX, Event, Input, InputError, State};
+
+/// Tags of so many bytes.
+fn tags(bytes: usize, with: char) -> Vec<(String, String)> {
+    vec![("large".to_owned(), with.to_string().repeat(bytes - 7))]
+}
+
+fn set(world: &mut World, n: u16, tags: Vec<(String, String)>) {
+    world.input(addr(n), Input::SetTags(tags));
+}
+
+#[test]
+fn tags_of_any_size_reach_everybody() {
+    for bytes in [500, 880, 890, 900, 2_000, 60_000] {
+        for loss in [0.0, 0.1] {
+            let mut world = World::cluster(20, 1);
+            world.loss = loss;
+            set(&mut world, 4, tags(bytes, 'x'));
+            let took = world.until("all know them", 120 * SECOND, World::converged);
+            assert!(loss > 0.0 || took < 3 * SECOND, "{bytes}: {took:?}");
+            // Once more: they differ in their hash only.
+            set(&mut world, 4, tags(bytes, 'y'));
+            world.until("all know the others", 120 * SECOND, World::converged);
+            set(&mut world, 4, vec![]);
+            world.until("they are small again", 120 * SECOND, World::converged);
+        }
+    }
+}
+
+#[test]
+fn who_joins_or_restarts_with_large_tags_is_known_with_them() {
+    let mut world = World::cluster(10, 1);
+    for (boot, with) in [(1, 'x'), (2, 'y')] {
+        let mut identity = identity(50, boot, addr(50));
+        identity.tags = tags(5_000, with);
+        world.start_as(identity);
+        world.join(addr(50), addr(1));
+        world.until("all know it", 30 * SECOND, World::converged);
+    }
+    let lacking =
+        |event: &Event| matches!(event, Event::Joined(m) if m.id == id(50) && m.tags.get("large").is_none());
+    assert_eq!(world.count(lacking), 0, "nobody is told of it without its tags");
+    // A newcomer is told by streams alone.
+    world.start(60);
+    world.join(addr(60), addr(2));
+    world.until("it knows all", 10 * SECOND, World::converged);
+}
+
+#[test]
+fn a_refutation_with_large_tags_is_as_quick_as_any() {
+    let mut world = World::cluster(10, 1);
+    set(&mut world, 3, tags(5_000, 'x'));
+    world.until("all know them", 30 * SECOND, World::converged);
+    world.events.clear();
+    world.paused.insert(addr(3));
+    world.run(4 * SECOND);
+    world.paused.clear();
+    world.run(20 * SECOND);
+    assert!(world.converged() && world.state(addr(1), 3) == Some(State::Alive));
+    let suspected = world.count(|event| matches!(event, Event::Suspected(m) if m.id == id(3)));
+    assert!(suspected > 0 && world.failures() == 0, "{suspected} suspected it");
+}
+
+#[test]
+fn what_is_too_large_for_anybody_is_refused() {
+    let mut world = World::cluster(2, 1);
+    let now = world.now;
+    let node = world.nodes.get_mut(&addr(1)).unwrap();
+    let refused = node.handle(Input::SetTags(tags(ATTRIBUTE_BYTES_MAX, 'x')), now).unwrap_err();
+    assert!(refused.to_string().contains("at most 65536"), "{refused}");
+    let refused = node.handle(Input::SetName("x".repeat(385)), now).unwrap_err();
+    assert!(matches!(refused, InputError::Attributes(_)), "{refused}");
+}
