@@ -33,6 +33,9 @@ pub trait Membership: Send + Sync {
         force: bool,
     ) -> BoxFuture<'static, Result<Vec<KeyReport>, Declined>>;
 
+    /// Has a dead member taken for one that left by everybody, or with `prune` forgotten.
+    fn remove(&self, member: String, prune: bool) -> Told;
+
     /// How long a round trip between two members takes, by their network coordinates.
     fn round_trip(&self, from: String, to: String) -> BoxFuture<'static, Result<RoundTrip, Declined>>;
 

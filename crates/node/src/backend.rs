@@ -27,7 +27,7 @@ use crate::doors::Addresses;
 use crate::journal::Journal;
 use crate::keys;
 use crate::live::Live;
-use crate::membership::Membership;
+use crate::membership::{Membership, Name};
 use crate::moves;
 use crate::roster::{self, Roster};
 use crate::slot_map;
@@ -42,7 +42,7 @@ const STATUS_CONCURRENCY: usize = 32;
 /// What the front doors see of a node.
 pub(crate) struct NodeBackend {
     pub(crate) me: Pid,
-    pub(crate) name: Arc<str>,
+    pub(crate) name: Name,
     pub(crate) cluster_name: String,
     pub(crate) quic: String,
     pub(crate) doors: Addresses,
@@ -183,7 +183,7 @@ impl Backend for NodeBackend {
         let reason = self.unready();
         api::Status {
             id: boato_gossip::NodeId(self.me.node).to_string(),
-            name: self.name.to_string(),
+            name: self.name.load().to_string(),
             cluster: self.cluster_name.clone(),
             version: VERSION.to_owned(),
             ready: reason.is_none(),
@@ -281,7 +281,7 @@ impl Backend for NodeBackend {
 impl NodeBackend {
     fn try_apply(&self, operation: &Operation<&[u8]>) -> Option<Result<Reply, api::Failure>> {
         let (effect, _) = self.cluster.slots().try_apply(operation, self.cluster.unix_ms())?;
-        Some(convert::reply(Source::Local, Arc::clone(&self.name), effect))
+        Some(convert::reply(Source::Local, Arc::clone(&self.name.load()), effect))
     }
 
     fn unready(&self) -> Option<&'static str> {
@@ -327,7 +327,7 @@ fn member_info(member: &boato_gossip::Member, load: Option<cluster::Load>) -> Me
             boato_gossip::State::Alive => "alive",
             boato_gossip::State::Suspect => "suspect",
             boato_gossip::State::Dead => "dead",
-            boato_gossip::State::Left => "left",
+            boato_gossip::State::Left | boato_gossip::State::Pruned => "left",
         },
         quic: member.addr.to_string(),
         http: text(attributes.http),

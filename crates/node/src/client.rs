@@ -300,6 +300,16 @@ impl Client {
         self.read_json(response)
     }
 
+    /// Has a dead member removed, or with `prune` forgotten.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn force_leave(&self, member: &str, prune: bool) -> Result<serde_json::Value, ClientError> {
+        let path = format!("/_/force-leave?member={}&prune={prune}", parameter(member));
+        let response = self.call(Method::POST, &path, &[])?;
+        self.read_json(response)
+    }
+
     /// Server-sent events under `path`, as they come, until the node ends or closes the stream.
     ///
     /// # Errors

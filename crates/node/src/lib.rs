@@ -43,7 +43,7 @@
 //! | `keyring` | the cluster's secrets, replaced while it runs |
 //! | `handler` | commands that are run when something happens |
 //! | [`config`], [`cli`], [`client`] | what a node is told; the commands; how they speak to a node |
-//! | [`discovery`], [`listen`], `ready` | finding others, being found |
+//! | [`discovery`], [`listen`], `ready`, `remembered` | finding others, being found, finding them again |
 //! | [`logging`], `journal`, `metrics`, `tally`, `process`, `moves`, `reports` | what is shown |
 
 mod attributes;
@@ -73,6 +73,7 @@ mod node;
 mod parts;
 mod process;
 mod ready;
+mod remembered;
 mod reports;
 mod roster;
 mod run;

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use boato_api::Declined;
@@ -42,7 +43,14 @@ pub(crate) struct Membership {
     announced: Arc<Mutex<Announced>>,
     /// The cluster's secrets, if it has any.
     keys: Option<Keys>,
+    name: Name,
 }
+
+/// A node's name, which changes where an older node has it, too.
+pub(crate) type Name = Arc<ArcSwap<Arc<str>>>;
+
+/// As much of a name is kept when an id is added to it: the whole stays within a name's 64 bytes.
+const NAME_BASE_MAX: usize = 55;
 
 impl Membership {
     pub(crate) fn new(
@@ -51,8 +59,9 @@ impl Membership {
         addr: SocketAddr,
         announced: Announced,
         keys: Option<Keys>,
+        name: Name,
     ) -> Self {
-        Self { handle, me, addr, announced: Arc::new(Mutex::new(announced)), keys }
+        Self { handle, me, addr, announced: Arc::new(Mutex::new(announced)), keys, name }
     }
 
     /// The cluster's secrets.
@@ -143,6 +152,28 @@ impl Membership {
         }
     }
 
+    /// Two members have one name, and the other has had it longer: this one announces its id with it. Both go on.
+    fn give_way(&self, other: &Member, to: &Listeners) {
+        let base: String = other.name.chars().take(NAME_BASE_MAX).collect();
+        let name = format!("{base}-{}", self.me.short());
+        tracing::warn!(
+            name = &*other.name,
+            other = %other.addr,
+            "another member has this node's name and has had it longer: calling this one {name}; give it a --name of its own"
+        );
+        to.journal.write(
+            "name_conflict",
+            json!({ "name": &*other.name, "other": other.id.to_string(), "now": name }),
+        );
+        let handle = self.handle.clone();
+        self.name.store(Arc::new(name.as_str().into()));
+        tokio::spawn(async move {
+            if let Err(error) = handle.set_name(name).await {
+                tracing::debug!(%error, "the other name was not announced");
+            }
+        });
+    }
+
     /// A user event, for the journal.
     fn shown(&self, event: &UserEvent) -> serde_json::Value {
         let members = self.members();
@@ -162,6 +193,8 @@ impl Membership {
             Event::Recovered(member) => ("recovered", member),
             Event::Failed(member) => ("failed", member),
             Event::Left(member) => ("left", member),
+            Event::Removed(member) => ("removed", member),
+            Event::NameTaken(member) => return self.give_way(&member, to),
             Event::StreamsOnly(member) => {
                 to.journal
                     .write("streams_only", json!({ "id": member.id.to_string(), "name": &*member.name }));
@@ -189,7 +222,7 @@ impl Membership {
             "failed" => {
                 tracing::warn!(name, quic = %member.addr, "a member failed: its keys are lost, its slots begin anew");
             }
-            "joined" | "left" => tracing::info!(name, quic = %member.addr, "a member {kind}"),
+            "joined" | "left" | "removed" => tracing::info!(name, quic = %member.addr, "a member {kind}"),
             _ => tracing::debug!(name, quic = %member.addr, "a member was {kind}"),
         }
         to.journal.write(kind, json!({ "id": id, "name": name, "quic": member.addr.to_string() }));
@@ -201,7 +234,8 @@ fn declined(error: &InputError) -> Declined {
     let text = error.to_string();
     match error {
         InputError::EventsFull => Declined::Busy(text),
-        InputError::Ended => Declined::Conflict(text),
+        InputError::Ended | InputError::Lives(_) => Declined::Conflict(text),
+        InputError::NoMember(_) => Declined::Unknown(text),
         _ => Declined::Invalid(text),
     }
 }

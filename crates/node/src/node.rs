@@ -27,6 +27,7 @@ use crate::membership::Membership;
 use crate::metrics::NodeMetrics;
 use crate::parts::{Bound, Parts};
 use crate::process::Process;
+use crate::remembered::Remembered;
 use crate::start_error::StartError;
 use crate::tally::Tally;
 use crate::{Identity, logging, moves, ready, reports};
@@ -34,7 +35,7 @@ use crate::{Identity, logging, moves, ready, reports};
 /// How long a node without anybody to join looks around before it begins a cluster: the neighbours on its machine
 /// are found at once, those on its network may be heard of only by the second question.
 const QUIET: Duration = Duration::from_secs(1);
-const QUIET_MDNS: Duration = Duration::from_secs(3);
+const QUIET_LONG: Duration = Duration::from_secs(3);
 
 /// A node that runs until [`Node::leave`].
 pub struct Node {
@@ -91,8 +92,14 @@ impl Node {
         if let Some(keys) = bound.keys.clone() {
             tokio::spawn(keys.keep_up(membership.clone(), stop.clone()));
         }
+        let remembered = config.data_dir.as_deref().map(Remembered::open);
+        let knows_others = remembered.as_ref().is_some_and(|it| !it.addresses.is_empty());
+        if let Some(remembered) = remembered {
+            tokio::spawn(remembered.run(membership.clone(), stop.clone()));
+        }
         if config.join.is_empty() {
-            cluster.eligible(if config.discover == Discover::Mdns { QUIET_MDNS } else { QUIET });
+            let quick = config.discover != Discover::Mdns && !knows_others;
+            cluster.eligible(if quick { QUIET } else { QUIET_LONG });
         }
         let discovery = Discovery::start(Plan::new(&config, bound.identity.id, bound.quic), &stop)?;
         let discovery = tokio::spawn(join_found(discovery, membership.clone(), stop.clone()));
@@ -113,7 +120,7 @@ impl Node {
 
         let backend = Arc::new(NodeBackend {
             me: bound.me,
-            name: Arc::clone(&bound.name),
+            name: Arc::clone(&bound.shown),
             cluster_name: config.cluster.clone(),
             quic: bound.quic.to_string(),
             doors: bound.at,
@@ -166,9 +173,9 @@ impl Node {
         })
     }
 
-    /// The node's name.
-    pub fn name(&self) -> &str {
-        &self.backend.name
+    /// The node's name now: an id is added to it where an older node has it, too.
+    pub fn name(&self) -> Arc<str> {
+        Arc::clone(&self.backend.name.load())
     }
 
     /// Where peers reach it.

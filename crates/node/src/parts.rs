@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS, WeakCluster};
 use boato_cluster::{self as cluster, Pid};
 use boato_gossip::Gossip;
@@ -21,7 +22,7 @@ use crate::inherited::Inherited;
 use crate::journal::Journal;
 use crate::keyring::{self, Keys, WeakKeys};
 use crate::listen;
-use crate::membership::{Listeners, Membership};
+use crate::membership::{Listeners, Membership, Name};
 use crate::roster::Roster;
 use crate::start_error::StartError;
 
@@ -42,6 +43,8 @@ pub(crate) struct Bound {
     pub(crate) identity: Identity,
     pub(crate) me: Pid,
     pub(crate) name: Arc<str>,
+    /// The name as it is shown from now on.
+    pub(crate) shown: Name,
     pub(crate) transport: Transport,
     /// The cluster's secrets, if it has any.
     pub(crate) keys: Option<Keys>,
@@ -76,9 +79,10 @@ impl Bound {
         let (local, advertise) = (transport.local_addr(), config.advertise.clone());
         let looked_up = tokio::task::spawn_blocking(move || listen::advertised(local, advertise.as_ref()));
         let quic = looked_up.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-        let name = config.name.clone().unwrap_or_else(|| identity.default_name()).into();
+        let name: Arc<str> = config.name.clone().unwrap_or_else(|| identity.default_name()).into();
+        let shown = Arc::new(ArcSwap::from_pointee(Arc::clone(&name)));
         let at = doors.bound().advertised(quic);
-        Ok(Self { identity, me, name, transport, keys, doors, quic, at })
+        Ok(Self { identity, me, name, shown, transport, keys, doors, quic, at })
     }
 }
 
@@ -136,7 +140,14 @@ impl Parts {
         };
         Ok(Self {
             cluster,
-            membership: Membership::new(handle, bound.identity.id, bound.quic, announced, bound.keys.clone()),
+            membership: Membership::new(
+                handle,
+                bound.identity.id,
+                bound.quic,
+                announced,
+                bound.keys.clone(),
+                Arc::clone(&bound.shown),
+            ),
             listeners,
         })
     }

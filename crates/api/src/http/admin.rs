@@ -49,6 +49,7 @@ pub(super) enum Route {
     Query,
     Keyring,
     Reachability,
+    Remove,
     RoundTrip,
     Tags,
 }
@@ -76,6 +77,7 @@ impl Route {
         ("query", Route::Query),
         ("keyring", Route::Keyring),
         ("reachability", Route::Reachability),
+        ("force-leave", Route::Remove),
         ("rtt", Route::RoundTrip),
         ("tags", Route::Tags),
     ];
@@ -86,6 +88,7 @@ impl Route {
             Route::MultiGet
             | Route::Event
             | Route::Query
+            | Route::Remove
             | Route::Reload
             | Route::Weight
             | Route::Drain
@@ -136,6 +139,7 @@ pub(super) fn answer(
         Route::Query => membership::query(door, head, body, activity),
         Route::Keyring => membership::keyring(door, head, body, activity),
         Route::Reachability => membership::reachability(door, head),
+        Route::Remove => membership::remove(door, head),
         Route::RoundTrip => membership::round_trip(door, head),
         Route::Tags => membership::tags(door, head, body, activity),
         _ => respond(door, head, route, rest),
@@ -176,6 +180,7 @@ fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<A
         | Route::Query
         | Route::Keyring
         | Route::Reachability
+        | Route::Remove
         | Route::RoundTrip
         | Route::Tags => return Err(Problem::internal()),
     };

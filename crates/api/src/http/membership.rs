@@ -134,6 +134,14 @@ pub(super) fn reachability(door: &Door, head: &Parts) -> Result<Answer, Problem>
     Ok(pending(of(door)?.reachability()))
 }
 
+/// `POST /_/force-leave?member=web1&prune=true`.
+pub(super) fn remove(door: &Door, head: &Parts) -> Result<Answer, Problem> {
+    let [member, prune] = query::parameters(head.uri.query(), ["member", "prune"])?;
+    door.guard.admit_admin(&head.headers)?;
+    let done = of(door)?.remove(text("member", member)?, prune == Some("true"));
+    Ok(pending(done.map(|done| done.map(|()| serde_json::json!({ "removed": true }))).boxed()))
+}
+
 /// `GET /_/rtt?from=web1&to=web2`.
 pub(super) fn round_trip(door: &Door, head: &Parts) -> Result<Answer, Problem> {
     let [from, to] = query::parameters(head.uri.query(), ["from", "to"])?;

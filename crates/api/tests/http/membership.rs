@@ -64,6 +64,11 @@ impl Membership for Member {
         ready(Ok(Reachability { reached: vec!["a".into()], missing: vec![] })).boxed()
     }
 
+    fn remove(&self, member: String, prune: bool) -> Told {
+        self.events.lock().unwrap().push((member, Bytes::from(prune.to_string())));
+        ready(Ok(())).boxed()
+    }
+
     fn round_trip(&self, from: String, to: String) -> BoxFuture<'static, Result<RoundTrip, Declined>> {
         let result = match &*to {
             "nobody" => Err(Declined::Unknown("nobody is called nobody".into())),
@@ -141,6 +146,17 @@ async fn secrets_are_listed_and_changed_by_operators_and_taken_on_loopback_only(
     let open = TestDoor::with(guard(false), boato_api::http::Limits::default()).await;
     open.post("/_/keyring", admin, r#"{"install":"secret"}"#).await.problem(403);
     assert_eq!(open.post("/_/keyring", admin, r#"{"use":"1"}"#).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_dead_member_is_removed_by_operators() {
+    let guard = Guard { admin: Some(Tokens::new([Token::new("admin")])), ..Guard::default() };
+    let door = TestDoor::with(guard, boato_api::http::Limits::default()).await;
+    let path = "/_/force-leave?member=a%20b&prune=true";
+    door.post(path, "", "").await.problem(401);
+    assert_eq!(door.post(path, "Authorization: Bearer admin\r\n", "").await.status, 200);
+    let asked = door.memory.member.events.lock().unwrap().clone();
+    assert_eq!(asked, [("a b".to_owned(), Bytes::from_static(b"true"))]);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod event;
 mod export;
 mod failure;
 mod figures;
+mod force_leave;
 mod get;
 mod import;
 mod incr;
@@ -103,6 +104,8 @@ enum Command {
     Monitor(monitor::Args),
     /// Ask members something
     Query(query::Args),
+    /// Have a dead member taken for one that left, or forgotten
+    ForceLeave(force_leave::Args),
     /// Show or replace the cluster's secrets while it runs
     Keys(keys::Args),
     /// Ask all members for a sign of life
@@ -158,6 +161,7 @@ fn dispatch(
         Command::Event(args) => event::run(&args),
         Command::Monitor(args) => monitor::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::ForceLeave(args) => force_leave::run(&args, innermost(matches)),
         Command::Keys(args) => keys::run(&args, innermost(matches)),
         Command::Reachability(args) => reachability::run(&args),
         Command::Rtt(args) => rtt::run(&args),

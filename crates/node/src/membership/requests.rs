@@ -29,6 +29,16 @@ impl api::Membership for Membership {
         self.clone().ask(query).boxed()
     }
 
+    fn remove(&self, member: String, prune: bool) -> Told {
+        let membership = self.clone();
+        async move {
+            let members = membership.members();
+            let id = find(&members, &member)?.id;
+            membership.handle.remove(id, prune).await.map_err(|error| declined(&error))
+        }
+        .boxed()
+    }
+
     fn keys(&self) -> BoxFuture<'static, Result<Vec<KeyReport>, Declined>> {
         let membership = self.clone();
         async move { Ok(membership.keyring()?.reports(&membership.members()).await) }.boxed()

@@ -182,6 +182,68 @@ fn a_secret_takes_the_place_of_another_and_one_that_was_down_comes_back_with_the
 }
 
 #[test]
+fn a_dead_member_is_removed_and_a_node_with_a_directory_finds_the_others_again() {
+    let cluster = Cluster::new("removal");
+    let launch = |name: &str| {
+        let dir = cluster.dir().join(format!("data-{name}"));
+        cluster.node(name).arg("--data-dir", dir).arg("--discover", "off").arg("--quic", "127.0.0.1:0")
+    };
+    let one = launch("one").start();
+    let seed = one.quic.to_string();
+    let two = launch("two").arg("--join", &seed).start();
+    let mut three = launch("three").arg("--join", &seed).start();
+    Cluster::settle(&[&one, &two, &three]);
+    let http = one.http.to_string();
+    assert_eq!(run(&http, &["force-leave", "three"], 1), "", "it lives");
+    // Its file is written within seconds.
+    let file = cluster.dir().join("data-three/members");
+    wait("three remembers the others", || {
+        let text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
+        ensure(text.lines().count() == 2, || text)
+    });
+    three.kill();
+    wait("three is found dead", || {
+        let state = one.view().members()["three"].clone();
+        ensure(state == "dead", || state)
+    });
+    run(&http, &["force-leave", "three"], 0);
+    wait("it has left for all", || {
+        let state = two.view().members()["three"].clone();
+        ensure(state == "left", || state)
+    });
+    // Without --join.
+    let mut three = launch("three").start();
+    Cluster::settle(&[&one, &two, &three]);
+    three.kill();
+    wait("three is found dead again", || {
+        let state = one.view().members()["three"].clone();
+        ensure(state == "dead", || state)
+    });
+    run(&http, &["force-leave", "three", "--prune"], 0);
+    wait("nobody lists it", || {
+        let members = two.view().members();
+        ensure(!members.contains_key("three"), || format!("{members:?}"))
+    });
+}
+
+#[test]
+fn the_younger_of_two_with_one_name_adds_its_id_and_both_go_on() {
+    let (here, elsewhere) = (Cluster::new("names"), Cluster::new("names"));
+    let one = here.node("one").start();
+    Cluster::settle(&[&one]);
+    let twin = elsewhere.node("one").arg("--join", one.quic.to_string()).start();
+    let id = format!("{:032x}", twin.id);
+    wait("the younger has another name", || {
+        let members = one.view().members();
+        let names: Vec<&String> = members.keys().collect();
+        ensure(names == ["one", &format!("one-{}", &id[..8])], || format!("{names:?}"))
+    });
+    let status = parsed(&run(&twin.http.to_string(), &["status", "--json"], 0));
+    assert_eq!(status["name"], format!("one-{}", &id[..8]));
+    assert!(twin.log().contains("give it a --name of its own"));
+}
+
+#[test]
 fn the_distance_of_two_members_is_estimated() {
     let nodes = Cluster::new("distance").start(["one", "two"]);
     let http = nodes[0].http.to_string();
