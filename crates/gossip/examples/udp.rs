@@ -7,6 +7,11 @@
 //!
 //! What belongs on a stream goes into a datagram, too, marked as such: enough for small clusters.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the core takes the time as an argument, and this is who gives it"
+)]
+
 use std::env;
 use std::error::Error;
 use std::io;
@@ -69,7 +74,7 @@ impl Member {
         let due = self.gossip.poll_timeout().unwrap_or(Duration::MAX);
         let wait = due.saturating_sub(self.now()).clamp(Duration::from_millis(1), Duration::from_secs(1));
         self.socket.set_read_timeout(Some(wait))?;
-        let mut buffer = [0; 65_536];
+        let mut buffer = vec![0; 65_536];
         if let Ok((length, from)) = self.socket.recv_from(&mut buffer)
             && let Some((kind, bytes)) = buffer[..length].split_first()
         {
