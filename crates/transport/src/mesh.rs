@@ -38,9 +38,9 @@ const REST_MAX: Duration = Duration::from_secs(5);
 const REST_FORGOTTEN: Duration = Duration::from_mins(1);
 /// A connection that ended sooner counts as a failed dial, so that a quarrel does not become a storm of handshakes.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
-/// Pause after a peer said goodbye: until membership has spread the news, nobody is to wait for an answer to a dial. A
-/// process that takes over the address dials by itself.
-const REST_GOODBYE: Duration = Duration::from_secs(1);
+/// Pause after a peer said goodbye: until membership knows, at the latest as it does of a crash, nobody is to wait for an
+/// answer to a dial. A process that takes over the address dials by itself.
+const REST_GOODBYE: Duration = Duration::from_secs(10);
 
 /// What is known of one address.
 enum Entry {
@@ -246,7 +246,15 @@ impl Mesh {
             error = connection.closed() => error,
             error = self.serve(&session) => error,
         };
-        tracing::debug!(peer = %session.addr, %error, "disconnected");
+        let path = connection.stats().path;
+        tracing::debug!(
+            peer = %session.addr,
+            %error,
+            packets_sent = path.sent_packets,
+            packets_lost = path.lost_packets,
+            rtt_us = path.rtt.as_micros(),
+            "disconnected"
+        );
         self.disconnected(&session, &error);
     }
 
