@@ -9,7 +9,7 @@ use std::sync::Arc;
 use boato_placement::Table;
 
 use super::Machine;
-use crate::pid::Pid;
+use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Header, State};
 use crate::time::Now;
 use crate::view::Routes;
@@ -74,18 +74,28 @@ impl Machine {
                 self.config.slots.clone().filter(|&slot| before.owner(slot) != self.table.owner(slot)),
             );
             for &slot in &retargeted {
-                self.misplace(slot, &before);
+                self.retarget(slot, &before);
             }
         }
         self.publish();
         retargeted
     }
 
-    /// Counts one slot anew as misplaced or not.
-    fn misplace(&mut self, slot: u16, before: &Table) {
-        let serving = self.slots.inspect(slot, |header| header.serving().is_some());
+    /// Another node is to have a slot: counts it anew as misplaced or not, and where nothing is known of it presumes it
+    /// where it was to be before, so that clients' operations do not wait for whoever is yet to ask for it.
+    fn retarget(&mut self, slot: u16, before: &Table) {
+        let owner = before.owner(slot);
+        let presumed = owner.and_then(|node| self.view.pid_of(node)).filter(|&pid| pid != self.me);
+        let slots = Arc::clone(&self.slots);
+        let mut guard = slots.store.lock(usize::from(slot));
+        let header = guard.header_mut();
+        if matches!(header.state, State::Absent) && header.hint.is_none() {
+            header.hint = presumed.map(|pid| Hint { pid, epoch: Epoch::ZERO });
+        }
+        let serving = header.serving().is_some();
+        drop(guard);
         self.misplaced += usize::from(serving != self.is_target(slot));
-        self.misplaced -= usize::from(serving != (before.owner(slot) == Some(self.me.node)));
+        self.misplaced -= usize::from(serving != (owner == Some(self.me.node)));
     }
 
     pub(super) fn publish(&self) {
@@ -130,5 +140,35 @@ impl Machine {
     /// Whether the slot is served here and should not be, or the reverse.
     pub(super) fn is_misplaced(&self, slot: u16, header: &Header) -> bool {
         header.serving().is_some() != self.is_target(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::machine::{Config, Input};
+    use crate::operation::Operation;
+    use crate::route::{Attempt, Next};
+    use crate::view::Liveness;
+
+    #[test]
+    fn a_slot_of_which_nothing_is_known_is_looked_for_where_it_was_to_be_before() {
+        let [me, old, fresh] = [1, 2, 3].map(|node| Pid { node, boot: 1 });
+        let at = |ms| Now { at: Duration::from_millis(ms), unix_ms: 1 };
+        let mut machine = Machine::new(Config::new(me, 1), at(0));
+        machine.handle(Input::Member { pid: me, liveness: Liveness::Alive, weight: 0 }, at(0));
+        machine.handle(Input::Member { pid: old, liveness: Liveness::Alive, weight: 1 }, at(0));
+        machine.handle(Input::Timeout, at(1000));
+        machine.handle(Input::Member { pid: fresh, liveness: Liveness::Alive, weight: 1 }, at(1000));
+        machine.handle(Input::Timeout, at(2000));
+        let slots = machine.slots();
+        let mut keys = (0..100_u8).map(|key| Operation::<Vec<u8>>::get(vec![key]));
+        let moved = keys.find(|operation| slots.routes().target(operation.slot()) == Some(fresh)).unwrap();
+        assert_eq!(Attempt::new(&moved).next(&slots), Next::Peer { to: old, used: Some(Epoch::ZERO) });
+        // Once it is known to have come to an end, there is nothing to presume.
+        machine.handle(Input::Member { pid: old, liveness: Liveness::Dead, weight: 1 }, at(2000));
+        assert_eq!(Attempt::new(&moved).next(&slots), Next::Peer { to: fresh, used: None });
     }
 }

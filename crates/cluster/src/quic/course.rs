@@ -75,3 +75,11 @@ impl Course {
         }
     }
 }
+
+/// A batch of operations that a peer was asked for is answered, or lost.
+pub(super) fn asked(peer: Pid, operations: usize, since: Duration, now: Duration) {
+    let took = now.saturating_sub(since);
+    if took >= SLOW {
+        tracing::debug!(%peer, operations, took_us = micros(took), "a slow batch");
+    }
+}

@@ -9,7 +9,7 @@ use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::course::Course;
+use super::course::{self, Course};
 use super::{Cluster, Inner, OPERATIONS, Waiter, unix_ms};
 use crate::batch::{Batch, Fate};
 use crate::message::{Answer, Request, Response};
@@ -134,11 +134,14 @@ impl Inner {
 
     async fn ask_all(&self, batch: &Batch, to: Pid, operations: &[Operation], deadline: Duration) -> Fate {
         let request = batch.request(to, operations);
-        match self.request(to, &request, deadline.saturating_sub(self.now().at)).await {
+        let begun = self.now().at;
+        let fate = match self.request(to, &request, deadline.saturating_sub(self.now().at)).await {
             Ok(Response::Batch(answers)) => Fate::Answered(answers),
             Ok(_) | Err(Unanswered::Lost) => Fate::Lost,
             Err(Unanswered::NotSent) => Fate::NotSent,
-        }
+        };
+        course::asked(to, batch.sent.len(), begun, self.now().at);
+        fate
     }
 
     /// A peer's answer to a request that may wait there for so long.
