@@ -69,6 +69,7 @@ impl Closed {
         self,
         config: &Config,
         secrets: &Secrets,
+        access_log: http::AccessLog,
         backend: &Arc<dyn Backend>,
         mut registry: Registry,
         close: CancellationToken,
@@ -81,6 +82,7 @@ impl Closed {
             guard,
             metrics: http_metrics,
             registry: Arc::new(registry),
+            access_log,
             ..http::Config::default()
         };
         let closing = || close.clone().cancelled_owned();

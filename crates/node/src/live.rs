@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use boato_api::Change;
+use boato_api::http::AccessLog;
 use boato_cluster::quic::Cluster;
 use boato_cluster::{Limits, Liveness, Pid};
 use parking_lot::Mutex;
@@ -57,6 +58,7 @@ pub(crate) struct Live {
     pub(crate) cluster: Cluster,
     pub(crate) membership: Membership,
     pub(crate) secrets: Secrets,
+    pub(crate) access_log: AccessLog,
     pub(crate) draining: AtomicBool,
     pub(crate) leaving: AtomicBool,
     /// What the node was told last.
@@ -110,6 +112,9 @@ impl Live {
         changes.see("leave-timeout", &period(told.leave_timeout), &period(new.leave_timeout));
         let period = |time: Option<_>| shown(time.map(Period));
         changes.see("exit-on-idle", &period(told.exit_on_idle), &period(new.exit_on_idle));
+        changes.see("access-log", &shown(told.access_log), &shown(new.access_log));
+        changes.see("slow-log", &period(told.slow_log), &period(new.slow_log));
+        self.access_log.set(new.access_log, new.slow_log);
         if told.log != new.log && logging::set_filter(&new.log) {
             changes.see("log", &told.log, &new.log);
         }

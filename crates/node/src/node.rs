@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use boato_api::http::AccessLog;
 use boato_api::{Backend, Change, Readiness};
 use boato_transport::Transport;
 use parking_lot::Mutex;
@@ -105,12 +106,15 @@ impl Node {
         let discovery = tokio::spawn(join_found(discovery, membership.clone(), stop.clone()));
 
         let tally = Arc::new(Tally::default());
+        let access_log = AccessLog::default();
+        access_log.set(config.access_log, config.slow_log);
         let live = Arc::new(Live {
             me: bound.me,
             reread,
             cluster: cluster.clone(),
             membership: membership.clone(),
             secrets: secrets.clone(),
+            access_log: access_log.clone(),
             draining: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             told: Mutex::new(config.clone()),
@@ -151,7 +155,8 @@ impl Node {
         registry.sub_registry_with_prefix("boato").register_collector(Box::new(node_metrics));
         let doors_backend = Arc::clone(&backend) as Arc<dyn Backend>;
         let doors_bound = bound.doors.bound();
-        let doors = bound.doors.open(&config, &secrets, &doors_backend, registry, stop.child_token());
+        let doors =
+            bound.doors.open(&config, &secrets, access_log, &doors_backend, registry, stop.child_token());
         if let Some(path) = &config.ready_file {
             ready::write(path, bound.identity.id, &bound.name, bound.quic, &bound.at)
                 .map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;

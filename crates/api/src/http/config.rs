@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
+use super::access::AccessLog;
 use super::guard::Guard;
 use super::metrics::Metrics;
 
@@ -20,6 +21,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// What `/_/metrics` shows.
     pub registry: Arc<Registry>,
+    /// Which requests are written to the log.
+    pub access_log: AccessLog,
 }
 
 /// The bounds of a door. Times are taken as at least 10 ms and at most a year. Memory for bodies is bounded

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::access::AccessLog;
 use super::activity::Activity;
 use super::body::{Body, Reader};
 use super::config::{Config, Limits};
@@ -30,6 +31,7 @@ pub(super) struct Door {
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
     pub(super) registry: Arc<Registry>,
+    pub(super) access_log: AccessLog,
     pub(super) uploads: Reader,
     pub(super) downloads: Arc<Budget>,
     pub(super) subscribers: Arc<Semaphore>,
@@ -45,7 +47,7 @@ pub(super) enum Answer {
 
 impl Door {
     pub(super) fn new(backend: Arc<dyn Backend>, config: Config) -> Door {
-        let Config { guard, limits, metrics, registry } = config;
+        let Config { guard, limits, metrics, registry, access_log } = config;
         let limits = limits.within_reason();
         Door {
             backend,
@@ -53,6 +55,7 @@ impl Door {
             limits,
             metrics,
             registry,
+            access_log,
             uploads: Reader {
                 limit: limits.value_bytes,
                 timeout: limits.body_timeout,

@@ -38,6 +38,7 @@
 //! `guard` and reads the `target`, then `keys` or `admin` answer. A read that the backend answers at once is
 //! written without a task, channel or await in between (HTTP/1.1; hyper runs every HTTP/2 stream as a task).
 
+mod access;
 mod activity;
 mod admin;
 mod body;
@@ -63,6 +64,7 @@ mod socket;
 mod target;
 mod ttl;
 
+pub use access::AccessLog;
 pub use config::{Config, Limits};
 pub use guard::Guard;
 pub use metrics::Metrics;

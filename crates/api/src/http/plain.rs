@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
+use super::access::Line;
 use super::door::Door;
 use super::keys::SMALL_VALUE_BYTES;
 use super::metrics;
@@ -72,6 +73,10 @@ impl Plain {
             at += length;
             let done = Instant::now();
             self.door.metrics.answered(metrics::place(&Method::GET), status, done - started);
+            if self.door.access_log.is_on() {
+                let line = Line { method: Method::GET, path: format!("/{key}"), trace: None };
+                self.door.access_log.answered(&line, status, done - started);
+            }
             started = done;
         }
         (at, Rest::Open)

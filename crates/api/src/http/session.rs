@@ -11,6 +11,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
 use tokio::time::Instant;
 
+use super::access::{AccessLog, Line};
 use super::activity::{Activity, Exchange};
 use super::body::Body;
 use super::door::{Answer, Door};
@@ -33,7 +34,10 @@ impl Service<Request<Incoming>> for Session {
         if !body.is_end_stream() {
             self.activity.set_unread(true);
         }
+        let line = self.door.access_log.begin(&head);
         Answering {
+            line,
+            access_log: self.door.access_log.clone(),
             answer: Some(self.door.answer(&head, body, &self.activity)),
             exchange: Some(exchange),
             started,
@@ -50,6 +54,8 @@ pub(super) struct Answering {
     started: Instant,
     method: Method,
     metrics: Metrics,
+    access_log: AccessLog,
+    line: Option<Line>,
 }
 
 impl Future for Answering {
@@ -63,7 +69,11 @@ impl Future for Answering {
         let Some(Answer::Ready(mut response)) = self.answer.take() else {
             unreachable!("invariant: not polled again after it was ready")
         };
-        self.metrics.answered(metrics::place(&self.method), response.status(), self.started.elapsed());
+        let took = self.started.elapsed();
+        self.metrics.answered(metrics::place(&self.method), response.status(), took);
+        if let Some(line) = &self.line {
+            self.access_log.answered(line, response.status(), took);
+        }
         if self.method == Method::HEAD {
             leave_out_body(&mut response);
         }

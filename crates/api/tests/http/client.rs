@@ -39,7 +39,7 @@ impl TestDoor {
         let (memory, shutdown) = (Memory::new(), CancellationToken::new());
         let mut registry = Registry::with_prefix("boato");
         let metrics = Metrics::register(&mut registry);
-        let config = Config { guard, limits, metrics, registry: Arc::new(registry) };
+        let config = Config { guard, limits, metrics, registry: Arc::new(registry), ..Config::default() };
         let backend = Arc::clone(&memory);
         let served = tokio::spawn(run(listener, backend, config, shutdown.clone().cancelled_owned()));
         TestDoor { address, memory, shutdown, served }

@@ -104,6 +104,10 @@ pub struct Config {
     pub ready_file: Option<PathBuf>,
     /// What other nodes should dial.
     pub advertise: Option<Advertise>,
+    /// One of so many HTTP requests is logged, above 0; `None`: none.
+    pub access_log: Option<u32>,
+    /// HTTP requests that take longer are logged.
+    pub slow_log: Option<Duration>,
     /// Directives of the log filter.
     pub log: String,
     /// What to say in the log once it is there.
@@ -158,6 +162,8 @@ impl Config {
             on_query: settings.on_query,
             ready_file: settings.ready_file,
             advertise: settings.advertise,
+            access_log: settings.access_log.filter(|&every| every > 0),
+            slow_log: settings.slow_log.map(|period| period.0),
             log: crate::logging::filter(settings.log.as_deref().unwrap_or(crate::logging::DEFAULT_FILTER))?,
             secret,
             client_secret,

@@ -181,6 +181,18 @@ pub struct Settings {
     #[serde(with = "scalar")]
     pub advertise: Option<Advertise>,
 
+    /// Log one of so many HTTP requests, 1 for all of them [default: none]
+    ///
+    /// Those whose caller traces them (traceparent with the sampled flag) are logged all the same, with the
+    /// trace's id.
+    #[arg(long, env = "BOATO_ACCESS_LOG", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub access_log: Option<u32>,
+
+    /// Log HTTP requests that take longer than this, like 100ms [default: never]
+    #[arg(long, env = "BOATO_SLOW_LOG", value_name = "TIME")]
+    #[serde(with = "scalar")]
+    pub slow_log: Option<Period>,
+
     /// What to log: a level or tracing directives like info,boato_gossip=debug [default: info]
     #[arg(long, env = "BOATO_LOG", value_name = "FILTER", value_parser = logging::filter)]
     pub log: Option<String>,

@@ -109,6 +109,14 @@ fn a_reload_takes_over_all_or_nothing_and_says_what_it_cannot() {
     write("max-memory = \"much\"\n");
     let refused = reload(1);
     assert!(refused.contains("nothing was changed") && refused.contains("max-memory"), "{refused}");
+    write("access-log = 1\n");
+    assert_eq!(reload(0), "access-log: none -> 1\n");
+    assert_eq!(status("old"), 200);
+    wait("the request is in the log", || {
+        ensure(node.log().contains("\"path\":\"/_/status\""), || "it is not".to_owned())
+    });
+    write("");
+    assert_eq!(reload(0), "access-log: 1 -> none\n");
     write("");
     assert_eq!(reload(0), "nothing has changed\n", "neither of the two was taken over in part");
 

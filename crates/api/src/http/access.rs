@@ -1,0 +1,146 @@
+//! The access log: a sample of the requests, those whose caller traces them, and all that take long.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode};
+
+const NEVER: u64 = u64::MAX;
+
+/// Which requests are written to the log. Off by default; clones share it, so that it can be changed while doors are open.
+#[derive(Clone, Debug, Default)]
+pub struct AccessLog(Arc<Settings>);
+
+#[derive(Debug)]
+struct Settings {
+    /// One of so many; 0: none.
+    every: AtomicU32,
+    /// Requests that take longer, in microseconds.
+    slow_us: AtomicU64,
+    count: AtomicU32,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { every: AtomicU32::new(0), slow_us: AtomicU64::new(NEVER), count: AtomicU32::new(0) }
+    }
+}
+
+impl AccessLog {
+    /// Has one of `every` requests written (`None`: none of them, 1: all), and those that take longer than `slow`.
+    pub fn set(&self, every: Option<u32>, slow: Option<Duration>) {
+        self.0.every.store(every.unwrap_or(0), Relaxed);
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(NEVER);
+        self.0.slow_us.store(slow.map_or(NEVER, us), Relaxed);
+    }
+
+    /// Whether any request may be written.
+    pub(super) fn is_on(&self) -> bool {
+        self.0.every.load(Relaxed) > 0 || self.0.slow_us.load(Relaxed) != NEVER
+    }
+
+    /// What is to be kept of a request for the log until it is answered.
+    pub(super) fn begin(&self, head: &Parts) -> Option<Line> {
+        self.is_on().then(|| Line {
+            method: head.method.clone(),
+            path: head.uri.path().to_owned(),
+            trace: Trace::of(&head.headers),
+        })
+    }
+
+    /// A request was answered: writes it if it is chosen or slow.
+    pub(super) fn answered(&self, line: &Line, status: StatusCode, took: Duration) {
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(NEVER);
+        let slow = took_us > self.0.slow_us.load(Relaxed);
+        if !slow && !self.is_chosen(line) {
+            return;
+        }
+        let Line { method, path, trace } = line;
+        let (status, trace) = (status.as_u16(), trace.as_ref().map(|trace| &*trace.id));
+        if slow {
+            tracing::warn!(%method, path, status, took_us, trace, "a slow request");
+        } else {
+            tracing::info!(%method, path, status, took_us, trace, "a request");
+        }
+    }
+
+    /// One of so many, and every one that its caller traces.
+    fn is_chosen(&self, line: &Line) -> bool {
+        let every = self.0.every.load(Relaxed);
+        let traced = line.trace.as_ref().is_some_and(|trace| trace.sampled);
+        every > 0 && (traced || self.0.count.fetch_add(1, Relaxed).is_multiple_of(every))
+    }
+}
+
+/// A request as the log shows it.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) trace: Option<Trace>,
+}
+
+/// What a `traceparent` header says (W3C Trace Context, version 00).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Trace {
+    id: String,
+    sampled: bool,
+}
+
+impl Trace {
+    fn of(headers: &HeaderMap) -> Option<Trace> {
+        let text = headers.get("traceparent")?.to_str().ok()?;
+        let fields: Vec<&str> = text.split('-').collect();
+        let &[_, id, parent, flags, ..] = fields.as_slice() else { return None };
+        let is_hex = |text: &str, len| {
+            text.len() == len && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let valid =
+            is_hex(id, 32) && is_hex(parent, 16) && is_hex(flags, 2) && id.bytes().any(|byte| byte != b'0');
+        let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
+        valid.then(|| Trace { id: id.to_owned(), sampled })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(trace: Option<Trace>) -> Line {
+        Line { method: Method::GET, path: "/k".to_owned(), trace }
+    }
+
+    #[test]
+    fn one_of_so_many_is_chosen_and_every_one_that_is_traced() {
+        let log = AccessLog::default();
+        let chosen = |sampled: Option<bool>| {
+            let trace = || sampled.map(|sampled| Trace { id: "a".repeat(32), sampled });
+            (0..30).filter(|_| log.is_chosen(&line(trace()))).count()
+        };
+        assert!(!log.is_on() && chosen(Some(true)) == 0);
+        log.set(Some(10), None);
+        assert!(log.is_on());
+        assert_eq!([chosen(None), chosen(Some(false)), chosen(Some(true))], [3, 3, 30]);
+        log.set(None, Some(Duration::from_secs(1)));
+        assert!(log.is_on() && chosen(None) == 0);
+    }
+
+    #[test]
+    fn a_trace_is_read_as_the_standard_says() {
+        let trace = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", text.parse().unwrap());
+            Trace::of(&headers)
+        };
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let read = trace(&format!("00-{id}-00f067aa0ba902b7-01"));
+        assert_eq!(read, Some(Trace { id: id.to_owned(), sampled: true }));
+        assert!(trace(&format!("00-{id}-00f067aa0ba902b7-02")).is_some_and(|trace| !trace.sampled));
+        for text in ["", "00", "00-x-y-01", &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32))] {
+            assert_eq!(trace(text), None, "{text}");
+        }
+    }
+}
