@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use boato_placement::{SLOTS, slot};
-use boato_storage::{Clock, Condition, Config, Store, Value, Writer};
+use boato_storage::{Clock, Condition, Config, FETCH_MAX, Store, Value, Writer};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fastrand::Rng;
@@ -148,6 +148,24 @@ fn by_threads(
     }
 }
 
+/// Reads by one thread of keys in turn that are fetched together before, as those of a pipeline are.
+fn together_fetched(criterion: &mut Criterion, keys: &[Key], map: &Slotted) {
+    let mut out = Vec::with_capacity(64);
+    let mut parts = keys.as_chunks::<FETCH_MAX>().0.iter().cycle();
+    let mut group = criterion.benchmark_group("store");
+    group.throughput(Throughput::Elements(FETCH_MAX as u64));
+    group.bench_function("get, fetched together", |bencher| {
+        bencher.iter(|| {
+            let part = parts.next().expect("there are keys");
+            map.store.fetch(&part.each_ref().map(|key| (slot(key).into(), &key[..])), |()| ());
+            for key in part {
+                map.get(black_box(key), &mut out);
+            }
+        });
+    });
+    group.finish();
+}
+
 fn measure(criterion: &mut Criterion, name: &str, keys: &[Key], map: &impl Map) {
     for key in &self::keys() {
         map.put(key, &[b'v'; 64]);
@@ -160,7 +178,10 @@ fn measure(criterion: &mut Criterion, name: &str, keys: &[Key], map: &impl Map) 
 
 fn maps(criterion: &mut Criterion) {
     let keys = shuffled(keys());
-    measure(criterion, "store", &keys, &Slotted::new());
+    let slotted = Slotted::new();
+    measure(criterion, "store", &keys, &slotted);
+    together_fetched(criterion, &keys, &slotted);
+    drop(slotted);
     measure(criterion, "rwlock x 64", &keys, &Sharded::new());
 }
 

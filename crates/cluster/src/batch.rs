@@ -5,6 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use boato_storage::FETCH_MAX;
+
 use crate::canary::Canary;
 use crate::message::{Applied, Request};
 use crate::operation::{Effect, Operation};
@@ -134,7 +136,7 @@ impl Slots {
     pub fn apply_all(&self, operations: &[Operation], unix_ms: u64) -> Vec<Option<Applied>> {
         let mut refused = HashSet::new();
         let mut bytes = 0;
-        let apply = |operation: &Operation| {
+        let mut apply = |operation: &Operation| {
             let slot = operation.slot();
             if bytes > ANSWER_BYTES || refused.contains(&slot) {
                 return None;
@@ -146,7 +148,12 @@ impl Slots {
             bytes += effect.bytes();
             Some(Applied { effect, epoch })
         };
-        operations.iter().map(apply).collect()
+        let mut applied = Vec::with_capacity(operations.len());
+        for part in operations.chunks(FETCH_MAX) {
+            self.fetch(part.iter().filter_map(Operation::key));
+            applied.extend(part.iter().map(&mut apply));
+        }
+        applied
     }
 }
 

@@ -126,6 +126,14 @@ impl<B> Operation<B> {
 }
 
 impl<B: AsRef<[u8]>> Operation<B> {
+    /// The key, if it is about one.
+    pub(crate) fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::Key(step) => Some(step.key.as_ref()),
+            _ => None,
+        }
+    }
+
     /// The slot it works on.
     #[inline]
     pub fn slot(&self) -> u16 {

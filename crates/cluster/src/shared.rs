@@ -146,15 +146,18 @@ impl Slots {
         Some(show(guard.value(key, unix_ms)))
     }
 
-    /// Has the processor fetch what operations on these keys will look at, see [`Store::fetch`]; keys beyond [`FETCH_MAX`] are
-    /// left out.
-    pub fn fetch(&self, keys: &[&[u8]]) {
+    /// Has the processor fetch what operations on these keys will look at, see [`Store::fetch`]; keys beyond [`FETCH_MAX`], and a
+    /// single one, are left out.
+    pub fn fetch<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
         let mut places: [(usize, &[u8]); FETCH_MAX] = [(0, &[]); FETCH_MAX];
-        let count = keys.len().min(FETCH_MAX);
+        let mut count = 0;
         for (place, key) in places.iter_mut().zip(keys) {
             *place = (boato_placement::slot(key).into(), key);
+            count += 1;
         }
-        self.store.fetch(&places[..count], |header| _ = black_box(header.serving().is_some()));
+        if count > 1 {
+            self.store.fetch(&places[..count], |header| _ = black_box(header.serving()));
+        }
     }
 
     /// Looks at one slot's state, under its lock.

@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use boato_api::{
-    self as api, Backend, Change, Command, Entry, KeysPage, KeysQuery, Load, MemberInfo, Owner, Readiness,
-    Reply, ScanPage, ScanQuery, SlotMap, Source, Topology, Transaction,
+    self as api, Backend, Change, Command, Entry, FETCH_MAX, KeysPage, KeysQuery, Load, MemberInfo, Owner,
+    Readiness, Reply, ScanPage, ScanQuery, SlotMap, Source, Topology, Transaction,
 };
 use boato_cluster::quic::Cluster;
 use boato_cluster::{self as cluster, Effect, Operation, Pid, Standing, Value};
@@ -75,7 +75,10 @@ impl Backend for NodeBackend {
         let mut pending = Vec::new();
         // A command waits for those before it on the same slot.
         let mut waits: HashSet<u16> = HashSet::new();
-        for command in commands {
+        for (at, command) in commands.iter().enumerate() {
+            if at % FETCH_MAX == 0 {
+                self.cluster.slots().fetch(commands[at..].iter().map(|next| next.key));
+            }
             let asked = Asked::of(command);
             let result = convert::operation(command).map(|operation| {
                 let slot = operation.slot();
@@ -117,7 +120,7 @@ impl Backend for NodeBackend {
     }
 
     fn fetch(&self, keys: &[&[u8]]) {
-        self.cluster.slots().fetch(keys);
+        self.cluster.slots().fetch(keys.iter().copied());
     }
 
     fn transact(

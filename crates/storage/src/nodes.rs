@@ -6,9 +6,7 @@ type Id = ([u8; 16], u32);
 /// The ids in use by the entries of one slot. An entry refers to its id by index.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Nodes {
-    /// That of index 0 without a look elsewhere: few slots have a second.
-    first: Id,
-    others: Vec<Id>,
+    ids: Vec<Id>,
 }
 
 impl Nodes {
@@ -19,14 +17,14 @@ impl Nodes {
     /// use, or as many entries as 32 bits can.
     pub(crate) fn acquire(&mut self, node: u128) -> Option<u8> {
         let id = node.to_le_bytes();
-        let index = self.position(id).or_else(|| self.ids().position(|(_, users)| *users == 0));
-        let index = index.unwrap_or(1 + self.others.len());
+        let index = self.position(id).or_else(|| self.ids.iter().position(|(_, users)| *users == 0));
+        let index = index.unwrap_or(self.ids.len());
         let name = u8::try_from(index).ok()?;
-        if index > self.others.len() {
-            self.others.reserve_exact(1);
-            self.others.push((id, 0));
+        if index == self.ids.len() {
+            self.ids.reserve_exact(1);
+            self.ids.push((id, 0));
         }
-        let (stored, users) = self.id_mut(name);
+        let (stored, users) = &mut self.ids[index];
         *users = users.checked_add(1)?;
         *stored = id;
         Some(name)
@@ -34,41 +32,31 @@ impl Nodes {
 
     /// An entry that referred to an index is gone.
     pub(crate) fn release(&mut self, index: u8) {
-        self.id_mut(index).1 -= 1;
+        self.ids[usize::from(index)].1 -= 1;
     }
 
     /// Whether an entry of this node can refer to its id by index for sure.
     pub(crate) fn knows(&self, node: u128) -> bool {
-        let id = node.to_le_bytes();
-        self.ids().any(|(known, users)| (1..u32::MAX).contains(users) && *known == id)
+        self.position(node.to_le_bytes()).is_some_and(|index| self.ids[index].1 < u32::MAX)
     }
 
     pub(crate) fn get(&self, index: u8) -> u128 {
-        let (id, _) = if index == 0 { &self.first } else { &self.others[usize::from(index) - 1] };
-        u128::from_le_bytes(*id)
+        u128::from_le_bytes(self.ids[usize::from(index)].0)
     }
 
     /// Gives back the room of ids that are no longer in use.
     pub(crate) fn trim(&mut self) {
-        while self.others.pop_if(|(_, users)| *users == 0).is_some() {}
-        self.others.shrink_to_fit();
+        while self.ids.pop_if(|(_, users)| *users == 0).is_some() {}
+        self.ids.shrink_to_fit();
     }
 
     /// Bytes requested from the allocator.
     pub(crate) fn bytes(&self) -> usize {
-        self.others.capacity() * size_of::<Id>()
+        self.ids.capacity() * size_of::<Id>()
     }
 
     fn position(&self, id: [u8; 16]) -> Option<usize> {
-        self.ids().position(|(known, users)| *users > 0 && *known == id)
-    }
-
-    fn ids(&self) -> impl Iterator<Item = &Id> {
-        std::iter::once(&self.first).chain(&self.others)
-    }
-
-    fn id_mut(&mut self, index: u8) -> &mut Id {
-        if index == 0 { &mut self.first } else { &mut self.others[usize::from(index) - 1] }
+        self.ids.iter().position(|(known, users)| *users > 0 && *known == id)
     }
 }
 
@@ -88,7 +76,7 @@ mod tests {
         nodes.release(first);
         assert!(!nodes.knows(1 << 100));
         assert_eq!(nodes.acquire(8), Some(first));
-        assert_eq!(nodes.bytes(), Nodes::GROWTH_MAX);
+        assert_eq!(nodes.bytes(), 2 * Nodes::GROWTH_MAX);
     }
 
     #[test]
@@ -109,7 +97,7 @@ mod tests {
         nodes.release(indices[2]);
         nodes.release(indices[0]);
         nodes.trim();
-        assert_eq!(nodes.bytes(), Nodes::GROWTH_MAX);
+        assert_eq!(nodes.bytes(), 2 * Nodes::GROWTH_MAX);
         nodes.release(indices[1]);
         nodes.trim();
         assert_eq!(nodes.bytes(), 0);

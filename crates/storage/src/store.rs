@@ -57,6 +57,7 @@ pub struct Store<H = ()> {
 #[repr(align(64))]
 struct Cell<H>(Mutex<Slot<H>>);
 
+/// Lock and entries take two cache lines of 64 bytes, the header begins on the third.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Slot<H> {
@@ -115,6 +116,8 @@ impl<H> Store<H> {
         &self.slots[slot].0
     }
 }
+
+const _: () = assert!(size_of::<Entries>() <= 128 - 16, "the header has to begin on the third cache line");
 
 /// A locked slot: its header, and through `Deref` its [`Entries`].
 #[derive(Debug)]

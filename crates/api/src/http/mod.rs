@@ -34,6 +34,8 @@
 //!
 //! # The way of a request
 //!
+//! As long as all requests of a connection are `plain`, the `socket` answers them itself.
+//!
 //! `server` accepts, `connection` speaks the protocol over a `socket`, `session` measures, `door` asks the
 //! `guard` and reads the `target`, then `keys` or `admin` answer. A read that the backend answers at once is
 //! written without a task, channel or await in between (HTTP/1.1; hyper runs every HTTP/2 stream as a task).
