@@ -1,13 +1,18 @@
 //! `cargo xtask cluster-sim`: a cluster in virtual time, of gossip cores or of whole nodes with clients.
 
+mod charts;
+mod compare;
+mod options;
 mod registers;
 mod table;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use boato_sim::membership::{self, Progress, Report, Scenario};
 use indicatif::{ProgressBar, ProgressStyle};
+use options::{Options, Protocol, Shown};
 use table::Table;
 
 /// What is simulated.
@@ -24,33 +29,17 @@ pub(crate) struct Args {
     /// What is simulated
     #[arg(long, default_value = "membership")]
     workload: Workload,
-    /// How many nodes [default: 100; registers: drawn from the seed]
+    /// Membership: a file with options, such as those in crates/sim/scenarios; flags overrule it
     #[arg(long)]
-    nodes: Option<u32>,
-    /// Everything random follows from it [default: random]
+    scenario: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+    /// Membership: write a page with charts to this file (.html)
     #[arg(long)]
-    seed: Option<u64>,
-    /// Membership: probability that a packet gets lost [default: 0]
+    report: Option<PathBuf>,
+    /// Membership: show the figures beside those of another run, a file that --json has written
     #[arg(long)]
-    loss: Option<f64>,
-    /// Membership: mean one-way delay of a packet [default: 1ms]
-    #[arg(long, value_parser = duration)]
-    latency: Option<Duration>,
-    /// Membership: virtual time of the whole run [default: 5]. Registers: of its part with faults [default: drawn]
-    #[arg(long)]
-    minutes: Option<f64>,
-    /// Membership: how many nodes crash [default: 1]
-    #[arg(long)]
-    crashes: Option<u32>,
-    /// Membership: so many minutes of the run, the cluster is cut in half [default: 0]
-    #[arg(long)]
-    partition: Option<f64>,
-    /// Membership: so many nodes stand still again and again [default: 0]
-    #[arg(long)]
-    stalls: Option<u32>,
-    /// Membership: how long they stand still, and run in between, at most [default: 5s]
-    #[arg(long, value_parser = duration)]
-    stall: Option<Duration>,
+    compare: Option<PathBuf>,
     /// Registers: "all": a few kinds, drawn from the seed; "none"; or the kinds, separated by commas [default: all]
     #[arg(long)]
     faults: Option<String>,
@@ -78,13 +67,20 @@ fn run_membership(args: &Args) -> Result<()> {
         ("--canary", args.canary.is_some()),
         ("--trace", args.trace),
     ])?;
-    let minutes = args.minutes.unwrap_or(5.0);
-    let scenario = args.scenario(minutes)?;
-    let options = options(&scenario, minutes);
+    let options = match &args.scenario {
+        Some(file) => args.options.clone().with_file(file)?,
+        None => args.options.clone(),
+    };
+    if options.protocol == Some(Protocol::Foca) && !cfg!(feature = "foca") {
+        return with_foca();
+    }
+    let scenario = options.scenario()?;
+    let earlier = args.compare.as_deref().map(compare::read).transpose()?;
+    let shown = Shown(&scenario);
     if args.json {
-        eprintln!("{options}");
+        eprintln!("{shown}");
     } else {
-        println!("{options}\n");
+        println!("{shown}\n");
     }
     let bar = progress_bar(&scenario)?;
     let started = Instant::now();
@@ -92,27 +88,27 @@ fn run_membership(args: &Args) -> Result<()> {
     bar.finish_and_clear();
     if args.json {
         println!("{}", serde_json::to_string(&report.figures).context("writing the figures")?);
+    } else if let Some(earlier) = earlier {
+        print!("{}", compare::table(&earlier, &report.figures)?);
     } else {
         println!("{}", Table { report: &report, length: scenario.length, took: started.elapsed() });
+    }
+    if let Some(file) = &args.report {
+        charts::write(&scenario, &report, file)?;
     }
     verdict(&report)
 }
 
-impl Args {
-    fn scenario(&self, minutes: f64) -> Result<Scenario> {
-        let default = Scenario::new(self.nodes.unwrap_or(100), self.seed.unwrap_or_else(made_up));
-        Ok(Scenario {
-            length: length(minutes)?,
-            loss: self.loss.unwrap_or(default.loss),
-            latency: self.latency.unwrap_or(default.latency),
-            crashes: self.crashes.unwrap_or(default.crashes),
-            partition: self.partition.map_or(Ok(Duration::ZERO), span)?,
-            stalls: self.stalls.unwrap_or(default.stalls),
-            stall: self.stall.unwrap_or(default.stall),
-            ..default
-        })
-    }
+/// Does the same in a build of this program that has foca, which others do not pay for.
+fn with_foca() -> Result<()> {
+    let mut cargo = crate::cargo();
+    cargo.args(["run", "--quiet", "--release", "--package", "xtask", "--features", "foca", "--"]);
+    let status = cargo.args(std::env::args_os().skip(1)).status().context("building with foca")?;
+    ensure!(status.success(), "the run with foca failed: {status}");
+    Ok(())
+}
 
+impl Args {
     /// Refuses options that were given and mean nothing to this workload.
     fn refuse(given: &[(&str, bool)]) -> Result<()> {
         match given.iter().find(|(_, given)| *given) {
@@ -136,16 +132,6 @@ fn made_up() -> u64 {
     u64::from(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos())
 }
 
-/// All options by the names of their flags, so that anybody can do the same run again.
-fn options(scenario: &Scenario, minutes: f64) -> String {
-    let Scenario { nodes, seed, loss, latency, crashes, partition, stalls, stall, .. } = scenario;
-    let partition = partition.as_secs_f64() / 60.0;
-    format!(
-        "seed {seed}  nodes {nodes}  loss {loss}  latency {latency:?}  minutes {minutes}  crashes {crashes}  \
-         partition {partition}  stalls {stalls}  stall {stall:?}"
-    )
-}
-
 /// Drawn on standard error, and only on a terminal.
 fn progress_bar(scenario: &Scenario) -> Result<ProgressBar> {
     let style =
@@ -164,41 +150,4 @@ fn verdict(report: &Report) -> Result<()> {
     }
     let reasons: Vec<_> = report.shortfalls.iter().map(ToString::to_string).collect();
     bail!("the cluster fell short:\n  {}", reasons.join("\n  "))
-}
-
-/// A number and its unit: `500us`, `1ms`, `0.2s`.
-fn duration(text: &str) -> Result<Duration> {
-    let digits = text.trim_end_matches(|c: char| c.is_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ns" => 1e-9,
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        _ => bail!("give a number and its unit: ns, us, ms or s"),
-    };
-    let seconds = digits.parse::<f64>().context("give a number and its unit")? * unit;
-    ensure!((0.0..=60.0).contains(&seconds), "give 0 to 60 s");
-    Ok(Duration::from_secs_f64(seconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_is_a_number_and_a_unit() {
-        for (text, micros) in [("500us", 500), ("1ms", 1_000), ("0.2s", 200_000), ("1.5ms", 1_500), ("0s", 0)]
-        {
-            let parsed = duration(text).unwrap();
-            assert_eq!(parsed, Duration::from_micros(micros), "{text}");
-            assert_eq!(
-                duration(&format!("{parsed:?}")).unwrap(),
-                parsed,
-                "what is printed can be given again"
-            );
-        }
-        for bad in ["", "1", "ms", "-1ms", "1h", "61s", "nans", "infs"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
 }

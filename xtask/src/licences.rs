@@ -48,7 +48,20 @@ fn judge(rules: &Table, home: &str, package: &Value) -> Option<String> {
         return Some(format!("{name}: its source {source}"));
     }
     let licence = text("license");
-    (!satisfies(licence, &list("licenses", "allow"))).then(|| format!("{name}: its licence `{licence}`"))
+    let mut allowed = list("licenses", "allow");
+    allowed.extend(exceptions(rules, text("name")));
+    (!satisfies(licence, &allowed)).then(|| format!("{name}: its licence `{licence}`"))
+}
+
+/// Licences that one package may have beyond those that all may have.
+fn exceptions<'a>(rules: &'a Table, package: &str) -> Vec<&'a str> {
+    let exceptions = rules.get("licenses").and_then(|table| table.get("exceptions")?.as_array());
+    let of_package = exceptions
+        .into_iter()
+        .flatten()
+        .filter(|exception| exception.get("crate").and_then(toml::Value::as_str) == Some(package));
+    let allow = of_package.filter_map(|exception| exception.get("allow")?.as_array());
+    allow.flatten().filter_map(toml::Value::as_str).collect()
 }
 
 /// Whether the SPDX expression can be satisfied by licences of the list. A slash is the old way to write `OR`.

@@ -21,6 +21,9 @@ pub struct Config {
     pub suspicion_max_multiplier: u32,
     /// Independent confirmations that shrink a suspicion to its shortest time. 3.
     pub suspicion_confirmations: usize,
+    /// Whether a member that finds itself slow takes more time and does not trust what it missed. Without, and with
+    /// no `suspicion_confirmations`, this is SWIM as it was before Lifeguard: for comparisons. true.
+    pub local_health: bool,
     /// News is sent once per interval. LAN 200 ms.
     pub gossip_interval: Duration,
     /// To how many live members news is sent. 3.
@@ -61,6 +64,7 @@ impl Config {
             suspicion_multiplier: 4,
             suspicion_max_multiplier: 6,
             suspicion_confirmations: 3,
+            local_health: true,
             gossip_interval: Duration::from_millis(200),
             gossip_fanout: 3,
             retransmit_multiplier: 4,

@@ -230,7 +230,7 @@ impl Gossip {
 
     fn on_timeout(&mut self) {
         let late = self.timers.next().map_or(Duration::ZERO, |at| self.now.saturating_sub(at));
-        if late > self.config.probe_interval / 2 {
+        if self.config.local_health && late > self.config.probe_interval / 2 {
             self.stalled(late);
         }
         while let Some(timer) = self.timers.due(self.now) {
@@ -253,10 +253,16 @@ impl Gossip {
         }
     }
 
+    fn worsen_health(&mut self, by: u32) {
+        if self.config.local_health {
+            self.awareness.worsen(by);
+        }
+    }
+
     /// This process did not run for a while: what it did not hear in that time proves nothing about others.
     fn stalled(&mut self, late: Duration) {
         self.stats.stalls += 1;
-        self.awareness.worsen(1);
+        self.worsen_health(1);
         self.probe = None;
         self.roll_call.void(self.now);
         let suspects: Vec<NodeId> =

@@ -10,6 +10,8 @@
 //!
 //! From the second phase on, some nodes may stand still again and again.
 
+#[cfg(feature = "foca")]
+mod foca;
 mod node;
 mod report;
 mod run;
@@ -19,6 +21,6 @@ mod watch;
 
 pub use node::{Message, Node, Note};
 pub(crate) use node::{addr_of, host_of};
-pub use report::{Figures, Report, Shortfall};
+pub use report::{Figures, Report, Series, Shortfall};
 pub use run::START_WINDOW;
-pub use scenario::{NODES_MAX, Progress, Scenario, ScenarioError, run};
+pub use scenario::{NODES_MAX, Progress, Protocol, Scenario, ScenarioError, run};

@@ -51,6 +51,8 @@ impl FromIterator<Host> for Hosts {
 pub enum Effect {
     /// Takes time. Several add up.
     Delay(Latency),
+    /// Each sender sends so many bytes per second, at least 1; the rest waits for its turn. The lowest counts.
+    Rate(u64),
     /// Loses each packet with this probability, 0 to 1. Several are independent.
     Lose(f64),
     /// Delivers a datagram twice with this probability, 0 to 1, each copy in its own time.
@@ -92,6 +94,8 @@ pub struct Network {
     /// When the last message of a stream arrives.
     streams: BTreeMap<(Host, Host, u8), Duration>,
     sweep_at: usize,
+    /// When a sender whose rate is limited has sent what it was given.
+    busy: BTreeMap<Host, Duration>,
 }
 
 impl Network {
@@ -134,13 +138,22 @@ impl Network {
         rng: &mut Rng,
     ) -> Option<Duration> {
         let path = self.path(from, to, rng)?;
+        let sent = path.rate.map_or(now, |rate| self.transmit(from, bytes, rate, now));
         match way {
-            Way::Datagram => (!path.loses(rng)).then(|| now + path.delay),
+            Way::Datagram => (!path.loses(rng)).then(|| sent + path.delay),
             Way::Stream => {
-                let arrival = now + path.stream_delay(bytes, rng)?;
+                let arrival = sent + path.stream_delay(bytes, rng)?;
                 Some(self.in_order((from, to, stream), arrival, now))
             }
         }
+    }
+
+    /// When the last byte has left a sender that sends so many a second.
+    fn transmit(&mut self, from: Host, bytes: usize, rate: u64, now: Duration) -> Duration {
+        let nanos = (bytes as u64).saturating_mul(1_000_000_000) / rate.max(1);
+        let busy = self.busy.entry(from).or_default();
+        *busy = now.max(*busy) + Duration::from_nanos(nanos);
+        *busy
     }
 
     /// Whether a datagram sent now is delivered twice.
@@ -163,7 +176,7 @@ impl Network {
 
     /// What the rules make of the way from one host to the other; `None` when it is cut.
     fn path(&self, from: Host, to: Host, rng: &mut Rng) -> Option<Path> {
-        let mut path = Path { delay: Duration::ZERO, arrives: 1.0 };
+        let mut path = Path { delay: Duration::ZERO, arrives: 1.0, rate: None };
         for (_, rule) in &self.rules {
             if !rule.from.contains(from) || !rule.to.contains(to) {
                 continue;
@@ -171,6 +184,7 @@ impl Network {
             match rule.effect {
                 Effect::Delay(latency) => path.delay += latency.sample(rng),
                 Effect::Lose(probability) => path.arrives *= 1.0 - probability,
+                Effect::Rate(rate) => path.rate = Some(path.rate.map_or(rate, |other| rate.min(other))),
                 Effect::Duplicate(_) => {}
                 Effect::Cut => return None,
             }
@@ -194,6 +208,8 @@ struct Path {
     delay: Duration,
     /// Probability that a packet arrives.
     arrives: f64,
+    /// Bytes per second that the sender can send, if that is limited.
+    rate: Option<u64>,
 }
 
 impl Path {
@@ -232,6 +248,16 @@ mod tests {
 
     fn fixed(ms: u64) -> Effect {
         Effect::Delay(Latency { floor: Duration::from_millis(ms), tail: Duration::ZERO })
+    }
+
+    #[test]
+    fn a_slow_sender_sends_one_packet_after_the_other() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let mut network =
+            Network::new([fixed(3), Effect::Rate(10_000), Effect::Rate(20_000)].map(Rule::everywhere));
+        assert_eq!(datagram(&mut network, A, B), ms(13), "100 bytes take 10 ms");
+        assert_eq!(datagram(&mut network, A, C), ms(23), "they have waited for those to B");
+        assert_eq!(datagram(&mut network, B, C), ms(13));
     }
 
     #[test]

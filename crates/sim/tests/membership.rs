@@ -152,6 +152,7 @@ impl Cluster {
             for (_, host, note) in self.engine.notes() {
                 match note {
                     Note::Event(event) => self.events.push((host, event)),
+                    Note::Up(_) | Note::Down(_) => unreachable!("the core tells events"),
                     Note::Refused(error) => panic!("{host:?} refused a message: {error}"),
                 }
             }
@@ -218,4 +219,53 @@ fn a_node_that_starts_again_at_its_address_is_a_member_again() {
         let member = cluster.engine.process(host).and_then(|node| node.core().member(old));
         assert!(member.is_none_or(|member| member.state == State::Dead), "{host:?} still lists the old one");
     }
+}
+
+#[test]
+fn nodes_that_join_at_once_are_listed_by_all() {
+    let report = report(&Scenario { burst: 10, crashes: 0, ..minutes(20, 2, 1) });
+    assert_eq!(report.shortfalls, []);
+    assert!(report.figures.burst_ms.is_some_and(|ms| 0.0 < ms && ms < 10_000.0), "{:?}", report.figures);
+}
+
+#[test]
+fn clocks_that_differ_and_narrow_ways_are_borne() {
+    let hard = Scenario { skew: 0.02, bandwidth: 20_000, tail: 1.0, ..minutes(15, 4, 3) };
+    let report = report(&hard);
+    assert_eq!((report.shortfalls, report.figures.false_deaths), (vec![], 0));
+    assert_ne!(
+        report.figures.trace_hash,
+        run(&Scenario { skew: 0.0, ..hard }, &mut |_| {}).unwrap().figures.trace_hash
+    );
+}
+
+#[test]
+fn who_hears_nothing_of_the_others_for_minutes_is_listed_again_later() {
+    let cut = Scenario { partition: Duration::from_mins(2), one_way: true, crashes: 0, ..minutes(12, 6, 5) };
+    let report = report(&cut);
+    assert_eq!((report.shortfalls, report.figures.false_deaths), (vec![], 0));
+    assert!(report.figures.heal_ms.is_some());
+}
+
+#[test]
+fn without_local_health_nobody_notices_that_it_stood_still() {
+    let stalls = |local_health| {
+        let config = Config { local_health, ..Config::lan() };
+        let node = Node::new(Host(0), None, config, &mut Rng::with_seed(1), Duration::ZERO).unwrap();
+        let mut engine: Engine<Node> = Engine::new(Network::default(), 1);
+        let host = engine.add_host();
+        engine.start(host, node);
+        engine.pause(host, Duration::from_secs(20));
+        while engine.step(Duration::from_secs(30)) {}
+        engine.process(host).unwrap().core().stats().stalls
+    };
+    assert_eq!((stalls(true), stalls(false)), (1, 0));
+}
+
+#[cfg(feature = "foca")]
+#[test]
+fn foca_assembles_and_notices_a_crash_in_the_same_network() {
+    let report = report(&Scenario { protocol: boato_sim::membership::Protocol::Foca, ..minutes(20, 3, 5) });
+    assert_eq!((report.shortfalls, report.figures.false_deaths), (vec![], 0));
+    assert!(report.figures.detect_p50_ms.is_some_and(|ms| ms > 1000.0));
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use boato_sim::registers::{self, Canary, Fault as Kind, Mix, Report, Scenario, Violation};
 use serde_json::{Value, json};
 
@@ -16,13 +16,14 @@ const LAST_EVENTS: usize = 40;
 
 pub(super) fn run(args: &Args) -> Result<()> {
     Args::refuse(&[
-        ("--loss", args.loss.is_some()),
-        ("--latency", args.latency.is_some()),
-        ("--crashes", args.crashes.is_some()),
-        ("--partition", args.partition.is_some()),
-        ("--stalls", args.stalls.is_some()),
-        ("--stall", args.stall.is_some()),
+        ("--scenario", args.scenario.is_some()),
+        ("--report", args.report.is_some()),
+        ("--compare", args.compare.is_some()),
     ])?;
+    let known = ["nodes", "seed", "minutes"];
+    if let Some(name) = args.options.given().into_iter().find(|name| !known.contains(name)) {
+        bail!("--{} means nothing to this --workload", name.replace('_', "-"));
+    }
     let scenario = scenario(args)?;
     let started = Instant::now();
     let report = if args.trace {
@@ -58,12 +59,12 @@ fn scenario(args: &Args) -> Result<Scenario> {
         Some("none") => Mix::Only(Vec::new()),
         Some(list) => Mix::Only(list.split(',').map(str::parse::<Kind>).collect::<Result<_, _>>()?),
     };
-    if let Some(nodes) = args.nodes {
+    if let Some(nodes) = args.options.nodes {
         let (least, most) = (registers::NODES.start(), registers::NODES.end());
         ensure!(registers::NODES.contains(&nodes), "--nodes {nodes}: give {least} to {most}");
     }
-    let mut scenario = Scenario::draw(args.seed.unwrap_or_else(made_up), args.nodes, &mix);
-    if let Some(minutes) = args.minutes {
+    let mut scenario = Scenario::draw(args.options.seed.unwrap_or_else(made_up), args.options.nodes, &mix);
+    if let Some(minutes) = args.options.minutes {
         scenario.length = super::length(minutes)?;
     }
     scenario.canary = args.canary.as_deref().map(canary).transpose()?;

@@ -18,6 +18,10 @@ impl fmt::Display for Table<'_> {
         let Report { figures, detect_max_ms, false_suspicions, happened, .. } = self.report;
         let pair = |one, other| format!("{:>9} {:>10}", seconds(one), seconds(other));
         row(f, "converged", &format!("{:>9}", seconds(figures.converge_ms)))?;
+        if let Some(bytes) = figures.burst_bytes_per_node {
+            row(f, "one after the burst", &format!("{:>9}", seconds(figures.burst_ms)))?;
+            row(f, "bytes per node until then", &format!("{bytes:>9}"))?;
+        }
         if let Some(bytes) = figures.heal_bytes_per_node {
             row(f, "one again after the heal", &format!("{:>9}", seconds(figures.heal_ms)))?;
             row(f, "bytes per node until then", &format!("{bytes:>9}"))?;
@@ -27,7 +31,11 @@ impl fmt::Display for Table<'_> {
         let declared = pair(figures.detect_p50_ms, figures.detect_p99_ms);
         row(f, "crash declared", &format!("{declared} {:>10}", seconds(*detect_max_ms)))?;
         row(f, "false suspicions", &format!("{false_suspicions:>9}"))?;
-        row(f, "false deaths", &format!("{:>9}", figures.false_deaths))?;
+        let healthy = format!(
+            "{:>9} {:>10} of nodes that never stand still",
+            figures.false_deaths, figures.false_deaths_healthy
+        );
+        row(f, "false deaths", &healthy)?;
         row(f, "messages per node and second", &number(figures.msgs_per_node_s, 2))?;
         row(f, "bytes per node and second", &number(figures.bytes_per_node_s, 0))?;
         row(f, "trace hash", &figures.trace_hash)?;

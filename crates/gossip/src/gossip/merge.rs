@@ -175,7 +175,7 @@ impl Gossip {
         self.tell(self.me.id);
         if refute {
             self.stats.refutations += 1;
-            self.awareness.worsen(1);
+            self.worsen_health(1);
         }
     }
 

@@ -139,7 +139,7 @@ impl Gossip {
         self.stats.probes_failed += 1;
         // Relays that say nothing at all hint that this member is the deaf one. All of them saying that they get no
         // answer either speaks against the target alone.
-        self.awareness.worsen(if probe.relays == 0 { 1 } else { probe.relays.saturating_sub(probe.nacks) });
+        self.worsen_health(if probe.relays == 0 { 1 } else { probe.relays.saturating_sub(probe.nacks) });
         if self.address(probe.target.id).is_some_and(|(_, pid)| pid == probe.target) {
             self.accuse(probe.target.id);
         }

@@ -6,18 +6,27 @@ use std::time::Duration;
 use boato_gossip::{Config, Event, Gossip, Identity, Input, InputError, NewError, NodeId, Output};
 use fastrand::Rng;
 
+use super::run::Peer;
+use super::scenario::{Scenario, ScenarioError};
 use crate::{Host, Outbox, Payload, Process, Way};
 
 /// Every node listens on this port of an address of its own.
 const PORT: u16 = 7400;
 /// A node that knows nobody at the address it was told to join asks again after this time.
-const JOIN_RETRY: Duration = Duration::from_secs(1);
+pub(super) const JOIN_RETRY: Duration = Duration::from_secs(1);
 
 /// What a gossip core sends.
 #[derive(Clone, Debug)]
 pub struct Message {
     way: Way,
     bytes: Vec<u8>,
+}
+
+impl Message {
+    #[cfg(feature = "foca")]
+    pub(super) fn new(way: Way, bytes: Vec<u8>) -> Self {
+        Self { way, bytes }
+    }
 }
 
 impl Payload for Message {
@@ -35,6 +44,10 @@ impl Payload for Message {
 pub enum Note {
     /// The core reports a change.
     Event(Event),
+    /// A member of another protocol lists a node.
+    Up(Host),
+    /// A member of another protocol takes a node for dead.
+    Down(Host),
     /// The core refused the message of a peer, which no correct peer sends.
     Refused(InputError),
 }
@@ -44,12 +57,40 @@ pub enum Note {
 pub struct Node {
     core: Gossip,
     join: Option<Join>,
+    clock: Clock,
 }
 
 #[derive(Debug)]
 struct Join {
     addr: SocketAddr,
     at: Duration,
+}
+
+/// A clock that may run too fast or too slow from its beginning on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    begin: Duration,
+    pace: Option<f64>,
+}
+
+impl Clock {
+    /// One that counts `pace` seconds, above 0, in one.
+    pub(super) fn new(begin: Duration, pace: Option<f64>) -> Self {
+        Self { begin, pace }
+    }
+
+    pub(super) fn show(self, now: Duration) -> Duration {
+        let Self { begin, pace } = self;
+        pace.map_or(now, |pace| begin + now.saturating_sub(begin).mul_f64(pace))
+    }
+
+    /// When it shows at least `at`.
+    pub(super) fn when(self, at: Duration) -> Duration {
+        let Self { begin, pace } = self;
+        // Rounding must not wake anybody too early, who would wake for ever.
+        let after = |pace| at.saturating_sub(begin).div_f64(pace) + Duration::from_micros(1);
+        pace.map_or(at, |pace| begin + after(pace))
+    }
 }
 
 impl Node {
@@ -81,7 +122,7 @@ impl Node {
         };
         let core = Gossip::new(config, identity, rng.u64(..), now)?;
         let join = seed_host.map(|seed| Join { addr: addr_of(seed), at: now });
-        Ok(Self { core, join })
+        Ok(Self { core, join, clock: Clock::new(now, None) })
     }
 
     /// The production core.
@@ -90,7 +131,7 @@ impl Node {
     }
 
     fn handle(&mut self, input: Input<'_>, outbox: &mut Outbox<Self>) {
-        if let Err(error) = self.core.handle(input, outbox.now()) {
+        if let Err(error) = self.core.handle(input, self.clock.show(outbox.now())) {
             outbox.note(Note::Refused(error));
         }
         self.drain(outbox);
@@ -120,6 +161,24 @@ impl Node {
     }
 }
 
+impl Peer for Node {
+    fn boot(
+        scenario: &Scenario,
+        host: Host,
+        seed_host: Option<Host>,
+        rng: &mut Rng,
+        now: Duration,
+    ) -> Result<Self, ScenarioError> {
+        let mut node = Self::new(host, seed_host, scenario.gossip(), rng, now)?;
+        node.clock.pace = scenario.pace(rng);
+        Ok(node)
+    }
+
+    fn listed(&self) -> Vec<Host> {
+        self.core.live().filter_map(|member| host_of(member.addr)).collect()
+    }
+}
+
 fn send(outbox: &mut Outbox<Node>, to: SocketAddr, way: Way, bytes: Vec<u8>) {
     if let Some(host) = host_of(to) {
         outbox.send(host, Message { way, bytes });
@@ -146,14 +205,15 @@ impl Process for Node {
 
     fn wake(&mut self, outbox: &mut Outbox<Self>) {
         self.join_if_due(outbox);
-        if self.core.poll_timeout().is_some_and(|at| at <= outbox.now()) {
+        if self.core.poll_timeout().is_some_and(|at| at <= self.clock.show(outbox.now())) {
             self.handle(Input::Timeout, outbox);
         }
     }
 
     fn wake_at(&self) -> Option<Duration> {
         let join_at = self.join.as_ref().map(|join| join.at);
-        self.core.poll_timeout().into_iter().chain(join_at).min()
+        let core_at = self.core.poll_timeout().map(|at| self.clock.when(at));
+        core_at.into_iter().chain(join_at).min()
     }
 }
 
@@ -174,6 +234,18 @@ pub(crate) fn host_of(addr: SocketAddr) -> Option<Host> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_shows_the_time_that_was_waited_for() {
+        for pace in [None, Some(0.5), Some(0.999_9), Some(1.000_3), Some(3.0)] {
+            let clock = Clock { begin: Duration::from_secs(10), pace };
+            for at in (0..5000).map(|nth| Duration::from_secs(10) + Duration::from_nanos(777_777_777) * nth) {
+                assert!(clock.show(clock.when(at)) >= at, "{pace:?} {at:?}");
+            }
+        }
+        let fast = Clock { begin: Duration::ZERO, pace: Some(1.5) };
+        assert_eq!(fast.show(Duration::from_secs(2)), Duration::from_secs(3));
+    }
 
     #[test]
     fn hosts_and_addresses_correspond() {

@@ -22,16 +22,35 @@ pub struct Figures {
     pub detect_p50_ms: Option<f64>,
     /// The same, 99th percentile.
     pub detect_p99_ms: Option<f64>,
+    /// From the start of the nodes that join together until every node listed all others and suspected none.
+    pub burst_ms: Option<f64>,
+    /// Payload bytes that a node sent in that time.
+    pub burst_bytes_per_node: Option<u64>,
     /// From the end of the partition until every node listed all others again and suspected none.
     pub heal_ms: Option<f64>,
     /// Payload bytes that a node sent in that time.
     pub heal_bytes_per_node: Option<u64>,
     /// How often some node declared one dead that ran and that it could reach.
     pub false_deaths: u64,
+    /// How many of these were of nodes that never stand still.
+    pub false_deaths_healthy: u64,
     /// Messages that a running node sent per second once the cluster had converged.
     pub msgs_per_node_s: Option<f64>,
     /// Payload bytes of those messages.
     pub bytes_per_node_s: Option<f64>,
+}
+
+/// What a chart shows. Times are seconds of virtual time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Series {
+    /// Of each crash, how long after it each survivor suspected the node, ascending.
+    pub infections: Vec<Vec<f64>>,
+    /// How long after a crash each survivor declared the node dead, of all crashes, ascending.
+    pub declared: Vec<f64>,
+    /// When some node declared one dead that ran and that it could reach, since the beginning.
+    pub false_deaths: Vec<f64>,
+    /// Payload bytes that each node sent.
+    pub bytes: Vec<u64>,
 }
 
 /// The result of a run.
@@ -39,6 +58,8 @@ pub struct Figures {
 pub struct Report {
     /// The figures.
     pub figures: Figures,
+    /// What charts show.
+    pub series: Series,
     /// From a crash until the last survivor declared it dead, the slowest of all crashes.
     pub detect_max_ms: Option<f64>,
     /// How often some node suspected one that ran.
@@ -58,7 +79,7 @@ pub enum Shortfall {
         /// Part of the member lists that was complete, 0 to 1.
         completeness: f64,
     },
-    /// After a partition the nodes never all listed each other again.
+    /// After a partition, or after many joined, the nodes never all listed each other again.
     NotHealed {
         /// Part of the member lists that was complete at the end, 0 to 1.
         completeness: f64,

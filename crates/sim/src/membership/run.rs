@@ -4,34 +4,50 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::node::{Node, Note};
-use super::report::{Figures, Report, Shortfall, millis, percentile};
+use super::node::Note;
+use super::report::{Figures, Report, Series, Shortfall, millis, percentile};
 use super::scenario::{Progress, Scenario, ScenarioError};
 use super::stalls::Stalls;
 use super::watch::Watch;
-use crate::{Engine, Host, Hosts, Traffic};
+use crate::{Effect, Engine, Host, Hosts, Process, Rule, Traffic};
 
 /// All nodes start within this time.
 pub const START_WINDOW: Duration = Duration::from_millis(100);
 /// Between two reports of progress, in steps of the engine.
 const PROGRESS_STEPS: u32 = 4096;
 
-pub(super) struct Run<'a> {
+/// A node of any protocol.
+pub(super) trait Peer: Process<Note = Note> {
+    /// One that starts at `now`, and joins through `seed_host` if that is given.
+    fn boot(
+        scenario: &Scenario,
+        host: Host,
+        seed_host: Option<Host>,
+        rng: &mut Rng,
+        now: Duration,
+    ) -> Result<Self, ScenarioError>;
+
+    /// Whom it lists, itself included.
+    fn listed(&self) -> Vec<Host>;
+}
+
+pub(super) struct Run<'a, P: Peer> {
     scenario: &'a Scenario,
     progress: &'a mut dyn FnMut(Progress),
     /// What the scenario itself draws: identities, start times, victims.
     rng: Rng,
-    engine: Engine<Node>,
+    engine: Engine<P>,
     watch: Watch,
     /// Traffic until the cluster had converged.
     calm: Traffic,
     /// Time that nodes ran after the cluster had converged, summed.
     node_time: Duration,
     stalls: Stalls,
+    burst: Option<Heal>,
     heal: Option<Heal>,
 }
 
-/// The end of a partition.
+/// The end of a partition, or many joins at once.
 struct Heal {
     at: Duration,
     before: Traffic,
@@ -39,11 +55,11 @@ struct Heal {
     done: Option<(Duration, Traffic)>,
 }
 
-impl<'a> Run<'a> {
+impl<'a, P: Peer> Run<'a, P> {
     pub(super) fn new(scenario: &'a Scenario, progress: &'a mut dyn FnMut(Progress)) -> Self {
         let mut rng = Rng::with_seed(scenario.seed);
         let engine = Engine::new(scenario.network(), rng.u64(..));
-        let watch = Watch::new(scenario.nodes as usize);
+        let watch = Watch::new(scenario.nodes as usize, (scenario.nodes + scenario.burst) as usize);
         Self {
             scenario,
             progress,
@@ -53,6 +69,7 @@ impl<'a> Run<'a> {
             calm: Traffic::default(),
             node_time: Duration::ZERO,
             stalls: Stalls::default(),
+            burst: None,
             heal: None,
         }
     }
@@ -65,6 +82,8 @@ impl<'a> Run<'a> {
         if self.watch.converged_at().is_some() {
             self.node_time = length.saturating_sub(self.engine.now()) * self.scenario.nodes;
             self.stalls = Stalls::new(self.scenario, self.engine.now(), &mut self.rng);
+            self.stalls.hosts().for_each(|host| self.watch.stall(host));
+            self.join_burst()?;
             self.divide();
             self.crash();
         }
@@ -80,17 +99,40 @@ impl<'a> Run<'a> {
         let half = self.engine.hosts().count() / 2;
         let [near, far]: [Hosts; 2] =
             [self.engine.hosts().take(half).collect(), self.engine.hosts().skip(half).collect()];
-        let cut = self.engine.network().partition(&near, &far);
+        let cut: Vec<_> = if self.scenario.one_way {
+            vec![self.engine.network().add(Rule { from: near, to: far, effect: Effect::Cut })]
+        } else {
+            self.engine.network().partition(&near, &far).into()
+        };
         self.watch.divide(half);
         self.advance(self.engine.now() + self.scenario.partition, |_| false);
         for rule in cut {
             self.engine.network().remove(rule);
         }
         self.watch.heal();
+        self.heal = Some(self.become_one());
+    }
+
+    /// Waits until every node lists all others and suspects none.
+    fn become_one(&mut self) -> Heal {
         let (at, before) = (self.engine.now(), self.traffic());
         self.advance(self.scenario.length, Watch::is_one);
         let done = self.watch.is_one().then(|| (self.engine.now(), self.traffic()));
-        self.heal = Some(Heal { at, before, done });
+        Heal { at, before, done }
+    }
+
+    /// Starts many nodes at once, and waits until everybody lists them.
+    fn join_burst(&mut self) -> Result<(), ScenarioError> {
+        if self.scenario.burst == 0 {
+            return Ok(());
+        }
+        for _ in 0..self.scenario.burst {
+            self.start_one(Some(Host(0)))?;
+        }
+        self.watch.grow(self.scenario.burst as usize);
+        self.node_time += self.scenario.length.saturating_sub(self.engine.now()) * self.scenario.burst;
+        self.burst = Some(self.become_one());
+        Ok(())
     }
 
     /// Starts every node; all but the first join through the first.
@@ -101,14 +143,18 @@ impl<'a> Run<'a> {
         let mut seed_host = None;
         for at in std::iter::once(Duration::ZERO).chain(delays) {
             self.advance(at.min(self.scenario.length), |_| false);
-            let host = self.engine.add_host();
-            let config = self.scenario.gossip.clone();
-            let node = Node::new(host, seed_host, config, &mut self.rng, self.engine.now())?;
-            self.engine.start(host, node);
-            self.observe();
+            let host = self.start_one(seed_host)?;
             seed_host.get_or_insert(host);
         }
         Ok(())
+    }
+
+    fn start_one(&mut self, seed_host: Option<Host>) -> Result<Host, ScenarioError> {
+        let host = self.engine.add_host();
+        let node = P::boot(self.scenario, host, seed_host, &mut self.rng, self.engine.now())?;
+        self.engine.start(host, node);
+        self.observe();
+        Ok(host)
     }
 
     /// Crashes nodes from a sixth to a half of the time that is left.
@@ -150,6 +196,8 @@ impl<'a> Run<'a> {
         for (at, observer, note) in self.engine.notes() {
             match note {
                 Note::Event(event) => self.watch.event(at, observer, &event),
+                Note::Up(subject) => self.watch.up(at, observer, subject),
+                Note::Down(subject) => self.watch.down(at, observer, subject),
                 Note::Refused(_) => self.watch.refused += 1,
             }
         }
@@ -172,7 +220,7 @@ impl<'a> Run<'a> {
         });
         let at = |samples: &[Duration], percent| percentile(samples, percent).map(millis);
         let sent = self.traffic();
-        let nodes = u64::from(self.scenario.nodes);
+        let nodes = u64::from(self.scenario.nodes + self.scenario.burst);
         Report {
             figures: Figures {
                 seed: self.scenario.seed,
@@ -182,16 +230,30 @@ impl<'a> Run<'a> {
                 suspect_p99_ms: at(&suspicions, 99),
                 detect_p50_ms: at(&deaths, 50),
                 detect_p99_ms: at(&deaths, 99),
+                burst_ms: self.burst.as_ref().and_then(Heal::took).map(millis),
+                burst_bytes_per_node: self.burst.as_ref().and_then(Heal::bytes).map(|sum| sum / nodes),
                 heal_ms: self.heal.as_ref().and_then(Heal::took).map(millis),
                 heal_bytes_per_node: self.heal.as_ref().and_then(Heal::bytes).map(|sum| sum / nodes),
-                false_deaths: self.watch.false_deaths,
+                false_deaths: self.watch.false_deaths.len() as u64,
+                false_deaths_healthy: self.watch.false_deaths_healthy,
                 msgs_per_node_s: self.per_node_second(sent.messages - self.calm.messages),
                 bytes_per_node_s: self.per_node_second(sent.bytes - self.calm.bytes),
             },
             detect_max_ms: at(&deaths, 100),
+            series: self.series(&deaths),
             false_suspicions: self.watch.false_suspicions,
             happened: self.engine.happened(),
             shortfalls: self.shortfalls(),
+        }
+    }
+
+    fn series(&self, deaths: &[Duration]) -> Series {
+        let seconds = |times: &[Duration]| times.iter().map(Duration::as_secs_f64).collect();
+        Series {
+            infections: self.watch.infections().iter().map(|times| seconds(times)).collect(),
+            declared: seconds(deaths),
+            false_deaths: seconds(&self.watch.false_deaths),
+            bytes: self.engine.hosts().map(|host| self.engine.traffic(host).bytes).collect(),
         }
     }
 
@@ -208,7 +270,7 @@ impl<'a> Run<'a> {
             found.push(Shortfall::NotConverged { completeness: self.watch.completeness() });
             return found;
         }
-        if self.heal.as_ref().is_some_and(|heal| heal.done.is_none()) {
+        if [&self.burst, &self.heal].into_iter().flatten().any(|heal| heal.done.is_none()) {
             found.push(Shortfall::NotHealed { completeness: self.watch.completeness() });
         }
         let pairs = self.watch.deaths().iter().filter(|took| took.is_none()).count();
@@ -224,8 +286,7 @@ impl<'a> Run<'a> {
     /// Whether the list of a core is not what its events told.
     fn events_differ(&self, observer: Host) -> bool {
         let Some(node) = self.engine.process(observer) else { return false };
-        let mut listed: Vec<_> =
-            node.core().live().filter_map(|member| super::node::host_of(member.addr)).collect();
+        let mut listed = node.listed();
         listed.sort();
         let told = self
             .engine

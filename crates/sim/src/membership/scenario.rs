@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use boato_gossip::{Config, NewError};
+use fastrand::Rng;
 use thiserror::Error;
 
+use super::node::Node;
 use super::report::Report;
 use super::run::Run;
 use crate::{Effect, Latency, Network, Rule};
 
 /// Most nodes of a run: every node keeps a list of all, so memory grows with the square.
-pub const NODES_MAX: u32 = 4096;
+pub const NODES_MAX: u32 = 16_384;
 
 /// What to simulate.
 #[derive(Clone, Debug)]
@@ -23,18 +25,43 @@ pub struct Scenario {
     pub length: Duration,
     /// Probability that a packet gets lost, 0 or more and below 1.
     pub loss: f64,
-    /// Mean one-way delay; see [`Latency::around`].
+    /// Mean one-way delay.
     pub latency: Duration,
+    /// The share of it that is a heavy tail, 0 (always the same delay) to 1; see [`Latency::with_tail`].
+    pub tail: f64,
+    /// Bytes per second that a node can send; 0: no limit.
+    pub bandwidth: u64,
+    /// Clocks run too fast or too slow by up to this share, 0 or more and below 1.
+    pub skew: f64,
     /// Nodes that crash, fewer than `nodes`.
     pub crashes: u32,
     /// Once converged, the cluster is cut in half for this time, and healed; shorter than `length`, zero for never.
     pub partition: Duration,
+    /// The cut goes one way only: the first half hears the second one, which hears nothing of it.
+    pub one_way: bool,
+    /// Once converged, so many nodes more join at once.
+    pub burst: u32,
     /// Nodes that stand still now and then, up to `stall` each time: at most `nodes`.
     pub stalls: u32,
-    /// The longest time that a node stands still, and the longest that it runs in between.
+    /// The longest time that a node stands still.
     pub stall: Duration,
+    /// The longest time that it runs in between.
+    pub between: Duration,
+    /// What the nodes run.
+    pub protocol: Protocol,
     /// Settings of the gossip cores.
     pub gossip: Config,
+}
+
+/// What the nodes of a run run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// The production gossip core.
+    Boato,
+    /// The same without Lifeguard: no local health, and suspicions of one length.
+    BoatoSwim,
+    /// foca, with the settings it publishes for a LAN.
+    Foca,
 }
 
 /// Why a scenario cannot be run.
@@ -50,12 +77,25 @@ pub enum ScenarioError {
     /// The loss.
     #[error("loss {0}: give a probability, 0 or more and below 1")]
     Loss(f64),
+    /// The share of the tail.
+    #[error("tail {0}: give a share of the latency, 0 to 1")]
+    Tail(f64),
+    /// How wrong clocks are.
+    #[error("skew {0}: give a share, 0 or more and below 1")]
+    Skew(f64),
+    /// The number of nodes that join later.
+    #[error("burst {0}: nodes and burst together are at most {NODES_MAX}")]
+    Burst(u32),
     /// The length of the partition.
     #[error("partition {0:?}: give a time shorter than the run")]
     Partition(Duration),
     /// The number of nodes that stand still.
     #[error("stalls {0}: there are fewer nodes")]
     Stalls(u32),
+    /// This build has no foca.
+    #[cfg(not(feature = "foca"))]
+    #[error("protocol foca: build with the feature `foca`")]
+    NoFoca,
     /// The gossip core refused to start.
     #[error(transparent)]
     Gossip(#[from] NewError),
@@ -79,7 +119,13 @@ pub struct Progress {
 /// report's [`shortfalls`](Report::shortfalls).
 pub fn run(scenario: &Scenario, progress: &mut dyn FnMut(Progress)) -> Result<Report, ScenarioError> {
     scenario.check()?;
-    Run::new(scenario, progress).play()
+    match scenario.protocol {
+        Protocol::Boato | Protocol::BoatoSwim => Run::<Node>::new(scenario, progress).play(),
+        #[cfg(feature = "foca")]
+        Protocol::Foca => Run::<super::foca::FocaNode>::new(scenario, progress).play(),
+        #[cfg(not(feature = "foca"))]
+        Protocol::Foca => Err(ScenarioError::NoFoca),
+    }
 }
 
 impl Scenario {
@@ -91,10 +137,17 @@ impl Scenario {
             length: Duration::from_mins(5),
             loss: 0.0,
             latency: Duration::from_millis(1),
+            tail: 0.5,
+            bandwidth: 0,
+            skew: 0.0,
             crashes: 1,
             partition: Duration::ZERO,
+            one_way: false,
+            burst: 0,
             stalls: 0,
             stall: Duration::from_secs(5),
+            between: Duration::from_secs(5),
+            protocol: Protocol::Boato,
             gossip: Config::lan(),
         }
     }
@@ -102,6 +155,15 @@ impl Scenario {
     fn check(&self) -> Result<(), ScenarioError> {
         if !(2..=NODES_MAX).contains(&self.nodes) {
             return Err(ScenarioError::Nodes(self.nodes));
+        }
+        if self.nodes.checked_add(self.burst).is_none_or(|all| all > NODES_MAX) {
+            return Err(ScenarioError::Burst(self.burst));
+        }
+        if !(0.0..=1.0).contains(&self.tail) {
+            return Err(ScenarioError::Tail(self.tail));
+        }
+        if !(0.0..1.0).contains(&self.skew) {
+            return Err(ScenarioError::Skew(self.skew));
         }
         if self.crashes >= self.nodes {
             return Err(ScenarioError::Crashes(self.crashes));
@@ -118,8 +180,21 @@ impl Scenario {
         Ok(())
     }
 
+    /// The settings of a gossip core.
+    pub(super) fn gossip(&self) -> Config {
+        let lifeguard = self.protocol != Protocol::BoatoSwim;
+        let confirmations = if lifeguard { self.gossip.suspicion_confirmations } else { 0 };
+        Config { local_health: lifeguard, suspicion_confirmations: confirmations, ..self.gossip.clone() }
+    }
+
+    /// How many seconds a node's clock counts in one; `None`: one.
+    pub(super) fn pace(&self, rng: &mut Rng) -> Option<f64> {
+        (self.skew > 0.0).then(|| 1.0 + self.skew * (2.0 * rng.f64() - 1.0))
+    }
+
     pub(super) fn network(&self) -> Network {
-        let rules = [Effect::Delay(Latency::around(self.latency)), Effect::Lose(self.loss)];
-        Network::new(rules.map(Rule::everywhere))
+        let rules = [Effect::Delay(Latency::with_tail(self.latency, self.tail)), Effect::Lose(self.loss)];
+        let rate = (self.bandwidth > 0).then_some(Effect::Rate(self.bandwidth));
+        Network::new(rules.into_iter().chain(rate).map(Rule::everywhere))
     }
 }

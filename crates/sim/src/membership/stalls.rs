@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::node::Node;
 use super::scenario::Scenario;
-use crate::{Engine, Host};
+use crate::{Engine, Host, Process};
 
 /// When which node stands still next.
 #[derive(Default)]
 pub(super) struct Stalls {
     next: BinaryHeap<Reverse<(Duration, Host)>>,
     longest: Duration,
+    between: Duration,
 }
 
 impl Stalls {
@@ -28,7 +28,12 @@ impl Stalls {
         hosts.truncate(scenario.stalls as usize);
         let next =
             hosts.into_iter().map(|host| Reverse((now + scenario.stall.mul_f64(rng.f64()), Host(host))));
-        Self { next: next.collect(), longest: scenario.stall }
+        Self { next: next.collect(), longest: scenario.stall, between: scenario.between }
+    }
+
+    /// Which nodes.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = Host> {
+        self.next.iter().map(|Reverse((_, host))| *host)
     }
 
     pub(super) fn next(&self) -> Option<Duration> {
@@ -36,12 +41,12 @@ impl Stalls {
     }
 
     /// Lets the next one stand still for a random time; after that, it runs for another.
-    pub(super) fn begin(&mut self, engine: &mut Engine<Node>, rng: &mut Rng) {
+    pub(super) fn begin<P: Process>(&mut self, engine: &mut Engine<P>, rng: &mut Rng) {
         let Some(Reverse((at, host))) = self.next.pop() else { return };
         let until = at + self.longest.mul_f64(rng.f64());
         engine.pause(host, until);
         // Never twice in one instant, however short the stalls.
-        let again = until + self.longest.mul_f64(rng.f64()) + Duration::from_nanos(1);
+        let again = until + self.between.mul_f64(rng.f64()) + Duration::from_nanos(1);
         self.next.push(Reverse((again, host)));
     }
 }

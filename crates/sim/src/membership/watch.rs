@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use boato_gossip::{Event, Member};
+use boato_gossip::Event;
 
 use super::node::host_of;
 use crate::Host;
 
 /// The observer of a run.
 pub(super) struct Watch {
+    /// Nodes that there are, and that there will be: the length of a row.
     nodes: usize,
+    row: usize,
     /// What a node (row) holds of another one (column).
     views: Vec<View>,
     /// How many cells of `views` are live, and how many of these are suspect.
@@ -20,8 +22,11 @@ pub(super) struct Watch {
     crashed: Vec<Option<Crash>>,
     /// When the last node listed its last other node.
     converged_at: Option<Duration>,
-    /// Declarations of death of nodes that ran.
-    pub(super) false_deaths: u64,
+    /// When nodes that ran were declared dead.
+    pub(super) false_deaths: Vec<Duration>,
+    /// How many of these never stand still.
+    pub(super) false_deaths_healthy: u64,
+    stalled: Vec<bool>,
     /// Suspicions of nodes that ran.
     pub(super) false_suspicions: u64,
     /// Messages of peers that a core refused.
@@ -44,19 +49,27 @@ struct Crash {
 }
 
 impl Watch {
-    pub(super) fn new(nodes: usize) -> Self {
+    pub(super) fn new(nodes: usize, row: usize) -> Self {
         Self {
             nodes,
-            views: vec![View::Gone; nodes * nodes],
+            row,
+            views: vec![View::Gone; row * row],
             listings: 0,
             suspects: 0,
             divided_at: None,
-            crashed: (0..nodes).map(|_| None).collect(),
+            crashed: (0..row).map(|_| None).collect(),
             converged_at: None,
-            false_deaths: 0,
+            false_deaths: Vec::new(),
+            false_deaths_healthy: 0,
+            stalled: vec![false; row],
             false_suspicions: 0,
             refused: 0,
         }
+    }
+
+    /// More nodes have started.
+    pub(super) fn grow(&mut self, more: usize) {
+        self.nodes += more;
     }
 
     /// When every node first listed all the others.
@@ -78,25 +91,28 @@ impl Watch {
     }
 
     pub(super) fn event(&mut self, at: Duration, observer: Host, event: &Event) {
-        match event {
-            Event::Joined(member) | Event::Recovered(member) => self.list(at, observer, member, View::Alive),
-            Event::Left(member) => self.list(at, observer, member, View::Gone),
-            Event::Suspected(member) => {
-                self.list(at, observer, member, View::Suspect);
-                self.suspected(at, observer, member);
-            }
-            Event::Failed(member) => {
-                self.list(at, observer, member, View::Gone);
-                self.declared(at, observer, member);
-            }
-            _ => {}
+        let (member, heard): (_, fn(&mut Self, _, _, _)) = match event {
+            Event::Joined(member) | Event::Recovered(member) => (member, Self::up),
+            Event::Left(member) => (member, Self::left),
+            Event::Suspected(member) => (member, Self::suspected),
+            Event::Failed(member) => (member, Self::down),
+            _ => return,
+        };
+        if let Some(subject) = host_of(member.addr) {
+            heard(self, at, observer, subject);
         }
     }
 
-    fn list(&mut self, at: Duration, observer: Host, member: &Member, view: View) {
-        let Some(subject) = host_of(member.addr) else { return };
-        let former =
-            std::mem::replace(&mut self.views[observer.index() * self.nodes + subject.index()], view);
+    pub(super) fn up(&mut self, at: Duration, observer: Host, subject: Host) {
+        self.list(at, observer, subject, View::Alive);
+    }
+
+    fn left(&mut self, at: Duration, observer: Host, subject: Host) {
+        self.list(at, observer, subject, View::Gone);
+    }
+
+    fn list(&mut self, at: Duration, observer: Host, subject: Host, view: View) {
+        let former = std::mem::replace(&mut self.views[observer.index() * self.row + subject.index()], view);
         self.listings += usize::from(view != View::Gone);
         self.listings -= usize::from(former != View::Gone);
         self.suspects += usize::from(view == View::Suspect);
@@ -120,34 +136,45 @@ impl Watch {
         self.listings == self.nodes * (self.nodes - 1) && self.suspects == 0
     }
 
-    fn reaches(&self, observer: Host, member: &Member) -> bool {
-        let (Some(near), Some(subject)) = (self.divided_at, host_of(member.addr)) else { return true };
+    /// These nodes stand still now and then.
+    pub(super) fn stall(&mut self, host: Host) {
+        self.stalled[host.index()] = true;
+    }
+
+    fn reaches(&self, observer: Host, subject: Host) -> bool {
+        let Some(near) = self.divided_at else { return true };
         (observer.index() < near) == (subject.index() < near)
     }
 
-    fn suspected(&mut self, at: Duration, observer: Host, member: &Member) {
-        let reaches = self.reaches(observer, member);
-        match self.crash_of(member) {
+    fn suspected(&mut self, at: Duration, observer: Host, subject: Host) {
+        self.list(at, observer, subject, View::Suspect);
+        let reaches = self.reaches(observer, subject);
+        match self.crash_of(subject) {
             Some(crash) => _ = crash.suspected[observer.index()].get_or_insert(at.saturating_sub(crash.at)),
             None => self.false_suspicions += u64::from(reaches),
         }
     }
 
     /// A death counts as a suspicion too: who hears of it late never suspects.
-    fn declared(&mut self, at: Duration, observer: Host, member: &Member) {
-        let reaches = self.reaches(observer, member);
-        match self.crash_of(member) {
+    pub(super) fn down(&mut self, at: Duration, observer: Host, subject: Host) {
+        self.list(at, observer, subject, View::Gone);
+        let reaches = self.reaches(observer, subject);
+        match self.crash_of(subject) {
             Some(crash) => {
                 let took = at.saturating_sub(crash.at);
                 crash.suspected[observer.index()].get_or_insert(took);
                 crash.declared[observer.index()].get_or_insert(took);
             }
-            None => self.false_deaths += u64::from(reaches),
+            None if reaches => {
+                self.false_deaths.push(at);
+                self.false_deaths_healthy += u64::from(!self.stalled[subject.index()]);
+            }
+            None => {}
         }
     }
 
-    fn crash_of(&mut self, member: &Member) -> Option<&mut Crash> {
-        self.crashed.get_mut(host_of(member.addr)?.index())?.as_mut()
+    fn crash_of(&mut self, subject: Host) -> Option<&mut Crash> {
+        self.crashed.get_mut(subject.index())?.as_mut()
     }
 
     fn has_crashed(&self, host: usize) -> bool {
@@ -175,15 +202,25 @@ impl Watch {
             .collect()
     }
 
+    /// Of each crash, how long the survivors took to suspect the node, ascending.
+    pub(super) fn infections(&self) -> Vec<Vec<Duration>> {
+        let times = |crash: &Crash| {
+            let mut times: Vec<_> = self.survivors().filter_map(|host| crash.suspected[host]).collect();
+            times.sort();
+            times
+        };
+        self.crashed.iter().flatten().map(times).collect()
+    }
+
     /// What an observer's list must be by its events: whether it counts `subject` as live.
     pub(super) fn lists(&self, observer: Host, subject: Host) -> bool {
-        self.views[observer.index() * self.nodes + subject.index()] != View::Gone
+        self.views[observer.index() * self.row + subject.index()] != View::Gone
     }
 
     /// How many survivors list a crashed node or miss a running one.
     pub(super) fn wrong_views(&self) -> usize {
         let wrong = |observer: usize| {
-            let row = &self.views[observer * self.nodes..][..self.nodes];
+            let row = &self.views[observer * self.row..][..self.nodes];
             let lists = |subject: usize| row[subject] != View::Gone;
             (0..self.nodes).any(|subject| subject != observer && lists(subject) == self.has_crashed(subject))
         };
@@ -193,7 +230,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use boato_gossip::{NodeId, State, Tags};
+    use boato_gossip::{Member, NodeId, State, Tags};
 
     use super::super::node::addr_of;
     use super::*;
@@ -221,7 +258,7 @@ mod tests {
 
     /// Three nodes that list each other since the second 1.
     fn converged() -> Watch {
-        let mut watch = Watch::new(3);
+        let mut watch = Watch::new(3, 3);
         for (observer, subject) in [(A, B), (B, A), (A, C), (C, A), (B, C), (C, B)] {
             assert_eq!(watch.converged_at(), None);
             watch.event(s(1), observer, &Event::Joined(member(subject)));
@@ -231,7 +268,7 @@ mod tests {
 
     #[test]
     fn converged_is_when_the_last_listing_is_made() {
-        let mut watch = Watch::new(2);
+        let mut watch = Watch::new(2, 2);
         watch.event(s(1), A, &Event::Joined(member(B)));
         watch.event(s(2), A, &Event::Failed(member(B)));
         watch.event(s(3), B, &Event::Joined(member(A)));
@@ -254,7 +291,7 @@ mod tests {
         assert_eq!(watch.wrong_views(), 1, "B still lists C");
         watch.event(s(17), B, &Event::Failed(member(C)));
         assert_eq!(watch.suspicions(), [Some(s(1)), Some(s(7))], "a death is a suspicion too");
-        assert_eq!((watch.wrong_views(), watch.false_deaths, watch.false_suspicions), (0, 0, 0));
+        assert_eq!((watch.wrong_views(), watch.false_deaths.len(), watch.false_suspicions), (0, 0, 0));
     }
 
     #[test]
@@ -262,7 +299,7 @@ mod tests {
         let mut watch = converged();
         watch.event(s(2), A, &Event::Suspected(member(B)));
         watch.event(s(3), A, &Event::Failed(member(B)));
-        assert_eq!((watch.false_suspicions, watch.false_deaths, watch.wrong_views()), (1, 1, 1));
+        assert_eq!((watch.false_suspicions, watch.false_deaths.len(), watch.wrong_views()), (1, 1, 1));
         assert!(!watch.lists(A, B) && watch.lists(B, A));
         watch.event(s(4), A, &Event::Joined(member(B)));
         assert_eq!(watch.wrong_views(), 0);
@@ -275,7 +312,7 @@ mod tests {
         watch.event(s(2), A, &Event::Suspected(member(B)));
         watch.event(s(3), A, &Event::Failed(member(B)));
         watch.event(s(3), B, &Event::Suspected(member(C)));
-        assert_eq!((watch.false_suspicions, watch.false_deaths), (1, 0));
+        assert_eq!((watch.false_suspicions, watch.false_deaths.len()), (1, 0));
         watch.heal();
         watch.event(s(4), A, &Event::Joined(member(B)));
         assert!(!watch.is_one());

@@ -22,7 +22,13 @@ pub struct Latency {
 impl Latency {
     /// A delay of `mean` on average, half of which is the floor: p50 0.7, p99 5 times the mean.
     pub fn around(mean: Duration) -> Self {
-        Self { floor: mean / 2, tail: mean / 2 }
+        Self::with_tail(mean, 0.5)
+    }
+
+    /// A delay of `mean` on average, of which this share, 0 to 1, is the tail: 0 is always the same delay.
+    pub fn with_tail(mean: Duration, share: f64) -> Self {
+        let tail = mean.mul_f64(share.clamp(0.0, 1.0));
+        Self { floor: mean.saturating_sub(tail), tail }
     }
 
     pub(super) fn sample(self, rng: &mut Rng) -> Duration {
