@@ -157,7 +157,7 @@ fn together_fetched(criterion: &mut Criterion, keys: &[Key], map: &Slotted) {
     group.bench_function("get, fetched together", |bencher| {
         bencher.iter(|| {
             let part = parts.next().expect("there are keys");
-            map.store.fetch(&part.each_ref().map(|key| (slot(key).into(), &key[..])), |()| ());
+            map.store.fetch(&part.each_ref().map(|key| (usize::from(slot(key)), &key[..])), |()| ());
             for key in part {
                 map.get(black_box(key), &mut out);
             }
