@@ -51,7 +51,7 @@ impl Tokens {
     }
 
     /// Whether this is one of them.
-    pub(crate) fn admit(&self, given: &[u8]) -> bool {
+    pub fn admit(&self, given: &[u8]) -> bool {
         self.0.load().iter().fold(false, |admitted, own| admitted | own.matches(given))
     }
 }

@@ -154,6 +154,12 @@ impl Secrets {
         self.update(|known| known.admins = tokens.map(Token::new).collect());
     }
 
+    /// Whether the cluster's secret that `config` has is among those that this node accepts.
+    pub(crate) fn accept(&self, config: &Config) -> bool {
+        let token = config.secret.as_ref().map(|secret| secret.admin_token(&config.cluster));
+        token.is_some_and(|token| self.admins.admit(token.as_bytes()))
+    }
+
     fn update(&self, change: impl FnOnce(&mut Known)) {
         let mut known = self.known.lock();
         change(&mut known);

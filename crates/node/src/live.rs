@@ -97,7 +97,7 @@ impl Live {
     /// Takes over all but the weight; gives what is different, and the weight told before.
     fn take_over(&self, new: Config) -> Result<(Vec<String>, u16), ReloadError> {
         let mut told = self.told.lock();
-        let fixed = fixed(&told, &new);
+        let fixed = fixed(&told, &new, self.secrets.accept(&new));
         if !fixed.is_empty() {
             return Err(ReloadError::Fixed(fixed));
         }
@@ -165,8 +165,9 @@ pub(crate) fn limits(config: &Config) -> Limits {
     }
 }
 
-/// The settings that differ and cannot be changed while a node runs.
-fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
+/// The settings that differ and cannot be changed while a node runs. A file whose secret is accepted already (`boato keys`) has
+/// nothing to change.
+fn fixed(old: &Config, new: &Config, secret_accepted: bool) -> Vec<&'static str> {
     let differs = [
         ("name", old.name != new.name),
         ("cluster", old.cluster != new.cluster),
@@ -175,7 +176,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("resp", old.resp != new.resp),
         ("resp-cluster", old.resp_cluster != new.resp_cluster),
         ("join", old.join != new.join),
-        ("secret-file", old.secret != new.secret),
+        ("secret-file", old.secret != new.secret && !secret_accepted),
         ("data-dir", old.data_dir != new.data_dir),
         ("discover", old.discover != new.discover),
         ("open", old.open != new.open),
@@ -227,13 +228,18 @@ mod tests {
             settings.log = Some("debug".to_owned());
             settings.min_members = Some(3);
         });
-        assert_eq!(fixed(&old, &changeable), [""; 0]);
+        assert_eq!(fixed(&old, &changeable, false), [""; 0]);
         let other = config(|settings| {
             settings.cluster = Some("other".to_owned());
             settings.http = Some("7481".parse().unwrap());
             settings.join = vec!["web1".parse().unwrap()];
         });
-        assert_eq!(fixed(&old, &other), ["cluster", "http", "join"]);
+        assert_eq!(fixed(&old, &other, false), ["cluster", "http", "join"]);
+        let mut rotated = old.clone();
+        let new = boato_transport::Secret::generate();
+        rotated.secret = Some(boato_transport::Secret::parse(&new).unwrap());
+        assert_eq!(fixed(&old, &rotated, false), ["secret-file"]);
+        assert_eq!(fixed(&old, &rotated, true), [""; 0]);
     }
 
     #[test]
