@@ -262,4 +262,22 @@ mod tests {
             assert!(!other.is_sound());
         }
     }
+
+    #[test]
+    fn an_observation_that_makes_no_sense_leaves_no_trace() {
+        let mut rng = Rng::with_seed(1);
+        let mut vivaldi = Vivaldi::default();
+        for _ in 0..5 {
+            vivaldi.observe(&Coordinate::ORIGIN, Duration::from_millis(20), &mut rng);
+        }
+        let before = vivaldi.clone();
+        // So near that the height explodes.
+        let mut near = before.here();
+        near.point[0] += 2.0 * TINY;
+        vivaldi.observe(&near, Duration::from_secs(10), &mut rng);
+        assert_eq!(
+            (vivaldi.here(), vivaldi.samples, vivaldi.next),
+            (before.here(), before.samples, before.next)
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! The state machine: what it is made of, and what comes in where.
 
 mod events;
+mod housekeeping;
 mod leave;
 mod merge;
 mod probe;

@@ -10,7 +10,7 @@ use crate::suspicion::Suspicion;
 use crate::table::Entry;
 use crate::timers::Timer;
 use crate::wire::{ArchivedAnnounce, ArchivedPacket, ArchivedRecord};
-use crate::{Event, InputError, Member, NodeId, Pid, State, Tags};
+use crate::{Event, Member, NodeId, Pid, State, Tags};
 
 /// How far an incarnation may be ahead of the one known. A member raises it by one per refutation or update, so a
 /// larger step is a defect, which must not drive the number to its end.
@@ -119,7 +119,7 @@ impl Gossip {
         self.learn_own(id, State::Suspect);
     }
 
-    fn learn_own(&mut self, id: NodeId, state: State) {
+    pub(super) fn learn_own(&mut self, id: NodeId, state: State) {
         let Some(entry) = self.table.get(id) else { return };
         self.learn(News {
             pid: entry.member.pid(),
@@ -394,26 +394,6 @@ impl Gossip {
             self.emit(kind(entry.member.clone()));
             self.compare_names(id);
         }
-    }
-
-    /// Tells when another member has had this one's name for longer: its process is older.
-    pub(super) fn compare_names(&mut self, id: NodeId) {
-        let Some(other) = self.table.get(id).map(|entry| &entry.member) else { return };
-        let older = (other.boot, other.id) < (self.me.boot, self.me.id);
-        if older && other.is_live() && other.name == self.me.name && self.phase == Phase::Active {
-            let other = other.clone();
-            self.emit(Event::NameTaken(other));
-        }
-    }
-
-    /// An operator has a dead member removed.
-    pub(super) fn remove_member(&mut self, id: NodeId, prune: bool) -> Result<(), InputError> {
-        let member = self.member(id).ok_or(InputError::NoMember(id))?;
-        if member.is_live() {
-            return Err(InputError::Lives(member.name.to_string()));
-        }
-        self.learn_own(id, if prune { State::Pruned } else { State::Left });
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::world::*;
-use crate::{Event, Input, InputError, UserEvent};
+use crate::{Event, Input, InputError, Output, UserEvent};
 
 fn send(world: &mut World, at: u16, name: &str) {
     world.input(addr(at), Input::Event { name: name.to_owned(), payload: b"payload".to_vec() });
@@ -73,6 +73,29 @@ fn a_member_that_rejoins_hears_of_past_events_only_if_it_asks() {
     world.input(addr(3), Input::Recall);
     world.run(SECOND);
     assert_eq!(told(&world), [(addr(3), vec!["past".to_owned()])].into(), "and tells nobody again");
+}
+
+#[test]
+fn recalls_are_answered_once_per_gossip_interval() {
+    let mut world = World::cluster(2, 1);
+    send(&mut world, 1, "past");
+    world.run(SECOND);
+    let (now, before) = (world.now, world.node(addr(2)).stats().stream_messages_sent);
+    let asker = world.nodes.get_mut(&addr(1)).unwrap();
+    asker.handle(Input::Recall, now).unwrap();
+    let recall = std::iter::from_fn(|| asker.poll_output()).find_map(|output| match output {
+        Output::Stream { bytes, .. } => Some(bytes),
+        _ => None,
+    });
+    let bytes = recall.unwrap();
+    let answers = |world: &World| world.node(addr(2)).stats().stream_messages_sent - before;
+    for _ in 0..3 {
+        world.input(addr(2), Input::Stream { from: addr(1), bytes: &bytes });
+    }
+    assert_eq!(answers(&world), 1);
+    world.run(world.config.gossip_interval);
+    world.input(addr(2), Input::Stream { from: addr(1), bytes: &bytes });
+    assert!(answers(&world) >= 2);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -224,6 +226,29 @@ fn a_dead_member_is_removed_and_a_node_with_a_directory_finds_the_others_again()
         let members = two.view().members();
         ensure(!members.contains_key("three"), || format!("{members:?}"))
     });
+}
+
+/// A process stands still half of its time, for less than the shortest suspicion at a time: 3 s without a secret.
+#[test]
+fn a_member_with_half_its_time_stolen_is_not_declared_dead_nor_declares_others() {
+    let stops = [400, 800, 1200, 100, 100, 1200, 400, 800].map(Duration::from_millis);
+    let cluster = Cluster::new("stolen");
+    let nodes = cluster.start(["a", "b", "c", "d", "e"]);
+    let begin = Instant::now();
+    for stop in stops {
+        nodes[2].freeze();
+        thread::sleep(stop);
+        nodes[2].thaw();
+        thread::sleep(stop);
+    }
+    assert!(begin.elapsed() >= 2 * stops.iter().sum::<Duration>());
+    Cluster::settle(&nodes.each_ref());
+    let accused: Vec<&str> = nodes
+        .iter()
+        .filter(|node| node.log().contains("a member failed"))
+        .map(|node| node.name.as_str())
+        .collect();
+    assert!(accused.is_empty(), "{accused:?} declared somebody dead");
 }
 
 #[test]
