@@ -11,6 +11,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const HTTP: &str = "http";
 const LEAVING: &str = "leaving";
+const ON_DEMAND: &str = "on_demand";
 const RESP: &str = "resp";
 const RESP_CLUSTER: &str = "resp_cluster";
 const VERSION_TAG: &str = "version";
@@ -27,6 +28,8 @@ pub(crate) struct Attributes {
     pub(crate) resp_cluster: Option<SocketAddr>,
     /// Whether it is handing everything off.
     pub(crate) leaving: bool,
+    /// Whether it leaves by itself when no client uses it.
+    pub(crate) on_demand: bool,
     /// Version of its software.
     pub(crate) version: String,
     /// Share of the keys relative to others.
@@ -39,16 +42,22 @@ impl Attributes {
         Self::read(&member.tags)
     }
 
-    fn read(tags: &Tags) -> Self {
+    pub(crate) fn read(tags: &Tags) -> Self {
         let addr = |tag| tags.get(tag).and_then(|text| text.parse().ok());
         Self {
             http: addr(HTTP),
             resp: addr(RESP),
             resp_cluster: addr(RESP_CLUSTER),
             leaving: tags.get(LEAVING).is_some(),
+            on_demand: tags.get(ON_DEMAND).is_some(),
             version: tags.get(VERSION_TAG).unwrap_or_default().to_owned(),
             weight: tags.get(WEIGHT).and_then(|text| text.parse().ok()).unwrap_or(0),
         }
+    }
+
+    /// Whether it takes keys over, and goes on doing so: it neither leaves nor is drained.
+    pub(crate) fn takes_keys(&self) -> bool {
+        !self.leaving && self.weight > 0
     }
 
     /// As tags.
@@ -59,7 +68,8 @@ impl Attributes {
         ];
         let addrs = [(HTTP, self.http), (RESP, self.resp), (RESP_CLUSTER, self.resp_cluster)];
         tags.extend(addrs.iter().filter_map(|(tag, addr)| Some(((*tag).to_owned(), (*addr)?.to_string()))));
-        tags.extend(self.leaving.then(|| (LEAVING.to_owned(), "1".to_owned())));
+        let flags = [(LEAVING, self.leaving), (ON_DEMAND, self.on_demand)];
+        tags.extend(flags.iter().filter(|(_, set)| *set).map(|(tag, _)| ((*tag).to_owned(), "1".to_owned())));
         tags
     }
 }
@@ -92,7 +102,7 @@ impl Announced {
 }
 
 /// Keys that a node sets itself.
-const OWN: [&str; 6] = [HTTP, LEAVING, RESP, RESP_CLUSTER, VERSION_TAG, WEIGHT];
+const OWN: [&str; 7] = [HTTP, LEAVING, ON_DEMAND, RESP, RESP_CLUSTER, VERSION_TAG, WEIGHT];
 
 /// # Errors
 /// An operator cannot give a tag this key.
@@ -123,6 +133,7 @@ mod tests {
                 resp: Some("127.0.0.1:7379".parse().unwrap()),
                 resp_cluster: Some("[::1]:17379".parse().unwrap()),
                 leaving,
+                on_demand: !leaving,
                 version: "1.2.3".to_owned(),
                 weight: 7,
             };
@@ -152,5 +163,6 @@ mod tests {
     fn a_member_that_says_nothing_gets_no_slots() {
         let silent = Attributes::read(&Tags::default());
         assert_eq!((silent.weight, silent.leaving, silent.http), (0, false, None));
+        assert!(!silent.takes_keys());
     }
 }

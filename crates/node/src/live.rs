@@ -1,12 +1,13 @@
 //! What can be changed of a node while it runs: by `SIGHUP`, by `boato reload`, `weight` and `drain`.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use boato_api::Change;
 use boato_api::http::AccessLog;
+use boato_api::{Change, Declined, Membership as _, TagChange};
 use boato_cluster::quic::Cluster;
 use boato_cluster::{Limits, Liveness, Pid};
 use parking_lot::Mutex;
@@ -16,6 +17,9 @@ use crate::config::{Config, ConfigError, Period};
 use crate::doors::Secrets;
 use crate::logging;
 use crate::membership::Membership;
+
+/// Tags as an operator gives them.
+type Tags = BTreeMap<String, String>;
 
 /// How a node's configuration is read again.
 pub type Reread = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
@@ -39,6 +43,15 @@ pub enum ReloadError {
     /// It hands everything off for good.
     #[error("this node is leaving")]
     Leaving,
+    /// The tags are not such as a member can announce.
+    #[error("nothing was changed, as the tags cannot be announced: {0}")]
+    Tags(Declined),
+    /// It has no heirs.
+    #[error(
+        "nobody could take the keys over, so nothing was changed: no other member is alive, stays, and has a weight above 0 \
+         (boato members tells)"
+    )]
+    Alone,
 }
 
 fn one_line(error: &ConfigError) -> String {
@@ -80,27 +93,50 @@ impl Live {
                 self.reload(new.map_err(ReloadError::Config)?).await
             }
             Change::Weight(weight) => Ok(self.set_weight(weight).await.into_iter().collect()),
+            Change::Drain if self.membership.takers().is_empty() => Err(ReloadError::Alone),
             Change::Drain => Ok(self.drain().await),
         }
     }
 
     /// Has `new` hold, if nothing of it needs a restart; tells what is different.
     async fn reload(&self, new: Config) -> Result<Vec<String>, ReloadError> {
-        let weight = new.weight;
-        let (mut changes, weight_before) = self.take_over(new)?;
-        if weight_before != weight {
+        let before = self.told.lock().clone();
+        let fixed = fixed(&before, &new, self.secrets.accept(&new));
+        if !fixed.is_empty() {
+            return Err(ReloadError::Fixed(fixed));
+        }
+        let (weight, on_demand) = (new.weight, new.exit_on_idle.is_some());
+        // The only step that can be declined comes first.
+        let mut changes = self.set_tags(&before.tags, &new.tags).await?;
+        changes.extend(self.take_over(new));
+        if before.exit_on_idle.is_some() != on_demand {
+            self.membership.update(|attributes| attributes.on_demand = on_demand).await;
+        }
+        if before.weight != weight {
             changes.extend(self.set_weight(weight).await);
         }
         Ok(changes)
     }
 
-    /// Takes over all but the weight; gives what is different, and the weight told before.
-    fn take_over(&self, new: Config) -> Result<(Vec<String>, u16), ReloadError> {
-        let mut told = self.told.lock();
-        let fixed = fixed(&told, &new, self.secrets.accept(&new));
-        if !fixed.is_empty() {
-            return Err(ReloadError::Fixed(fixed));
+    /// Changes the tags of which the configuration says something else than before: others may have been set by `boato tags`.
+    async fn set_tags(&self, before: &Tags, new: &Tags) -> Result<Vec<String>, ReloadError> {
+        let set = new.iter().filter(|(key, value)| before.get(*key) != Some(value));
+        let change = TagChange {
+            set: set.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            remove: before.keys().filter(|key| !new.contains_key(*key)).cloned().collect(),
+        };
+        let set = change.set.iter().map(|(key, value)| format!("tag: {key}={value}"));
+        let removed = change.remove.iter().map(|key| format!("tag: no {key}"));
+        let changes: Vec<_> = set.chain(removed).collect();
+        if !changes.is_empty() {
+            self.membership.change_tags(change).await.map_err(ReloadError::Tags)?;
         }
+        Ok(changes)
+    }
+
+    /// Takes over all but the weight and the tags; gives what is different.
+    fn take_over(&self, new: Config) -> Vec<String> {
+        let mut told = self.told.lock();
         let mut changes = Changes::default();
         changes.see("max-memory", &shown(told.max_memory), &shown(new.max_memory));
         changes.see("handoff-rate", &shown(told.handoff_rate), &shown(new.handoff_rate));
@@ -122,12 +158,11 @@ impl Live {
             self.secrets.replace(&new);
             changes.0.push("client-secret-file: other secrets".to_owned());
         }
-        let weight_before = told.weight;
         *told = new;
-        Ok((changes.0, weight_before))
+        changes.0
     }
 
-    async fn set_weight(&self, weight: u16) -> Option<String> {
+    pub(crate) async fn set_weight(&self, weight: u16) -> Option<String> {
         let before = self.membership.weight().await;
         let drained = self.draining.swap(false, Ordering::Relaxed);
         self.ask_for(weight).await;
@@ -135,7 +170,7 @@ impl Live {
         (before != weight || drained).then(|| format!("weight: {before} -> {weight}{ended}"))
     }
 
-    async fn drain(&self) -> Vec<String> {
+    pub(crate) async fn drain(&self) -> Vec<String> {
         if self.draining.swap(true, Ordering::Relaxed) {
             return Vec::new();
         }
@@ -168,26 +203,56 @@ pub(crate) fn limits(config: &Config) -> Limits {
 /// The settings that differ and cannot be changed while a node runs. A file whose secret is accepted already (`boato keys`) has
 /// nothing to change.
 fn fixed(old: &Config, new: &Config, secret_accepted: bool) -> Vec<&'static str> {
+    // Every setting is named here, so that a new one cannot be forgotten.
+    let Config {
+        name,
+        cluster,
+        quic,
+        http,
+        resp,
+        resp_cluster,
+        join,
+        secret,
+        data_dir,
+        discover,
+        client_secret,
+        open,
+        allow_host,
+        on_event,
+        on_query,
+        ready_file,
+        advertise,
+        weight: _,
+        max_memory: _,
+        handoff_rate: _,
+        min_members: _,
+        leave_timeout: _,
+        exit_on_idle: _,
+        tags: _,
+        access_log: _,
+        slow_log: _,
+        log: _,
+        warnings: _,
+    } = old;
     let differs = [
-        ("name", old.name != new.name),
-        ("cluster", old.cluster != new.cluster),
-        ("quic", old.quic != new.quic),
-        ("http", old.http != new.http),
-        ("resp", old.resp != new.resp),
-        ("resp-cluster", old.resp_cluster != new.resp_cluster),
-        ("join", old.join != new.join),
-        ("secret-file", old.secret != new.secret && !secret_accepted),
-        ("data-dir", old.data_dir != new.data_dir),
-        ("discover", old.discover != new.discover),
-        ("open", old.open != new.open),
-        ("allow-host", old.allow_host != new.allow_host),
-        ("ready-file", old.ready_file != new.ready_file),
-        ("advertise", old.advertise != new.advertise),
-        // `boato tags` changes them while a node runs.
-        ("tag", old.tags != new.tags),
-        ("on-event", old.on_event != new.on_event),
+        ("name", *name != new.name),
+        ("cluster", *cluster != new.cluster),
+        ("quic", *quic != new.quic),
+        ("http", *http != new.http),
+        ("resp", *resp != new.resp),
+        ("resp-cluster", *resp_cluster != new.resp_cluster),
+        ("join", *join != new.join),
+        ("secret-file", *secret != new.secret && !secret_accepted),
+        ("data-dir", *data_dir != new.data_dir),
+        ("discover", *discover != new.discover),
+        ("open", *open != new.open),
+        ("allow-host", *allow_host != new.allow_host),
+        ("ready-file", *ready_file != new.ready_file),
+        ("advertise", *advertise != new.advertise),
+        ("on-event", *on_event != new.on_event),
+        ("on-query", *on_query != new.on_query),
         // With a first secret, or without the last, other rules hold for the addresses of doors.
-        ("client-secret-file", old.client_secret.is_some() != new.client_secret.is_some()),
+        ("client-secret-file", client_secret.is_some() != new.client_secret.is_some()),
     ];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
 }
@@ -227,14 +292,16 @@ mod tests {
             settings.max_memory = Some(crate::config::ByteSize(1 << 30));
             settings.log = Some("debug".to_owned());
             settings.min_members = Some(3);
+            settings.tag = vec!["rack=2".to_owned()];
         });
         assert_eq!(fixed(&old, &changeable, false), [""; 0]);
         let other = config(|settings| {
             settings.cluster = Some("other".to_owned());
             settings.http = Some("7481".parse().unwrap());
             settings.join = vec!["web1".parse().unwrap()];
+            settings.on_query = Some("echo two".to_owned());
         });
-        assert_eq!(fixed(&old, &other, false), ["cluster", "http", "join"]);
+        assert_eq!(fixed(&old, &other, false), ["cluster", "http", "join", "on-query"]);
         let mut rotated = old.clone();
         let new = boato_transport::Secret::generate();
         rotated.secret = Some(boato_transport::Secret::parse(&new).unwrap());

@@ -15,7 +15,7 @@ use boato_api::Declined;
 use boato_cluster::Liveness;
 use boato_cluster::quic::Cluster;
 use boato_gossip::quic::Handle;
-use boato_gossip::{Event, InputError, Member, NodeId, UserEvent};
+use boato_gossip::{Event, InputError, Member, NodeId, State, UserEvent};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, broadcast};
@@ -81,6 +81,14 @@ impl Membership {
     /// Everybody known, this node included.
     pub(crate) fn members(&self) -> Arc<[Member]> {
         self.handle.members()
+    }
+
+    /// The members beside this one to which its keys can go, none of them suspect, and what they say of themselves.
+    pub(crate) fn takers(&self) -> Vec<(NodeId, Attributes)> {
+        let members = self.members();
+        let others = members.iter().filter(|member| member.id != self.me && member.state == State::Alive);
+        let others = others.map(|member| (member.id, Attributes::of(member)));
+        others.filter(|(_, attributes)| attributes.takes_keys()).collect()
     }
 
     pub(crate) fn join(&self, addr: SocketAddr) {

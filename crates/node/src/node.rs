@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use boato_api::http::AccessLog;
 use boato_api::{Backend, Change, Readiness};
+use boato_gossip::NodeId;
 use boato_transport::Transport;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::attributes::Attributes;
 use crate::backend::{Latest, NodeBackend};
 use crate::builder::Builder;
 use crate::config::{Config, Discover};
@@ -230,6 +232,27 @@ impl Node {
     /// How long to go without clients before leaving, as last told; `None`: for ever.
     pub fn exit_on_idle(&self) -> Option<Duration> {
         self.live.told.lock().exit_on_idle
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        NodeId(self.live.me.node)
+    }
+
+    /// The other members to which keys can go.
+    pub(crate) fn takers(&self) -> Vec<(NodeId, Attributes)> {
+        self.live.membership.takers()
+    }
+
+    /// Asks for no keys any more; gives the weight before.
+    pub(crate) async fn drain(&self) -> u16 {
+        let weight = self.live.membership.weight().await;
+        self.live.drain().await;
+        weight
+    }
+
+    /// Asks for another share of the keys.
+    pub(crate) async fn set_weight(&self, weight: u16) {
+        self.live.set_weight(weight).await;
     }
 
     /// Completes when a client asked this node to leave, or another process took over its id.

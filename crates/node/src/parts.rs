@@ -104,6 +104,7 @@ impl Parts {
             resp: bound.at.resp,
             resp_cluster: bound.at.resp_cluster,
             leaving: false,
+            on_demand: config.exit_on_idle.is_some(),
             version: VERSION.to_owned(),
             weight: config.weight,
         };

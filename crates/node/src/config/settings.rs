@@ -127,7 +127,7 @@ pub struct Settings {
     /// Leave once no client has been connected for this long [default: never]
     ///
     /// For a node that is started on demand, by socket activation: its keys go to the others, and the next
-    /// client starts it again. The last node of a cluster stays as long as it has keys.
+    /// client starts it again. While the cluster has keys, one node stays.
     #[arg(long, env = "BOATO_EXIT_ON_IDLE", value_name = "TIME")]
     #[serde(with = "scalar")]
     pub exit_on_idle: Option<Period>,

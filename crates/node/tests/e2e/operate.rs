@@ -69,6 +69,9 @@ fn a_node_is_drained_and_comes_back_and_leaves() {
     for i in 0..50 {
         assert_eq!(one.client().get(&format!("/k{i}")).body, b"v");
     }
+    let (code, said) = run(&one, &["drain"]);
+    assert!(code == 1 && said.contains("nobody could take the keys over"), "{said}");
+    assert!(run(&one, &["status", "--ready"]).0 == 0, "it is as it was");
 }
 
 #[test]

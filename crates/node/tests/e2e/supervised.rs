@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::time::Instant;
 
-use crate::harness::{Cluster, PATIENCE, boato, ensure, wait};
+use crate::harness::{Cluster, Node, PATIENCE, boato, ensure, wait};
 
 /// The socket on which a service manager listens.
 struct Manager(UnixDatagram);
@@ -109,8 +109,16 @@ fn a_reload_takes_over_all_or_nothing_and_says_what_it_cannot() {
     write("max-memory = \"much\"\n");
     let refused = reload(1);
     assert!(refused.contains("nothing was changed") && refused.contains("max-memory"), "{refused}");
+    write("on-query = \"echo two\"\nmax-memory = \"2MiB\"\n");
+    let refused = reload(1);
+    assert!(refused.contains("need a restart: on-query;"), "{refused}");
+    write("tag = [\"weight=7\"]\nmax-memory = \"2MiB\"\n");
+    let refused = reload(1);
+    assert!(refused.contains("nothing was changed") && refused.contains("weight"), "{refused}");
+    write("tag = [\"rack=2\"]\n");
+    assert_eq!(reload(0), "tag: rack=2\n");
     write("access-log = 1\n");
-    assert_eq!(reload(0), "access-log: none -> 1\n");
+    assert_eq!(reload(0), "tag: no rack\naccess-log: none -> 1\n");
     assert_eq!(status("old"), 200);
     wait("the request is in the log", || {
         ensure(node.log().contains("\"path\":\"/_/status\""), || "it is not".to_owned())
@@ -184,8 +192,35 @@ fn an_idle_node_leaves_and_the_last_with_keys_stays() {
     client.put("/k?ttl=3", "v");
     drop(client);
     wait("it says that it stays", || {
-        ensure(last.log().contains("staying, as the last node"), || "not said".to_owned())
+        ensure(last.log().contains("staying, as one node"), || "not said".to_owned())
     });
     assert!(last.runs());
     assert_eq!(last.ended(), 0, "the key has expired, nobody loses it");
+}
+
+#[test]
+fn of_three_idle_nodes_one_stays_with_all_keys() {
+    let cluster = Cluster::new("idle-all");
+    let start = |name| cluster.node(name).arg("--exit-on-idle", "2s").start();
+    let mut nodes = ["one", "two", "three"].map(start);
+    // Whoever looks is a client: nobody goes while this waits.
+    Cluster::settle(&nodes.each_ref());
+    let mut client = nodes[0].client();
+    for i in 0..300 {
+        assert_eq!(client.put(&format!("/k{i}"), "v").status, 201);
+    }
+    drop(client);
+    wait("two of them go", || {
+        let running = nodes.iter_mut().filter_map(|node| node.runs().then_some(())).count();
+        ensure(running == 1, || format!("{running} run"))
+    });
+    let last = nodes.iter_mut().position(Node::runs).expect("one stays");
+    let last = &nodes[last];
+    wait("it says that it stays", || {
+        ensure(last.log().contains("staying, as one node keeps the keys"), || "not said".to_owned())
+    });
+    let mut client = last.client();
+    for i in 0..300 {
+        assert_eq!(client.get(&format!("/k{i}")).status, 200, "k{i}");
+    }
 }
