@@ -78,6 +78,8 @@ pub struct KeyReport {
     pub name: String,
     /// Its id, hexadecimal.
     pub id: String,
+    /// Whether it is taken for alive, and was asked.
+    pub live: bool,
     /// Ids of the secrets it accepts.
     pub keys: Vec<String>,
     /// Id of the one it shows; `None` where it did not answer.

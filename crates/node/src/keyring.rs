@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use boato_api::{Declined, KeyChange, KeyReport};
 use boato_gossip::{Member, NodeId, State};
-use boato_transport::{BindError, Channel, KeyId, Keyring, Secret, Transport};
+use boato_transport::{BindError, Channel, KeyId, Keyring, KeyringError, Responder, Secret, Transport};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use parking_lot::Mutex;
@@ -42,6 +42,8 @@ pub(crate) struct Keys(Arc<Inner>);
 
 struct Inner {
     ring: Mutex<Keyring>,
+    /// Held while a change is written and comes to hold, which takes a while; the ring itself is locked only for moments.
+    changing: Mutex<()>,
     transport: Transport,
     file: Option<PathBuf>,
     cluster: String,
@@ -71,10 +73,17 @@ impl Keys {
     ) -> Result<Self, BindError> {
         let file = dir.map(|dir| dir.join(FILE));
         let ring = opened(secret, file.as_deref());
-        let inner =
-            Inner { ring: Mutex::new(ring), transport, file, cluster: cluster.to_owned(), secrets, me };
+        let inner = Inner {
+            ring: Mutex::new(ring.clone()),
+            changing: Mutex::default(),
+            transport,
+            file,
+            cluster: cluster.to_owned(),
+            secrets,
+            me,
+        };
         let keys = Self(Arc::new(inner));
-        keys.hold()?;
+        keys.hold(&ring)?;
         Ok(keys)
     }
 
@@ -83,49 +92,63 @@ impl Keys {
     }
 
     /// Has the keyring hold for peers and for operators.
-    fn hold(&self) -> Result<(), BindError> {
-        let ring = self.0.ring.lock();
-        self.0.transport.set_keys(&ring)?;
+    fn hold(&self, ring: &Keyring) -> Result<(), BindError> {
+        self.0.transport.set_keys(ring)?;
         self.0.secrets.set_admins(ring.keys().map(|(_, secret)| secret.admin_token(&self.0.cluster)));
         Ok(())
     }
 
-    /// Takes over what another node knows, and gives what is known here then. Blocks: it writes a file.
-    pub(crate) fn receive(&self, text: &[u8]) -> Zeroizing<String> {
-        let theirs = std::str::from_utf8(text).ok().and_then(|text| Keyring::parse(text).ok());
-        let changed = theirs.is_some_and(|theirs| self.0.ring.lock().merge(&theirs));
-        if changed {
-            self.changed();
+    /// Answers a peer that tells what it knows. Nothing but a keyring is answered.
+    pub(crate) fn answer(self, text: &[u8], reply: Responder) {
+        let Some(theirs) = parsed(text) else { return };
+        let present = self.present();
+        if !present.clone().merge(&theirs) {
+            return reply.send(bytes(&present));
         }
-        self.0.ring.lock().to_text()
+        tokio::task::spawn_blocking(move || {
+            self.take(&theirs);
+            reply.send(bytes(&self.present()));
+        });
     }
 
-    fn changed(&self) {
-        let text = self.0.ring.lock().to_text();
-        tracing::info!(keys = ?*self.0.ring.lock(), "the cluster's secrets have changed");
+    fn present(&self) -> Keyring {
+        self.0.ring.lock().clone()
+    }
+
+    /// Takes over what another node knows. Blocks: it writes a file.
+    fn take(&self, theirs: &Keyring) {
+        let _one_after_the_other = self.0.changing.lock();
+        let ring = {
+            let mut ring = self.0.ring.lock();
+            if !ring.merge(theirs) {
+                return;
+            }
+            ring.clone()
+        };
+        tracing::info!(keys = ?ring, "the cluster's secrets have changed");
         if let Some(file) = &self.0.file
-            && let Err(error) = files::replace_private(file, text.as_bytes())
+            && let Err(error) = files::replace_private(file, ring.to_text().as_bytes())
         {
             tracing::error!(%error, "cannot keep the keyring in {}: after a restart this node knows less", file.display());
         }
-        if let Err(error) = self.hold() {
+        if let Err(error) = self.hold(&ring) {
             tracing::error!(%error, "cannot use the keyring");
         }
     }
 
     /// Tells a member what is known here, and hears what it knows then.
     async fn exchange(&self, member: &Member) -> Result<Keyring, String> {
-        let text = Bytes::copy_from_slice(self.0.ring.lock().to_text().as_bytes());
-        let answer = timeout(PATIENCE, self.0.transport.request(member.addr, CHANNEL, text)).await;
+        let asked = self.0.transport.request(member.addr, CHANNEL, bytes(&self.present()));
+        let answer = timeout(PATIENCE, asked).await;
         let answer =
             answer.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())?;
-        let text = std::str::from_utf8(&answer).map_err(|error| error.to_string())?;
-        let theirs = Keyring::parse(text).map_err(|error| error.to_string())?;
-        let keys = self.clone();
+        let theirs = parsed(&answer).ok_or_else(|| KeyringError::Malformed.to_string())?;
         // What happened there meanwhile counts here, too.
-        let bytes = answer.clone();
-        let took = tokio::task::spawn_blocking(move || keys.receive(&bytes)).await;
-        took.map_err(|error| error.to_string())?;
+        if self.present().merge(&theirs) {
+            let (keys, theirs) = (self.clone(), theirs.clone());
+            let took = tokio::task::spawn_blocking(move || keys.take(&theirs)).await;
+            took.map_err(|error| error.to_string())?;
+        }
         Ok(theirs)
     }
 
@@ -135,7 +158,7 @@ impl Keys {
             members.iter().filter(|member| member.state != State::Left).cloned().collect();
         let reports = stream::iter(asked).map(|member| async move {
             let known = match () {
-                () if member.id == self.0.me => Ok(self.0.ring.lock().clone()),
+                () if member.id == self.0.me => Ok(self.present()),
                 () if member.is_live() => self.exchange(&member).await,
                 () => Err("it is down, and hears of changes when it comes back".to_owned()),
             };
@@ -145,7 +168,8 @@ impl Keys {
                 }
                 Err(error) => (Vec::new(), None, Some(error)),
             };
-            KeyReport { name: member.name.to_string(), id: member.id.to_string(), keys, used, error }
+            let (name, id) = (member.name.to_string(), member.id.to_string());
+            KeyReport { name, id, live: member.is_live(), keys, used, error }
         });
         let mut reports: Vec<KeyReport> = reports.buffer_unordered(CONCURRENCY).collect().await;
         reports.sort_by(|a, b| a.name.cmp(&b.name));
@@ -162,7 +186,7 @@ impl Keys {
         if let (KeyChange::Remove(id), false) = (&change, force) {
             self.check_removal(id, members).await?;
         }
-        let mut ring = self.0.ring.lock().clone();
+        let mut ring = self.present();
         let done = match change {
             KeyChange::Install(text) => {
                 let secret = Secret::parse(&text).map_err(|error| Declined::Invalid(error.to_string()))?;
@@ -173,7 +197,7 @@ impl Keys {
         };
         done.map_err(|error| Declined::Conflict(error.to_string()))?;
         let keys = self.clone();
-        let took = tokio::task::spawn_blocking(move || keys.receive(ring.to_text().as_bytes())).await;
+        let took = tokio::task::spawn_blocking(move || keys.take(&ring)).await;
         took.map_err(|error| Declined::Busy(error.to_string()))?;
         Ok(self.reports(members).await)
     }
@@ -214,6 +238,14 @@ impl Keys {
     }
 }
 
+fn parsed(text: &[u8]) -> Option<Keyring> {
+    Keyring::parse(std::str::from_utf8(text).ok()?).ok()
+}
+
+fn bytes(ring: &Keyring) -> Bytes {
+    Bytes::copy_from_slice(ring.to_text().as_bytes())
+}
+
 fn key_id(text: &str) -> Result<KeyId, Declined> {
     KeyId::parse(text).ok_or_else(|| {
         Declined::Invalid(format!("{text:?} is no key id: 16 hexadecimal digits, as boato keys shows"))
@@ -224,7 +256,7 @@ fn key_id(text: &str) -> Result<KeyId, Declined> {
 fn opened(secret: &Secret, file: Option<&Path>) -> Keyring {
     let own = Keyring::new(secret.clone());
     let Some((path, text)) = file.and_then(|path| Some((path, read(path)?))) else { return own };
-    let Ok(mut ring) = Keyring::parse(&text) else {
+    let Ok(ring) = Keyring::parse(&text) else {
         tracing::error!("{} is damaged and not used: beginning with the secret given", path.display());
         return own;
     };
@@ -235,8 +267,15 @@ fn opened(secret: &Secret, file: Option<&Path>) -> Keyring {
              one to nodes that start anew",
             path.display()
         );
+    } else if ring.keys().all(|(id, _)| id != secret.id()) {
+        // Another cluster, or one whose secret was changed on all nodes at once: the old one is to open nothing.
+        tracing::warn!(
+            key = %secret.id(),
+            "{} keeps other secrets than the one given at the start, which counts: beginning with that one alone",
+            path.display()
+        );
+        return own;
     }
-    ring.merge(&own);
     ring
 }
 
@@ -272,8 +311,12 @@ mod tests {
         files::replace_private(&file, ring.to_text().as_bytes()).unwrap();
         assert_eq!(opened(&old, Some(&file)), ring, "what was removed is not accepted again");
         let third = secret();
-        let with_third = opened(&third, Some(&file));
-        assert!(with_third.used() == id && with_third.keys().count() == 2);
+        assert_eq!(
+            opened(&third, Some(&file)),
+            Keyring::new(third),
+            "a secret of another cluster opens nothing here"
+        );
+        assert_eq!(opened(&new, Some(&file)), ring);
         std::fs::write(&file, "damaged").unwrap();
         assert_eq!(opened(&old, Some(&file)), Keyring::new(old));
     }

@@ -186,9 +186,7 @@ impl Handler for Dispatch {
         } else if channel == keyring::CHANNEL
             && let Some(keys) = self.keys.as_ref().and_then(WeakKeys::upgrade)
         {
-            tokio::task::spawn_blocking(move || {
-                reply.send(Bytes::copy_from_slice(keys.receive(&payload).as_bytes()));
-            });
+            keys.answer(&payload, reply);
         }
     }
 }

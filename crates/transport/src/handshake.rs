@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::endpoint::canonical;
 use crate::gate::{Place, Verdict};
-use crate::mesh::{Accepted, Dialling, Mesh};
+use crate::mesh::{Accepted, Credentials, Mesh};
 use crate::refusal::{By, classify};
 use crate::session::{Link, Session};
 use crate::{Peer, Refusal, identity};
@@ -53,7 +53,7 @@ impl Mesh {
     }
 
     async fn reach(&self, addr: SocketAddr) -> Result<Link, HandshakeError> {
-        let Dialling { client, server_name } = self.dialling.read().clone();
+        let Credentials { client, server_name, .. } = self.credentials.borrow().clone();
         let link = identify(self.endpoint.connect_with(client, addr, &server_name)?.await?)?;
         // The welcome. Until then the peer may still refuse our certificate, or prefer another connection.
         link.connection.accept_uni().await?;

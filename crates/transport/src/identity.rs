@@ -43,6 +43,8 @@ pub(crate) struct Identity {
     /// Name that a dialler asks for: it tells the cluster, so that a node of another one refuses exactly that, and
     /// before it the authority of the secret in use.
     pub(crate) server_name: String,
+    /// Names of the authorities that it accepts.
+    pub(crate) authorities: Arc<[Vec<u8>]>,
 }
 
 impl Identity {
@@ -66,6 +68,7 @@ impl Identity {
         for (issued, subject) in issued.iter_mut().zip(roots.subjects()) {
             issued.subject = subject;
         }
+        let authorities = roots.roots.iter().map(|root| root.subject.to_vec()).collect();
         let roots = Arc::new(roots);
         let first = issued.first().ok_or_else(|| BindError::Identity("a keyring without a secret".into()))?;
         let asked = format!("{}.{server_name}", first.label);
@@ -99,6 +102,7 @@ impl Identity {
                 QuicServerConfig::try_from(server).map_err(bad_suite)?,
             )),
             server_name: asked,
+            authorities,
         })
     }
 }
@@ -170,8 +174,17 @@ pub(crate) fn reset_keys(secret: Option<&Secret>, cluster: &str, local: SocketAd
 
 /// The node id in the certificate that the peer of an established connection proved.
 pub(crate) fn peer_node(connection: &quinn::Connection) -> Option<u128> {
-    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    node_id(chain.first()?)
+    node_id(peer_chain(connection)?.first()?)
+}
+
+/// The name of the authority that signed the certificate that the peer of an established connection proved.
+pub(crate) fn peer_issuer(connection: &quinn::Connection) -> Option<Vec<u8>> {
+    let chain = peer_chain(connection)?;
+    Some(webpki::EndEntityCert::try_from(chain.first()?).ok()?.issuer().to_vec())
+}
+
+fn peer_chain(connection: &quinn::Connection) -> Option<Vec<CertificateDer<'static>>> {
+    Some(*connection.peer_identity()?.downcast().ok()?)
 }
 
 fn node_id(leaf: &CertificateDer<'_>) -> Option<u128> {

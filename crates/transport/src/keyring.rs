@@ -15,7 +15,9 @@ use crate::secret::derive;
 
 /// Most secrets accepted at a time.
 pub const KEYS_MAX: usize = 8;
-/// Most removed secrets remembered; the one that was removed first is forgotten first.
+/// Most secrets accepted after changes that were made at several nodes at once; those stated first are removed.
+const MERGED_MAX: usize = 2 * KEYS_MAX;
+/// Most removed secrets remembered one by one; of those removed before them only the time is kept.
 const REMOVED_MAX: usize = 64;
 /// Largest text of a keyring.
 const TEXT_BYTES_MAX: usize = 256 << 10;
@@ -59,6 +61,11 @@ pub enum KeyringError {
     /// It is the one that nodes show.
     #[error("{0} is the secret in use: use another before removing it")]
     InUse(KeyId),
+    /// There is no later time.
+    #[error(
+        "the secrets have been changed too often: restart all nodes with one secret and without the kept keyring"
+    )]
+    Worn,
     /// The bytes are not those of a keyring.
     #[error("not a keyring of this version")]
     Malformed,
@@ -75,14 +82,21 @@ struct Entry {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keyring {
     entries: BTreeMap<KeyId, Entry>,
+    /// Since when, and which; time 0 is what a node was told at its start, and anything that was said later wins.
     used: (u64, KeyId),
+    /// What was removed before this time may be remembered by its absence alone.
+    since: u64,
 }
 
 impl Keyring {
     /// A keyring of one secret.
     pub fn new(secret: Secret) -> Keyring {
         let id = secret.id();
-        Keyring { entries: BTreeMap::from([(id, Entry { time: 0, secret: Some(secret) })]), used: (0, id) }
+        Keyring {
+            entries: BTreeMap::from([(id, Entry { time: 0, secret: Some(secret) })]),
+            used: (0, id),
+            since: 0,
+        }
     }
 
     /// The secrets that are accepted.
@@ -103,7 +117,7 @@ impl Keyring {
     /// Accepts a further secret.
     ///
     /// # Errors
-    /// [`KeyringError::Full`].
+    /// [`KeyringError::Full`], [`KeyringError::Worn`].
     pub fn install(&mut self, secret: Secret) -> Result<KeyId, KeyringError> {
         let id = secret.id();
         if self.accepts(id) {
@@ -112,21 +126,25 @@ impl Keyring {
         if self.keys().count() >= KEYS_MAX {
             return Err(KeyringError::Full);
         }
-        let time = self.next_time();
+        let time = self.next_time()?;
         self.entries.insert(id, Entry { time, secret: Some(secret) });
+        if self.used.0 == 0 {
+            // Or else a node that starts with the new secret would have everybody use it.
+            self.used.0 = time;
+        }
         Ok(id)
     }
 
     /// Shows this one from now on.
     ///
     /// # Errors
-    /// [`KeyringError::Unknown`].
+    /// [`KeyringError::Unknown`], [`KeyringError::Worn`].
     pub fn use_key(&mut self, id: KeyId) -> Result<(), KeyringError> {
         if !self.accepts(id) {
             return Err(KeyringError::Unknown(id));
         }
         if self.used.1 != id {
-            self.used = (self.next_time(), id);
+            self.used = (self.next_time()?, id);
         }
         Ok(())
     }
@@ -134,7 +152,7 @@ impl Keyring {
     /// Accepts this one no longer.
     ///
     /// # Errors
-    /// [`KeyringError::InUse`], [`KeyringError::Unknown`].
+    /// [`KeyringError::InUse`], [`KeyringError::Unknown`], [`KeyringError::Worn`].
     pub fn remove(&mut self, id: KeyId) -> Result<(), KeyringError> {
         if self.used.1 == id {
             return Err(KeyringError::InUse(id));
@@ -142,7 +160,7 @@ impl Keyring {
         if !self.accepts(id) {
             return Err(KeyringError::Unknown(id));
         }
-        let time = self.next_time();
+        let time = self.next_time()?;
         self.entries.insert(id, Entry { time, secret: None });
         self.forget();
         Ok(())
@@ -151,24 +169,28 @@ impl Keyring {
     /// Takes over what the other knows later. True if that changed anything.
     pub fn merge(&mut self, other: &Keyring) -> bool {
         let before = self.clone();
+        self.entries.retain(|id, ours| other.entries.contains_key(id) || ours.time >= other.since);
         for (id, theirs) in &other.entries {
-            let newer = self.entries.get(id).is_none_or(|ours| rank(theirs) > rank(ours));
+            let newer = match before.entries.get(id) {
+                Some(ours) => rank(theirs) > rank(ours),
+                None => theirs.time >= before.since,
+            };
             if newer {
                 self.entries.insert(*id, theirs.clone());
             }
         }
+        self.since = self.since.max(other.since);
         self.used = self.used.max(other.used);
         // Two nodes may have changed things at once: what is used is accepted, whoever removed it.
-        if !self.accepts(self.used.1) {
-            let secret =
-                [&before, other].iter().find_map(|ring| ring.entries.get(&self.used.1)?.secret.clone());
-            let time = self.next_time();
-            if secret.is_none() {
-                self.clone_from(&before);
-            } else {
-                self.entries.insert(self.used.1, Entry { time, secret });
-            }
+        let used = self.used.1;
+        if !self.accepts(used)
+            && let Some(secret) =
+                [&before, other].iter().find_map(|ring| ring.entries.get(&used)?.secret.clone())
+        {
+            let time = self.time().saturating_add(1).min(TIME_MAX);
+            self.entries.insert(used, Entry { time, secret: Some(secret) });
         }
+        self.trim();
         self.forget();
         *self != before
     }
@@ -181,26 +203,40 @@ impl Keyring {
         self.entries.values().map(|entry| entry.time).max().unwrap_or(0).max(self.used.0)
     }
 
-    fn next_time(&self) -> u64 {
-        self.time() + 1
+    fn next_time(&self) -> Result<u64, KeyringError> {
+        Some(self.time() + 1).filter(|time| *time <= TIME_MAX).ok_or(KeyringError::Worn)
+    }
+
+    /// Removes what was stated first where more is accepted than there is room for.
+    fn trim(&mut self) {
+        let mut accepted: Vec<(u64, KeyId)> = self
+            .keys()
+            .map(|(id, _)| (self.entries[&id].time, id))
+            .filter(|(_, id)| *id != self.used.1)
+            .collect();
+        accepted.sort_unstable();
+        for (time, id) in accepted.iter().take(accepted.len().saturating_sub(MERGED_MAX - 1)) {
+            self.entries.insert(*id, Entry { time: *time, secret: None });
+        }
     }
 
     fn forget(&mut self) {
-        let mut removed: Vec<(u64, KeyId)> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.secret.is_none())
-            .map(|(id, entry)| (entry.time, *id))
-            .collect();
+        let removed = self.entries.iter().filter(|(_, entry)| entry.secret.is_none());
+        let mut removed: Vec<(u64, KeyId)> = removed.map(|(id, entry)| (entry.time, *id)).collect();
         removed.sort_unstable();
-        for (_, id) in removed.iter().take(removed.len().saturating_sub(REMOVED_MAX)) {
-            self.entries.remove(id);
+        for (time, _) in removed.iter().take(removed.len().saturating_sub(REMOVED_MAX)) {
+            self.since = self.since.max(*time + 1);
         }
+        let since = self.since;
+        self.entries.retain(|_, entry| entry.secret.is_some() || entry.time >= since);
     }
 
     /// As text, secrets included: for files that only their owner reads, and for peers over the transport.
     pub fn to_text(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(format!("boato keyring 1\nused {} {}\n", self.used.0, self.used.1));
+        let mut text = Zeroizing::new(format!(
+            "boato keyring 1\nsince {}\nused {} {}\n",
+            self.since, self.used.0, self.used.1
+        ));
         for (id, Entry { time, secret }) in &self.entries {
             let secret = secret.as_ref().map(Secret::to_text);
             let secret = secret.as_ref().map_or("-", |text| text.as_str());
@@ -222,8 +258,9 @@ impl Keyring {
         if text.len() > TEXT_BYTES_MAX {
             return None;
         }
-        let mut lines = text.strip_prefix("boato keyring 1\nused ")?.lines();
-        let (time, id) = lines.next()?.split_once(' ')?;
+        let mut lines = text.strip_prefix("boato keyring 1\n")?.lines();
+        let since = lines.next()?.strip_prefix("since ")?.parse().ok()?;
+        let (time, id) = lines.next()?.strip_prefix("used ")?.split_once(' ')?;
         let used = (time.parse().ok()?, KeyId::parse(id)?);
         let mut entries = BTreeMap::new();
         for line in lines {
@@ -235,15 +272,16 @@ impl Keyring {
             };
             entries.insert(id, Entry { time, secret });
         }
-        Some(Keyring { entries, used })
+        Some(Keyring { entries, used, since })
     }
 
     fn is_sound(&self) -> bool {
         let accepted = self.keys().count();
         self.accepts(self.used.1)
-            && accepted <= 2 * KEYS_MAX
+            && accepted <= MERGED_MAX
             && self.entries.len() - accepted <= REMOVED_MAX
             && self.time() <= TIME_MAX
+            && self.since <= self.time() + 1
     }
 }
 
@@ -272,122 +310,4 @@ impl Secret {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn secret(n: usize) -> Secret {
-        Secret::parse(&STANDARD.encode([u8::try_from(n).unwrap(); 16])).unwrap()
-    }
-
-    fn ids(ring: &Keyring) -> Vec<KeyId> {
-        ring.keys().map(|(id, _)| id).collect()
-    }
-
-    #[test]
-    fn a_rotation_reaches_one_that_was_away() {
-        let mut away = Keyring::new(secret(1));
-        let mut ring = away.clone();
-        let new = ring.install(secret(2)).unwrap();
-        ring.use_key(new).unwrap();
-        assert!(ring.remove(new) == Err(KeyringError::InUse(new)));
-        assert!(!ring.clone().merge(&away), "what is older changes nothing");
-        let mut between = away.clone();
-        assert!(between.merge(&ring) && between.used() == new && ids(&between).len() == 2);
-        ring.remove(secret(1).id()).unwrap();
-        assert!(away.merge(&ring));
-        assert_eq!((ids(&away), away.used()), (vec![new], new));
-        assert!(away.has_removed(secret(1).id()) && away == ring);
-        assert_eq!(away.use_key(secret(1).id()), Err(KeyringError::Unknown(secret(1).id())));
-    }
-
-    #[test]
-    fn a_removed_secret_can_be_installed_again_and_room_is_bounded() {
-        let mut ring = Keyring::new(secret(1));
-        for n in 2..=KEYS_MAX {
-            ring.install(secret(n)).unwrap();
-        }
-        assert_eq!(ring.install(secret(100)), Err(KeyringError::Full));
-        assert_eq!(ring.install(secret(2)), Ok(secret(2).id()), "it is there");
-        ring.remove(secret(2).id()).unwrap();
-        ring.install(secret(2)).unwrap();
-        assert!(!ring.has_removed(secret(2).id()));
-        for n in 10..100 {
-            ring.remove(secret(3).id()).ok();
-            let id = ring.install(secret(n)).unwrap();
-            ring.remove(id).unwrap();
-        }
-        assert_eq!(Keyring::parse(&ring.to_text()), Ok(ring.clone()));
-        assert!(ring.entries.len() <= KEYS_MAX + REMOVED_MAX);
-    }
-
-    #[test]
-    fn a_text_is_read_back_and_others_are_refused() {
-        let mut ring = Keyring::new(secret(1));
-        ring.install(secret(2)).unwrap();
-        ring.remove(secret(2).id()).unwrap();
-        let text = ring.to_text();
-        assert_eq!(Keyring::parse(&text), Ok(ring));
-        let other = secret(9).id().to_string();
-        let wrong = [
-            String::new(),
-            text.replace('1', "2"),
-            text.replace("used 0", "used x"),
-            text.replace(&secret(1).id().to_string(), &other),
-            format!("{}key 0 {other} -\n", text.lines().take(2).collect::<Vec<_>>().join("\n") + "\n"),
-            format!("{}key {} {other} -\n", text.as_str(), u64::MAX),
-        ];
-        for wrong in wrong {
-            assert_eq!(Keyring::parse(&wrong), Err(KeyringError::Malformed), "{wrong}");
-        }
-        assert!(!format!("{:?}", Keyring::new(secret(1))).contains("AQEB"));
-    }
-
-    #[derive(Clone, Debug)]
-    enum Change {
-        Install(usize, usize),
-        Use(usize, usize),
-        Remove(usize, usize),
-        Merge(usize, usize),
-    }
-
-    fn change() -> impl Strategy<Value = Change> {
-        let pair = || (0..3_usize, 1..6_usize);
-        prop_oneof![
-            pair().prop_map(|(at, n)| Change::Install(at, n)),
-            pair().prop_map(|(at, n)| Change::Use(at, n)),
-            pair().prop_map(|(at, n)| Change::Remove(at, n)),
-            (0..3_usize, 0..3_usize).prop_map(|(at, n)| Change::Merge(at, n)),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn all_end_with_the_same_whatever_is_changed_where(changes in proptest::collection::vec(change(), 0..40)) {
-            let mut rings = [(); 3].map(|()| Keyring::new(secret(1)));
-            for change in changes {
-                match change {
-                    Change::Install(at, n) => _ = rings[at].install(secret(n)),
-                    Change::Use(at, n) => _ = rings[at].use_key(secret(n).id()),
-                    Change::Remove(at, n) => _ = rings[at].remove(secret(n).id()),
-                    Change::Merge(at, from) => {
-                        let from = rings[from].clone();
-                        rings[at].merge(&from);
-                    }
-                }
-                for ring in &rings {
-                    prop_assert!(ring.is_sound() && Keyring::parse(&ring.to_text()).as_ref() == Ok(ring));
-                }
-            }
-            // Everybody hears everything, a few times over.
-            for _ in 0..4 {
-                for (at, from) in [(0, 1), (1, 2), (2, 0), (0, 2), (2, 1), (1, 0)] {
-                    let from = rings[from].clone();
-                    rings[at].merge(&from);
-                }
-            }
-            prop_assert_eq!(&rings[0], &rings[1]);
-            prop_assert_eq!(&rings[1], &rings[2]);
-        }
-    }
-}
+mod tests;

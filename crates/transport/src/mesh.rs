@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use quinn::{Connection, ConnectionError};
 use tokio::runtime::Handle;
-use tokio::sync::SetOnce;
+use tokio::sync::{SetOnce, watch};
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::endpoint::canonical;
@@ -28,7 +29,7 @@ use crate::lane::{self, Outgoing, Pushed};
 use crate::refusal::RefusalLog;
 use crate::session::{Link, Session, Shared, code};
 use crate::stats::{Counters, Path};
-use crate::{Channel, Handler, Refusal, SendError, serve};
+use crate::{Channel, Handler, Refusal, SendError, identity, serve};
 
 /// Pause after a first failed dial; it doubles with every further one.
 const REST_MIN: Duration = Duration::from_millis(100);
@@ -41,6 +42,13 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// Pause after a peer said goodbye: until membership knows, at the latest as it does of a crash, nobody is to wait for an
 /// answer to a dial. A process that takes over the address dials by itself.
 const REST_GOODBYE: Duration = Duration::from_secs(10);
+
+/// How long a connection stays after its secret was removed, so that the removal itself is told.
+const REMOVED_GRACE: Duration = Duration::from_secs(1);
+/// Then it is closed once nothing was said for so long, so that as few requests as can be lose their answers,
+const REMOVED_PAUSE: Duration = Duration::from_millis(20);
+/// or after so long.
+const REMOVED_PATIENCE: Duration = Duration::from_secs(4);
 
 /// What is known of one address.
 enum Entry {
@@ -60,19 +68,21 @@ pub(crate) struct Accepted {
     pub(crate) begun: Instant,
 }
 
-/// What it takes to dial.
+/// What it takes to dial, and whom to stay connected with.
 #[derive(Clone)]
-pub(crate) struct Dialling {
+pub(crate) struct Credentials {
     pub(crate) client: quinn::ClientConfig,
     /// Whom to ask for.
     pub(crate) server_name: String,
+    /// Names of the authorities whose certificates are accepted.
+    pub(crate) authorities: Arc<[Vec<u8>]>,
 }
 
 pub(crate) struct Mesh {
     pub(crate) shared: Arc<Shared>,
     pub(crate) endpoint: quinn::Endpoint,
     pub(crate) node: u128,
-    pub(crate) dialling: RwLock<Dialling>,
+    pub(crate) credentials: watch::Sender<Credentials>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) refusals: RefusalLog,
     pub(crate) handler: SetOnce<Arc<dyn Handler>>,
@@ -88,14 +98,14 @@ impl Mesh {
         shared: Arc<Shared>,
         endpoint: quinn::Endpoint,
         node: u128,
-        dialling: Dialling,
+        credentials: Credentials,
     ) -> Arc<Self> {
         Arc::new(Self {
             gate: Gate::new(&shared.limits),
             shared,
             endpoint,
             node,
-            dialling: RwLock::new(dialling),
+            credentials: watch::Sender::new(credentials),
             refusals: RefusalLog::default(),
             handler: SetOnce::new(),
             tasks: TaskTracker::new(),
@@ -245,6 +255,11 @@ impl Mesh {
         let error = tokio::select! {
             error = connection.closed() => error,
             error = self.serve(&session) => error,
+            () = self.outlived(&session) => {
+                tracing::info!(peer = %session.addr, "closing a connection made with a secret that has been removed");
+                session.close(code::REMOVED, "secret removed");
+                connection.closed().await
+            }
         };
         let path = connection.stats().path;
         tracing::debug!(
@@ -280,6 +295,20 @@ impl Mesh {
                     Err(error) => return error,
                 },
             }
+        }
+    }
+
+    /// Waits until the secret that the peer showed when it connected has been removed, and then for a pause in what is
+    /// said, for a while.
+    async fn outlived(&self, session: &Session) {
+        let Some(issuer) = identity::peer_issuer(session.connection()) else { return };
+        let mut credentials = self.credentials.subscribe();
+        let removed = credentials.wait_for(|now| !now.authorities.contains(&issuer)).await.is_ok();
+        debug_assert!(removed, "the mesh that has the sender is borrowed");
+        sleep(REMOVED_GRACE).await;
+        let end = Instant::now() + REMOVED_PATIENCE;
+        while session.idle() < REMOVED_PAUSE && Instant::now() < end {
+            sleep(REMOVED_PAUSE).await;
         }
     }
 

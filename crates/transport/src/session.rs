@@ -38,6 +38,8 @@ pub(crate) mod code {
     pub(crate) const PANICKED: VarInt = VarInt::from_u32(5);
     /// The transport closes, and everything that it took up has been answered.
     pub(crate) const DRAINED: VarInt = VarInt::from_u32(6);
+    /// The connection was made with a secret that is no longer accepted.
+    pub(crate) const REMOVED: VarInt = VarInt::from_u32(7);
 
     /// Whether the peer ended the connection because its transport closes.
     pub(crate) fn is_goodbye(error: &ConnectionError) -> bool {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::identity::Identity;
 use crate::lane::{Outgoing, Pending};
-use crate::mesh::{Dialling, Mesh};
+use crate::mesh::{Credentials, Mesh};
 use crate::serve::Responder;
 use crate::session::{Shared, code};
 use crate::stats::{Counters, Path};
@@ -75,21 +75,24 @@ impl Transport {
         let identity = Identity::new(&config, None)?;
         let opened = endpoint::open(&config, &identity)?;
         let shared = Arc::new(Shared::new(config.limits.clone()));
-        let mesh = Mesh::new(shared, opened.endpoint, config.node, dialling(identity));
+        let mesh = Mesh::new(shared, opened.endpoint, config.node, credentials(identity));
         tokio::spawn(Arc::clone(&mesh).sweep());
         let socket_buffers = (opened.receive_buffer, opened.send_buffer);
         Ok(Self(Arc::new(Owner { config, mesh, local: opened.local, socket_buffers })))
     }
 
     /// Accepts peers that know any of these secrets from now on, and shows the one in use where the peer knows it. What
-    /// is open stays open: a peer that knows none of them any more is refused when it connects again.
+    /// is open with a peer that showed none of them is closed within five seconds, if it can be when nothing is said on it; a
+    /// request under way then is reported as one whose connection is lost.
     ///
     /// # Errors
     /// [`BindError::Identity`]; nothing has changed.
     pub fn set_keys(&self, keys: &Keyring) -> Result<(), BindError> {
         let identity = Identity::new(&self.0.config, Some(keys))?;
-        self.0.mesh.endpoint.set_server_config(Some(endpoint::server(&identity)));
-        *self.0.mesh.dialling.write() = dialling(identity);
+        self.0.mesh.credentials.send_modify(|current| {
+            self.0.mesh.endpoint.set_server_config(Some(endpoint::server(&identity)));
+            *current = credentials(identity);
+        });
         Ok(())
     }
 
@@ -199,8 +202,9 @@ impl Transport {
     }
 }
 
-fn dialling(identity: Identity) -> Dialling {
-    Dialling { client: endpoint::client(&identity), server_name: identity.server_name }
+fn credentials(identity: Identity) -> Credentials {
+    let client = endpoint::client(&identity);
+    Credentials { client, server_name: identity.server_name, authorities: identity.authorities }
 }
 
 impl fmt::Debug for Transport {

@@ -5,7 +5,7 @@
 mod support;
 
 use boato_transport::{Config, Keyring, Refusal, RequestError, Secret, SendError};
-use support::{config, start};
+use support::{config, start, until};
 
 fn secret() -> Secret {
     Secret::parse(&Secret::generate()).unwrap()
@@ -62,4 +62,26 @@ async fn keys_change_under_open_connections() {
     }
     let stranger = with();
     assert!(stranger.ask(a.addr(), "old").await.is_err());
+}
+
+#[tokio::test]
+async fn who_showed_a_secret_that_is_removed_is_parted_with() {
+    let (old, new) = (secret(), secret());
+    let rings = rotation(&old, &new);
+    let with = || start(Config { secret: Some(old.clone()), ..config() });
+    let (a, b, intruder) = (with(), with(), with());
+    for node in [&b, &intruder] {
+        node.ask(a.addr(), "before").await.unwrap();
+    }
+    for ring in &rings[1..] {
+        for node in [&a, &b] {
+            node.transport.set_keys(ring).unwrap();
+        }
+    }
+    until("the intruder is turned away", || {
+        intruder.transport.paths().is_empty() && a.transport.stats().connections <= 1
+    })
+    .await;
+    assert!(intruder.ask(a.addr(), "still there?").await.is_err());
+    b.ask_until_answered(a.addr()).await;
 }

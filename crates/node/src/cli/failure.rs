@@ -84,6 +84,11 @@ pub(super) enum Failure {
          packets between them and the others are lost: compare reachability as other nodes see it, with --http"
     )]
     Silent(usize, usize),
+    /// Members that are taken for alive have not told what secrets they know.
+    #[error(
+        "{0} of {1} live members have not answered, and hear of changes within 30 s of being back: look with boato keys list"
+    )]
+    Untold(usize, usize),
     /// The value on standard input is too large.
     #[error("the value is larger than {0} bytes")]
     TooLarge(u64),

@@ -85,6 +85,7 @@ struct With {
 #[derive(Deserialize)]
 struct Report {
     name: String,
+    live: bool,
     keys: Vec<String>,
     used: Option<String>,
     error: Option<String>,
@@ -104,7 +105,7 @@ pub(super) fn run(args: &Args, matches: &ArgMatches) -> Result<(), Failure> {
             (with, with.operator.client(matches)?.change_keys(&json!({ "remove": id }), *force)?)
         }
     };
-    show(reports, with.json)
+    show(&reports, with.json)
 }
 
 fn secret(file: &PathBuf) -> Result<String, Failure> {
@@ -115,12 +116,14 @@ fn secret(file: &PathBuf) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// A line for each member. Fails where one that lives has not answered.
-fn show(reports: Value, json: bool) -> Result<(), Failure> {
+/// A line for each member. Fails where one that lives has not answered: it may not know of the change yet.
+fn show(reports: &Value, json: bool) -> Result<(), Failure> {
     if json {
-        return Ok(output::json(&reports)?);
+        output::json(reports)?;
     }
-    let reports: Vec<Report> = serde_json::from_value(reports).map_err(io::Error::from)?;
+    let reports: Vec<Report> = Vec::deserialize(reports).map_err(io::Error::from)?;
+    let live = reports.iter().filter(|report| report.live).count();
+    let silent = reports.iter().filter(|report| report.live && report.error.is_some()).count();
     let rows = reports.into_iter().map(|report| {
         let others = report.keys.iter().filter(|id| Some(*id) != report.used.as_ref()).cloned();
         let others: Vec<String> = others.collect();
@@ -130,5 +133,8 @@ fn show(reports: Value, json: bool) -> Result<(), Failure> {
             report.error.unwrap_or_else(|| others.join(" ")),
         ]
     });
-    Ok(output::table(["NAME", "IN USE", "ALSO ACCEPTED"], rows.collect(), &[])?)
+    if !json {
+        output::table(["NAME", "IN USE", "ALSO ACCEPTED"], rows.collect(), &[])?;
+    }
+    if silent > 0 { Err(Failure::Untold(silent, live)) } else { Ok(()) }
 }
