@@ -1,7 +1,7 @@
 //! What the state machine and the paths around it share: the slots, the clock and the published routes.
 
 use arc_swap::{ArcSwap, Guard};
-use boato_storage::{Clock, Entries, FETCH_MAX, Memory, Store, Value, Writer};
+use boato_storage::{Clock, Entries, EntryRef, FETCH_MAX, Memory, Store, Value, Writer};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +12,9 @@ use crate::operation::{Applier, Effect, Operation};
 use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Disposition, Header, State};
 use crate::view::Routes;
+
+/// Longer keys take more time to hash once more than it takes to wait for what they lead to.
+const FETCHED_KEY_BYTES_MAX: usize = 256;
 
 /// The slots of one node. Operations on slots it holds are applied here directly, without the machine.
 #[derive(Debug)]
@@ -141,17 +144,34 @@ impl Slots {
         unix_ms: u64,
         show: impl FnOnce(Option<Value<'_>>) -> R,
     ) -> Option<R> {
-        let guard = self.store.lock(usize::from(boato_placement::slot(key)));
-        guard.header().serving()?;
-        Some(show(guard.value(key, unix_ms)))
+        self.try_look(key, |entries| show(entries.value(key, unix_ms)))
     }
 
-    /// Has the processor fetch what operations on these keys will look at, see [`Store::fetch`]; keys beyond [`FETCH_MAX`], and a
-    /// single one, are left out.
+    /// The same with the version.
+    #[inline]
+    pub fn try_show<R>(
+        &self,
+        key: &[u8],
+        unix_ms: u64,
+        show: impl FnOnce(Option<EntryRef<'_>>) -> R,
+    ) -> Option<R> {
+        self.try_look(key, |entries| show(entries.get(key, unix_ms)))
+    }
+
+    #[inline]
+    fn try_look<R>(&self, key: &[u8], look: impl FnOnce(&Entries) -> R) -> Option<R> {
+        let guard = self.store.lock(usize::from(boato_placement::slot(key)));
+        guard.header().serving()?;
+        Some(look(&guard))
+    }
+
+    /// Has the processor fetch what operations on these keys will look at, see [`Store::fetch`]; keys beyond [`FETCH_MAX`], those
+    /// with more than [`FETCHED_KEY_BYTES_MAX`], and a single one, are left out.
     pub fn fetch<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
         let mut places: [(usize, &[u8]); FETCH_MAX] = [(0, &[]); FETCH_MAX];
         let mut count = 0;
-        for (place, key) in places.iter_mut().zip(keys) {
+        let short = keys.take(FETCH_MAX).filter(|key| key.len() <= FETCHED_KEY_BYTES_MAX);
+        for (place, key) in places.iter_mut().zip(short) {
             *place = (boato_placement::slot(key).into(), key);
             count += 1;
         }
