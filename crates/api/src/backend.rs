@@ -21,6 +21,7 @@ use crate::info::{
 };
 use crate::membership::Membership;
 use crate::reply::{Execution, Failure, Outcome, Reply};
+use crate::version::Version;
 
 /// The most keys in one [`Backend::fetch`].
 pub const FETCH_MAX: usize = 16;
@@ -58,6 +59,13 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// `found` runs under the slot's lock: it copies what it needs and returns.
     fn read(&self, key: &[u8], found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool;
+
+    /// The same with all that is known of the entry, and this node's name, for a door that answers some entries this way and
+    /// others by [`Backend::execute`]: `found` says whether it has answered. If it has not, this is false, as if nothing had been read.
+    fn show(&self, key: &[u8], found: &mut dyn FnMut(&str, Option<Shown<'_>>) -> bool) -> bool {
+        let _ = (key, found);
+        false
+    }
 
     /// Says that commands on these keys, at most [`FETCH_MAX`], come next: what they will look at may be fetched meanwhile, all
     /// at the same time. Changes nothing.
@@ -153,4 +161,13 @@ pub struct Entry<'a> {
     pub content_type: &'a [u8],
     /// What is left of its time to live, if it has one.
     pub ttl_left: Option<Duration>,
+}
+
+/// A stored entry, as [`Backend::show`] shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown<'a> {
+    /// What [`Backend::read`] shows of it.
+    pub entry: Entry<'a>,
+    /// The write that made it.
+    pub version: Version,
 }

@@ -141,7 +141,7 @@ mod token;
 mod traffic;
 mod version;
 
-pub use backend::{Backend, Entry, FETCH_MAX};
+pub use backend::{Backend, Entry, FETCH_MAX, Shown};
 pub use command::{Action, Command, Condition, ExpireWhen, Expiry, Transaction};
 pub use info::{
     Change, Event, KeysPage, KeysQuery, Load, MemberInfo, Moving, Owner, Readiness, ScanPage, ScanQuery,

@@ -9,11 +9,11 @@ use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use boato_api::{
     self as api, Backend, Change, Command, Entry, FETCH_MAX, KeysPage, KeysQuery, Load, MemberInfo, Owner,
-    Readiness, Reply, ScanPage, ScanQuery, SlotMap, Source, Topology, Transaction,
+    Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, Source, Topology, Transaction,
 };
 use boato_cluster::quic::Cluster;
 use boato_cluster::{self as cluster, Effect, Operation, Pid, Standing, Value};
@@ -113,10 +113,22 @@ impl Backend for NodeBackend {
             found(value.map(|value| Entry {
                 value: value.bytes,
                 content_type: value.content_type,
-                ttl_left: value.expires_at_ms.map(|at| Duration::from_millis(at.saturating_sub(now_ms))),
+                ttl_left: convert::ttl_left(value.expires_at_ms, now_ms),
             }));
         };
         self.cluster.slots().try_read(key, now_ms, show).is_some()
+    }
+
+    fn show(&self, key: &[u8], found: &mut dyn FnMut(&str, Option<Shown<'_>>) -> bool) -> bool {
+        let now_ms = self.cluster.unix_ms();
+        let name = self.name.load();
+        let shown = self.cluster.slots().try_show(key, now_ms, |entry| {
+            let shown = entry.map(|entry| convert::shown(&entry, now_ms));
+            found(&name, shown).then_some(shown.is_some())
+        });
+        let Some(hit) = shown.flatten() else { return false };
+        self.tally.read(key, hit);
+        true
     }
 
     fn fetch(&self, keys: &[&[u8]]) {

@@ -68,7 +68,7 @@ pub(super) async fn serve(stream: TcpStream, door: Arc<Door>, protocols: Arc<Bui
     // How it ends is the client's business: it has its answers, or it is gone.
     let _ = timeout(time_left, async {
         drive(connection, &outgoing).await;
-        poll_fn(|context| outgoing.poll_shutdown(context)).await
+        poll_fn(|context| outgoing.poll_end(context)).await
     })
     .await;
 }

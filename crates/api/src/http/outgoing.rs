@@ -8,9 +8,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::{Sleep, sleep};
 
 use super::activity::Activity;
 use super::metrics::Metrics;
@@ -21,6 +23,10 @@ pub(super) const BYTES_MAX: usize = 64 * 1024;
 const BYTES_LARGE: usize = 16 * 1024;
 /// A connection with nothing to send keeps room for this many bytes.
 const BYTES_KEPT: usize = 4 * 1024;
+
+/// How long a closing connection goes on reading what its client is still sending. Closing with bytes unread would reset the
+/// connection and could take the answer (413, 429, ...) away before the client has read it.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The sending half of a connection, which the HTTP implementation fills and the connection's task empties.
 pub(super) struct Outgoing {
@@ -34,11 +40,13 @@ struct Queue {
     bytes: Vec<u8>,
     /// How many of them have been sent.
     sent: usize,
+    /// The end has been sent; what still comes is read until then.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl Outgoing {
     pub(super) fn new(stream: OwnedWriteHalf, activity: Arc<Activity>, metrics: Metrics) -> Arc<Outgoing> {
-        let queue = Mutex::new(Queue { stream, bytes: Vec::new(), sent: 0 });
+        let queue = Mutex::new(Queue { stream, bytes: Vec::new(), sent: 0, linger: None });
         Arc::new(Outgoing { queue, activity, metrics })
     }
 
@@ -81,11 +89,31 @@ impl Outgoing {
         more(&mut self.queue().bytes)
     }
 
-    /// Sends what waits, and then the end.
-    pub(super) fn poll_shutdown(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Sends what waits and then the end; after that reads and forgets what the client is still sending, until it has ended its own
+    /// side or [`LINGER`] is over.
+    pub(super) fn poll_end(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut queue = self.queue();
-        ready!(self.send(&mut queue, context))?;
-        Pin::new(&mut queue.stream).poll_shutdown(context)
+        if queue.linger.is_none() {
+            ready!(self.send(&mut queue, context))?;
+            ready!(Pin::new(&mut queue.stream).poll_shutdown(context))?;
+            if !self.activity.has_unread() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let Queue { stream, linger, .. } = &mut *queue;
+        if linger.get_or_insert_with(|| Box::pin(sleep(LINGER))).as_mut().poll(context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut scratch = [0; 8192];
+        loop {
+            ready!(stream.as_ref().poll_read_ready(context))?;
+            match stream.as_ref().try_read(&mut scratch) {
+                Ok(0) => return Poll::Ready(Ok(())),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
     }
 
     fn send(&self, queue: &mut Queue, context: &mut Context<'_>) -> Poll<io::Result<()>> {

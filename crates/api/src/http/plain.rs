@@ -6,7 +6,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{Method, StatusCode};
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use super::keys::SMALL_VALUE_BYTES;
 use super::metrics;
 use super::outgoing::BYTES_MAX;
 use super::target;
-use crate::{Action, Command, Outcome, Reply, Source, Version};
+use crate::{Entry, Shown};
 
 /// A longer head is not plain. Less than any limit of a head.
 const HEAD_BYTES_MAX: usize = 4096;
@@ -25,11 +25,14 @@ const HEAD_BYTES_MAX: usize = 4096;
 const HEADERS_MAX: usize = 16;
 /// What every plain request begins with.
 const START: &[u8] = b"GET /";
+/// What a connection in HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI ";
 
 /// Answers plain requests.
 pub(super) struct Plain {
     door: Arc<Door>,
     date: Date,
+    has_answered: bool,
 }
 
 /// What comes after the requests that were answered.
@@ -41,6 +44,8 @@ pub(super) enum Rest {
     Waits,
     /// Something else.
     Other,
+    /// Something else, which a connection that has carried a request must not carry.
+    Wrong,
 }
 
 /// The front of a connection's input.
@@ -52,7 +57,7 @@ enum Front<'a> {
 
 impl Plain {
     pub(super) fn new(door: Arc<Door>) -> Plain {
-        Plain { door, date: Date::default() }
+        Plain { door, date: Date::default(), has_answered: false }
     }
 
     /// Answers the plain requests at the front of `input`, in order, until `out` holds as much as may wait. Returns how many bytes
@@ -66,11 +71,15 @@ impl Plain {
             let (key, host, length) = match front(&input[at..]) {
                 Front::Get { key, host, length } => (key, host, length),
                 Front::Partial => break,
+                Front::Other if self.has_answered && input[at..].starts_with(PREFACE) => {
+                    return (at, Rest::Wrong);
+                }
                 Front::Other => return (at, Rest::Other),
             };
             let answered = self.door.guard.admits_plain(host).then(|| self.get(key, out)).flatten();
             let Some(status) = answered else { return (at, Rest::Other) };
             at += length;
+            self.has_answered = true;
             let done = Instant::now();
             self.door.metrics.answered(metrics::place(&Method::GET), status, done - started);
             if self.door.access_log.is_on() {
@@ -84,43 +93,47 @@ impl Plain {
 
     /// Writes the answer, if the key is held here and its value is small.
     fn get(&mut self, key: &str, out: &mut Vec<u8>) -> Option<StatusCode> {
-        let command = Command { key: key.as_bytes(), action: Action::Get };
-        let Reply { source, holder, outcome } = self.door.backend.try_execute(&command)?.ok()?;
-        if source != Source::Local || !is_text(holder.as_bytes()) {
-            return None;
-        }
-        match outcome {
-            Outcome::Value { value, content_type, version, ttl_left }
-                if value.len() <= SMALL_VALUE_BYTES && is_text(&content_type) =>
-            {
-                found(out, &content_type, version, ttl_left);
-                self.end(out, &holder, &value);
-                Some(StatusCode::OK)
-            }
-            Outcome::Missing => {
-                out.extend_from_slice(b"HTTP/1.1 404 Not Found\r\ncontent-type: text/plain\r\n");
-                self.end(out, &holder, b"key not found");
-                Some(StatusCode::NOT_FOUND)
-            }
-            _ => None,
-        }
-    }
-
-    /// The headers of every answer, and the body.
-    fn end(&mut self, out: &mut Vec<u8>, holder: &str, body: &[u8]) {
-        out.extend_from_slice(b"x-source: local\r\nx-hostname: ");
-        out.extend_from_slice(holder.as_bytes());
-        out.extend_from_slice(b"\r\ncontent-length: ");
-        put(out, format_args!("{}", body.len()));
-        out.extend_from_slice(b"\r\ndate: ");
-        out.extend_from_slice(self.date.now().as_bytes());
-        out.extend_from_slice(b"\r\n\r\n");
-        out.extend_from_slice(body);
+        let (mut status, date) = (StatusCode::NOT_FOUND, self.date.now());
+        let answered = self.door.backend.show(key.as_bytes(), &mut |holder, shown| {
+            let body: &[u8] = match &shown {
+                Some(Shown { entry, .. })
+                    if entry.value.len() > SMALL_VALUE_BYTES || !is_text(entry.content_type) =>
+                {
+                    return false;
+                }
+                _ if !is_text(holder.as_bytes()) => return false,
+                Some(shown) => {
+                    status = StatusCode::OK;
+                    found(out, shown);
+                    shown.entry.value
+                }
+                None => {
+                    out.extend_from_slice(b"HTTP/1.1 404 Not Found\r\ncontent-type: text/plain\r\n");
+                    b"key not found"
+                }
+            };
+            end(out, holder, date, body);
+            true
+        });
+        answered.then_some(status)
     }
 }
 
+/// The headers of every answer, and the body.
+fn end(out: &mut Vec<u8>, holder: &str, date: &str, body: &[u8]) {
+    out.extend_from_slice(b"x-source: local\r\nx-hostname: ");
+    out.extend_from_slice(holder.as_bytes());
+    out.extend_from_slice(b"\r\ncontent-length: ");
+    put(out, format_args!("{}", body.len()));
+    out.extend_from_slice(b"\r\ndate: ");
+    out.extend_from_slice(date.as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(body);
+}
+
 /// The status line of a value, and the headers about it.
-fn found(out: &mut Vec<u8>, content_type: &[u8], version: Version, ttl_left: Option<Duration>) {
+fn found(out: &mut Vec<u8>, shown: &Shown<'_>) {
+    let Shown { entry: Entry { content_type, ttl_left, .. }, version } = shown;
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\nx-content-type-options: nosniff\r\ncontent-type: ");
     if content_type.is_empty() {
         out.extend_from_slice(b"application/octet-stream");
@@ -141,7 +154,11 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 /// What is at the front of `input`, which is not empty.
 fn front(input: &[u8]) -> Front<'_> {
     if !input.starts_with(&START[..START.len().min(input.len())]) {
-        return Front::Other;
+        return if input.len() < PREFACE.len() && PREFACE.starts_with(input) {
+            Front::Partial
+        } else {
+            Front::Other
+        };
     }
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut head = httparse::Request::new(&mut headers);

@@ -1,25 +1,19 @@
-//! A connection's socket: counts bytes, notes activity, and closes so that a refusal can still be read.
+//! A connection's socket: counts bytes, notes activity, and answers plain requests.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::time::{Sleep, sleep};
 
 use super::activity::Activity;
 use super::door::Door;
 use super::metrics::Metrics;
 use super::outgoing::Outgoing;
 use super::plain::{Plain, Rest};
-
-/// How long a closing connection goes on reading what its client is still sending. Closing with bytes unread
-/// would reset the connection and could take the answer (413, 429, ...) away before the client has read it.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// How much is read at a time while requests are plain, and how often before others have their turn.
 const PLAIN_BYTES: usize = 8 << 10;
@@ -30,7 +24,6 @@ pub(super) struct Socket {
     outgoing: Arc<Outgoing>,
     activity: Arc<Activity>,
     metrics: Metrics,
-    linger: Option<Pin<Box<Sleep>>>,
     /// As long as all requests have been plain: they are answered before anyone else reads them.
     plain: Option<Plain>,
     /// What was read before it is asked for.
@@ -45,7 +38,7 @@ impl Socket {
         door: Arc<Door>,
     ) -> Socket {
         let (metrics, plain) = (door.metrics.clone(), Some(Plain::new(door)));
-        Socket { stream, outgoing, activity, metrics, linger: None, plain, ahead: Vec::new() }
+        Socket { stream, outgoing, activity, metrics, plain, ahead: Vec::new() }
     }
 
     /// Reads and answers plain requests; completes when something else has come, which is then what was read ahead.
@@ -58,6 +51,7 @@ impl Socket {
                     continue;
                 }
                 Rest::Other => return Poll::Ready(Ok(())),
+                Rest::Wrong => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             }
             let mut room = [const { MaybeUninit::uninit() }; PLAIN_BYTES];
             let mut buffer = ReadBuf::uninit(&mut room);
@@ -99,22 +93,6 @@ impl Socket {
             self.metrics.traffic.received(bytes);
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Reads and forgets until the client has closed its side or the time is over.
-    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let end = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-        if end.as_mut().poll(context).is_ready() {
-            return Poll::Ready(());
-        }
-        let mut scratch = [0; 8192];
-        loop {
-            let mut buffer = ReadBuf::new(&mut scratch);
-            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer));
-            if read.is_err() || buffer.filled().is_empty() {
-                return Poll::Ready(());
-            }
-        }
     }
 }
 
@@ -162,13 +140,7 @@ impl AsyncWrite for Socket {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.linger.is_none() {
-            ready!(self.outgoing.poll_shutdown(context))?;
-        }
-        if self.activity.has_unread() {
-            ready!(self.poll_linger(context));
-        }
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.poll_end(context)
     }
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use boato_api::{
     Action, Backend, Command, Condition, Event, Expiry, Failure, KeysPage, KeysQuery, Load, MemberInfo,
-    Membership, Outcome, Owner, Readiness, Reply, ScanPage, ScanQuery, SlotMap, SlotRun, Source, Status,
-    Topology, Transaction, Version,
+    Membership, Outcome, Owner, Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, SlotRun, Source,
+    Status, Topology, Transaction, Version,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -31,6 +31,8 @@ struct Entry {
 pub(crate) struct Memory {
     entries: Mutex<BTreeMap<Vec<u8>, Entry>>,
     clock: AtomicU64,
+    /// Operations that were answered.
+    pub(crate) answered: AtomicU64,
     pub(crate) ready: AtomicBool,
     pub(crate) left: AtomicBool,
     pub(crate) events: broadcast::Sender<Event>,
@@ -42,6 +44,7 @@ impl Memory {
         Arc::new(Memory {
             entries: Mutex::default(),
             clock: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             ready: AtomicBool::new(true),
             left: AtomicBool::new(false),
             events: broadcast::channel(16).0,
@@ -54,6 +57,7 @@ impl Memory {
     }
 
     fn apply(&self, command: &Command<'_>) -> Outcome {
+        self.answered.fetch_add(1, Relaxed);
         let mut entries = self.entries.lock().unwrap();
         entries.retain(|_, entry| entry.expires.is_none_or(|at| at > Instant::now()));
         let key = command.key;
@@ -180,6 +184,29 @@ impl Backend for Memory {
 
     fn read(&self, _: &[u8], _: &mut dyn FnMut(Option<boato_api::Entry<'_>>)) -> bool {
         false
+    }
+
+    fn show(&self, key: &[u8], found: &mut dyn FnMut(&str, Option<Shown<'_>>) -> bool) -> bool {
+        let command = Command { key, action: Action::Get };
+        if matches!(kind(&command), b"cluster" | b"busy" | b"unknown" | b"full" | b"never" | b"large") {
+            return false;
+        }
+        let entries = self.entries.lock().unwrap();
+        let now = Instant::now();
+        let entry = entries.get(key).filter(|entry| entry.expires.is_none_or(|at| at > now));
+        let answered = found(
+            "this one",
+            entry.map(|entry| Shown {
+                entry: boato_api::Entry {
+                    value: &entry.value,
+                    content_type: &entry.content_type,
+                    ttl_left: entry.expires.map(|at| at - now),
+                },
+                version: entry.version,
+            }),
+        );
+        self.answered.fetch_add(answered.into(), Relaxed);
+        answered
     }
 
     fn transact(

@@ -1,6 +1,10 @@
 //! Plain requests are answered as all others are.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use boato_api::http::{Guard, Limits};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::client::{TestDoor, secrets};
 
@@ -104,4 +108,50 @@ async fn answers_leave_before_the_connection_when_the_door_closes() {
     door.shutdown.cancel();
     assert_eq!(client.closed().await, b"");
     door.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_carried_them_does_not_turn_to_http2() {
+    let door = TestDoor::open().await;
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let mut client = door.connect().await;
+    client.write(preface).await;
+    assert_eq!(client.stream.read_u8().await.unwrap(), 0, "the settings of the other side");
+    for pieces in [1, preface.len()] {
+        let mut client = door.connect().await;
+        client.write("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        assert_eq!(client.answer().await.status, 404);
+        for piece in preface.as_bytes().chunks(pieces) {
+            // The connection may be closed before everything has been written.
+            let _ = client.stream.write_all(piece).await;
+        }
+        assert_eq!(client.closed().await, b"");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_half_there_when_the_door_closes_is_read_to_its_end() {
+    let door = TestDoor::open().await;
+    let mut client = door.connect().await;
+    client.write("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\nGET /b HTTP").await;
+    assert_eq!(client.answer().await.status, 404);
+    door.shutdown.cancel();
+    assert_eq!(client.closed().await, b"");
+    // A connection that is gone is reset by the first byte, and refuses the second.
+    for byte in b"/1.1\r\nHost: loc" {
+        client.stream.write_all(&[*byte]).await.expect("the door reads on");
+    }
+    client.stream.shutdown().await.expect("the door reads on");
+    door.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_too_long_to_be_answered_at_once_is_asked_for_once() {
+    let door = TestDoor::open().await;
+    for (path, value) in [("/short", "v".repeat(4096)), ("/long", "v".repeat(4097))] {
+        door.put(path, "", &value).await;
+        let before = door.memory.answered.load(Relaxed);
+        assert_eq!(door.get(path).await.body.len(), value.len());
+        assert_eq!(door.memory.answered.load(Relaxed) - before, 1, "{path}");
+    }
 }

@@ -129,6 +129,20 @@ fn version((hlc, node): (u64, u128)) -> api::Version {
     api::Version { hlc, node }
 }
 
+/// What is left at `now_ms` of an entry's time to live.
+pub(super) fn ttl_left(expires_at_ms: Option<u64>, now_ms: u64) -> Option<Duration> {
+    expires_at_ms.map(|at| Duration::from_millis(at.saturating_sub(now_ms)))
+}
+
+/// A live entry, as doors see it.
+pub(super) fn shown<'a>(entry: &cluster::EntryRef<'a>, now_ms: u64) -> api::Shown<'a> {
+    let cluster::EntryRef { value, content_type, version, expires_at_ms, .. } = *entry;
+    api::Shown {
+        entry: api::Entry { value, content_type, ttl_left: ttl_left(expires_at_ms, now_ms) },
+        version: api::Version { hlc: version.hlc, node: version.node },
+    }
+}
+
 /// What came of a command.
 pub(super) fn reply(
     source: api::Source,
