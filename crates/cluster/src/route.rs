@@ -158,7 +158,7 @@ impl Attempt {
     /// A hint is followed only to a higher epoch than the one just used, so that no two nodes can send an
     /// operation to and fro.
     fn moved(&mut self, slots: &Slots, used: Option<Epoch>, hint: Option<Hint>, by_peer: bool) -> Verdict {
-        let any = slots.bug.is(Canary::FollowAnyHint);
+        let any = by_peer && slots.bug.is(Canary::FollowAnyHint);
         if let Some(hint) = hint.filter(|hint| Some(hint.epoch) > used || any) {
             if !by_peer {
                 // This node's own hint, which it has yet to be sent by.
@@ -264,6 +264,20 @@ mod tests {
         );
         assert_eq!(attempt.next(&slots), Next::Here { used: Some(Epoch::ZERO) });
         assert_eq!(slots.disposition(operation.slot(), Some(Epoch::ZERO), true), Disposition::Wait);
+    }
+
+    /// Whoever drives an operation would try it for ever, and no time would pass.
+    #[cfg(feature = "canaries")]
+    #[test]
+    fn even_whoever_follows_any_hint_does_not_follow_its_own_again() {
+        let me = Pid { node: 1, boot: 1 };
+        let config = Config { canary: Some(Canary::FollowAnyHint), ..Config::new(me, 1) };
+        let slots = Machine::new(config, Now { at: Duration::ZERO, unix_ms: 1 }).slots();
+        let hint = Hint { pid: Pid { node: 2, boot: 1 }, epoch: Epoch { counter: 5, pid: me } };
+        let mut attempt = Attempt::new(&Operation::<&[u8]>::get(&b"key"[..]));
+        let (here, moved) = (Next::Here { used: Some(hint.epoch) }, Answer::Moved(Some(hint)));
+        let verdict = attempt.judge(&slots, here, Sent::Answered(moved));
+        assert!(matches!(verdict, Verdict::Again(pause) if !pause.is_zero()), "{verdict:?}");
     }
 
     #[test]

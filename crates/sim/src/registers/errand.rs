@@ -14,6 +14,8 @@ use crate::{Host, Outbox};
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// What a peer gets beyond the time the operation may wait in its queue, before its answer counts as lost.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
+/// An operation is tried no more often than this without a pause, which the product's rules keep far below.
+const TRIES_MAX: u32 = 64;
 /// A connection that breaks does so within this time, in microseconds.
 pub(super) const BREAK_US: u64 = 20_000;
 
@@ -26,6 +28,8 @@ pub(super) struct Errand {
     next: Option<Next>,
     /// The request at a peer; answers to others come too late.
     number: u64,
+    /// How often it has been tried since the last pause.
+    tries: u32,
     alarm: Option<Duration>,
 }
 
@@ -33,7 +37,7 @@ impl Node {
     pub(super) fn execute(&mut self, call: u64, operation: Operation, outbox: &mut Outbox<Self>) {
         let attempt = Attempt::new(&operation);
         let deadline = self.now(outbox).at + PATIENCE;
-        let errand = Errand { operation, attempt, deadline, next: None, number: 0, alarm: None };
+        let errand = Errand { operation, attempt, deadline, next: None, number: 0, tries: 0, alarm: None };
         self.errands.insert(call, errand);
         self.try_errand(call, outbox);
     }
@@ -82,7 +86,9 @@ impl Node {
         let Some(errand) = self.errands.get_mut(&call) else { return };
         let Some(next) = errand.next.take() else { return };
         let verdict = errand.attempt.judge(&self.slots, next, sent);
-        if errand.attempt.wanders() {
+        errand.tries += 1;
+        let endless = errand.tries > TRIES_MAX;
+        if errand.attempt.wanders() || endless {
             outbox.note(Note::Wanders);
         }
         let result = match verdict {
@@ -90,9 +96,10 @@ impl Node {
             Verdict::Done(result) => {
                 result.and_then(|(effect, pid)| Ok((effect.outcome().ok_or(Failure::Unavailable)?, pid)))
             }
-            Verdict::Again(pause) if now + pause >= errand.deadline => Err(Failure::Unavailable),
+            Verdict::Again(pause) if endless || now + pause >= errand.deadline => Err(Failure::Unavailable),
             Verdict::Again(pause) if pause.is_zero() => return self.try_errand(call, outbox),
             Verdict::Again(pause) => {
+                errand.tries = 0;
                 errand.alarm = Some(now + pause);
                 return self.set_alarm(now + pause, Alarm::Errand(call));
             }
