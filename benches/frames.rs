@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use boato_cluster::{
-    Action, Answer, Effect, Epoch, Frame, Item, Message, Operation, Outcome, Pid, Request, Response, Run,
-    Standing,
+    Action, Answer, Effect, Epoch, Frame, Greeting, Item, Message, Operation, Outcome, Pid, Request,
+    Response, Run, Standing,
 };
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -13,7 +13,7 @@ const PID: Pid = Pid { node: 7, boot: 1 };
 const EPOCH: Epoch = Epoch { counter: 3, pid: PID };
 
 fn frame(runs: Vec<Run>) -> Frame {
-    Frame { from: PID, to: PID, standing: Standing::Claimed, hello: false, digest: None, runs }
+    Frame { from: PID, to: PID, standing: Standing::Claimed, greeting: Greeting::None, digest: None, runs }
 }
 
 /// 64 KiB of entries of 20 + 64 bytes.

@@ -79,8 +79,8 @@ pub use machine::Superseded;
 pub use machine::Timer;
 pub use machine::{Config, Event, Input, Limits, Machine, Output, Progress, Stats};
 pub use message::{
-    Answer, Applied, Digest, Frame, Item, Lane, Load, Message, Request, Response, Run, SlotRun, Standing,
-    Status,
+    Answer, Applied, Digest, Frame, Greeting, Item, Lane, Load, Message, Request, Response, Run, SlotRun,
+    Standing, Status,
 };
 pub use operation::{
     Action, Effect, ExpireWhen, Expiry, FLUSH_LIMIT, Guard, LIST_BYTES, LIST_LIMIT, Operation, Outcome,

@@ -68,6 +68,7 @@ pub struct Machine {
     rebuild_at: Option<Duration>,
     standing: Standing,
     eligible: Option<standing::Eligible>,
+    search: standing::Search,
     departure: Departure,
     batch: u64,
     claims: BTreeMap<u64, Claim>,
@@ -120,6 +121,7 @@ impl Machine {
             rebuild_at: None,
             standing: Standing::Waiting,
             eligible: None,
+            search: standing::Search::default(),
             departure: Departure::Staying,
             batch: 0,
             claims: BTreeMap::new(),
@@ -341,13 +343,13 @@ impl Machine {
             self.outputs.push_back(Output::Event(Event::SlotsLost { slots }));
         }
         for parcel in self.outbox.drain() {
-            let Parcel { to, lane, nonce, answers_claim, hello, runs, .. } = parcel;
+            let Parcel { to, lane, nonce, members, greeting, runs, .. } = parcel;
             let digest = match nonce.map(|nonce| self.claims.get(&nonce)) {
                 Some(None) => continue, // the claim ended in the same step
                 Some(Some(claim)) => Some(claim.digest()),
-                None => answers_claim.then(|| self.view.digest()),
+                None => members.then(|| self.view.digest()),
             };
-            let frame = Frame { from: self.me, to, standing: self.standing, hello, digest, runs };
+            let frame = Frame { from: self.me, to, standing: self.standing, greeting, digest, runs };
             self.outputs.push_back(Output::Send { to, lane, frame });
         }
     }

@@ -153,14 +153,25 @@ pub enum Standing {
     Claimed,
 }
 
-/// Whom a node knows: carried by `WhoHas` (its dead are those the claim excuses) and `NotHere` (its live ones
-/// close the circle of those to be asked).
+/// Whom a node knows: carried by `WhoHas` (its dead are those the claim excuses), by `NotHere` (its live ones close the
+/// circle of those to be asked), and by the answer to [`Greeting::Members`].
 #[derive(Clone, PartialEq, Eq, Hash, Default, Debug, Archive, Serialize, Deserialize)]
 pub struct Digest {
     /// Not dead.
     pub live: Vec<Pid>,
     /// Dead.
     pub dead: Vec<Pid>,
+}
+
+/// What a frame wants back, beside the answers to its messages.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Archive, Serialize, Deserialize)]
+pub enum Greeting {
+    /// Nothing.
+    None,
+    /// Any frame: the two meet.
+    Hello,
+    /// The same, and if the receiver belongs to a cluster, whom it knows: then the sender belongs to it, too.
+    Members,
 }
 
 /// Everything one process has to say to another at one moment.
@@ -172,9 +183,9 @@ pub struct Frame {
     pub to: Pid,
     /// The sender's standing.
     pub standing: Standing,
-    /// Whether the sender wants any frame back.
-    pub hello: bool,
-    /// Whom the sender knows, where a message needs it.
+    /// What the sender wants back.
+    pub greeting: Greeting,
+    /// Whom the sender knows, where a message needs it, or the receiver has asked.
     pub digest: Option<Digest>,
     /// The messages, in order.
     pub runs: Vec<Run>,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::message::{Lane, Message, Run};
+use crate::message::{Greeting, Lane, Message, Run};
 use crate::pid::Pid;
 
 /// The bytes of entries after which a frame is closed.
@@ -18,9 +18,9 @@ pub(crate) struct Parcel {
     pub(crate) lane: Lane,
     /// The claim whose dead the frame has to name.
     pub(crate) nonce: Option<u64>,
-    /// Whether the answer to a claim is in it, which needs the sender's members.
-    pub(crate) answers_claim: bool,
-    pub(crate) hello: bool,
+    /// Whether the sender's members have to be in it.
+    pub(crate) members: bool,
+    pub(crate) greeting: Greeting,
     pub(crate) runs: Vec<Run>,
     bytes: usize,
     slots: usize,
@@ -32,7 +32,7 @@ type Key = (Pid, Lane, Option<u64>);
 pub(crate) struct Outbox {
     open: BTreeMap<Key, Parcel>,
     closed: Vec<Parcel>,
-    greetings: BTreeSet<(Pid, bool)>,
+    greetings: BTreeSet<(Pid, Greeting, bool)>,
 }
 
 impl Outbox {
@@ -48,17 +48,22 @@ impl Outbox {
         parcel.push(slot, message);
     }
 
-    /// Adds a frame without messages; `hello`: one that wants an answer.
-    pub(crate) fn greet(&mut self, to: Pid, hello: bool) {
-        self.greetings.insert((to, hello));
+    /// Adds a frame without messages that wants an answer.
+    pub(crate) fn greet(&mut self, to: Pid, greeting: Greeting) {
+        self.greetings.insert((to, greeting, false));
+    }
+
+    /// Adds a frame without messages, perhaps with the sender's members.
+    pub(crate) fn answer_greeting(&mut self, to: Pid, members: bool) {
+        self.greetings.insert((to, Greeting::None, members));
     }
 
     /// Everything, in the order it has to be sent.
     pub(crate) fn drain(&mut self) -> Vec<Parcel> {
         let mut parcels = std::mem::take(&mut self.closed);
         parcels.extend(std::mem::take(&mut self.open).into_values());
-        for (to, hello) in std::mem::take(&mut self.greetings) {
-            parcels.push(Parcel { hello, ..Parcel::new(to, Lane::Control, None) });
+        for (to, greeting, members) in std::mem::take(&mut self.greetings) {
+            parcels.push(Parcel { members, greeting, ..Parcel::new(to, Lane::Control, None) });
         }
         parcels
     }
@@ -66,12 +71,13 @@ impl Outbox {
 
 impl Parcel {
     fn new(to: Pid, lane: Lane, nonce: Option<u64>) -> Self {
-        Self { to, lane, nonce, answers_claim: false, hello: false, runs: Vec::new(), bytes: 0, slots: 0 }
+        let greeting = Greeting::None;
+        Self { to, lane, nonce, members: false, greeting, runs: Vec::new(), bytes: 0, slots: 0 }
     }
 
     fn push(&mut self, slot: u16, message: Message) {
         self.slots += 1;
-        self.answers_claim |= matches!(message, Message::NotHere { .. });
+        self.members |= matches!(message, Message::NotHere { .. });
         if let Message::Chunk { items, .. } | Message::Merge { items, .. } = &message {
             self.bytes += items.iter().map(|item| item.key.len() + item.value.len() + 64).sum::<usize>();
         } else if let Some(last) = self.runs.last_mut()

@@ -103,6 +103,10 @@ impl View {
         self.bury_older(pid);
         if let Some(peer) = self.peers.get_mut(&pid) {
             let changed = (peer.liveness, peer.weight) != (liveness, Some(weight));
+            if peer.weight.is_none() && !peer.met {
+                // Only now there is an address to greet it at.
+                peer.hello = Hello { at: now, attempts: 0 };
+            }
             (peer.liveness, peer.weight) = (liveness, Some(weight));
             return changed;
         }
@@ -302,6 +306,15 @@ impl View {
     /// The furthest standing among the others.
     pub(crate) fn standing(&self) -> Option<Standing> {
         self.peers.values().map(|peer| peer.standing).max()
+    }
+
+    /// Somebody who may say whom it knows: a member, if there are any one of those that belong to a cluster, each in its
+    /// turn.
+    pub(crate) fn guide(&self, turn: u32) -> Option<Pid> {
+        let members = || self.peers.iter().filter(|(_, peer)| peer.weight.is_some());
+        let claimed = members().any(|(_, peer)| peer.standing == Standing::Claimed);
+        let guides = || members().filter(|(_, peer)| !claimed || peer.standing == Standing::Claimed);
+        guides().map(|(&pid, _)| pid).nth(turn as usize % guides().count().max(1))
     }
 
     /// Whether this process comes first among those that may begin a cluster.

@@ -11,7 +11,7 @@ use crate::pid::{Epoch, Hint};
 
 /// The version of what nodes say to each other about slots. Any change of [`Frame`], [`Request`] or [`Response`], or of
 /// a type in them, is another one. It is not part of the bytes: whoever connects nodes lets only equal versions meet.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// Why bytes from a peer are not taken. Nothing was changed by them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -177,7 +177,7 @@ pub(crate) fn epochs(message: &Message) -> [Option<Epoch>; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Digest, Item, Standing};
+    use crate::message::{Digest, Greeting, Item, Standing};
     use crate::operation::{Action, Step};
     use crate::pid::Pid;
     use bytes::Bytes;
@@ -236,12 +236,13 @@ mod tests {
         });
         let pids = || proptest::collection::vec(pid(), 0..4);
         let digest = proptest::option::of((pids(), pids()).prop_map(|(live, dead)| Digest { live, dead }));
-        (pid(), pid(), any::<bool>(), digest, proptest::collection::vec(run, 0..6)).prop_map(
-            |(from, to, hello, digest, runs)| Frame {
+        let greeting = prop_oneof![Just(Greeting::None), Just(Greeting::Hello), Just(Greeting::Members)];
+        (pid(), pid(), greeting, digest, proptest::collection::vec(run, 0..6)).prop_map(
+            |(from, to, greeting, digest, runs)| Frame {
                 from,
                 to,
                 standing: Standing::Eligible,
-                hello,
+                greeting,
                 digest,
                 runs,
             },
@@ -251,7 +252,8 @@ mod tests {
     fn with_run(start: u16, len: u16, message: Message) -> Vec<u8> {
         let pid = Pid { node: 1, boot: 1 };
         let runs = vec![Run { start, len, message }];
-        Frame { from: pid, to: pid, standing: Standing::Claimed, hello: false, digest: None, runs }.encode()
+        let (standing, greeting) = (Standing::Claimed, Greeting::None);
+        Frame { from: pid, to: pid, standing, greeting, digest: None, runs }.encode()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use boato_cluster::{Config, Frame, Input, Liveness, Machine, Now, Output, Pid, Standing};
+use boato_cluster::{Config, Digest, Frame, Greeting, Input, Liveness, Machine, Now, Output, Pid, Standing};
 
 const ME: Pid = Pid { node: 1, boot: 1 };
 const PEER: Pid = Pid { node: 2, boot: 1 };
@@ -16,7 +16,8 @@ fn newcomer() -> Machine {
     let mut machine = Machine::new(Config::new(ME, 7), now(Duration::ZERO));
     machine.handle(Input::Member { pid: PEER, liveness: Liveness::Alive, weight: 1 }, now(Duration::ZERO));
     let standing = Standing::Claimed;
-    let frame = Frame { from: PEER, to: ME, standing, hello: false, digest: None, runs: Vec::new() };
+    let digest = Some(Digest { live: vec![ME, PEER], dead: Vec::new() });
+    let frame = Frame { from: PEER, to: ME, standing, greeting: Greeting::None, digest, runs: Vec::new() };
     machine.handle(Input::Frame(frame), now(Duration::from_millis(1)));
     machine
 }

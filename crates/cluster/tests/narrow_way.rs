@@ -76,7 +76,7 @@ impl Pair {
         };
         pair.feed(0, Input::Eligible { quiet: Duration::from_millis(10) });
         (0..100).for_each(|_| pair.step());
-        (0..KEYS).for_each(|_| pair.write());
+        (0..KEYS).for_each(|key| pair.write_to(key));
         pair
     }
 
@@ -130,7 +130,11 @@ impl Pair {
 
     /// A client that writes a value every millisecond: four times as much as can be copied.
     fn write(&mut self) {
-        let (token, operation) = (self.ms, put(self.ms % KEYS));
+        self.write_to(self.ms % KEYS);
+    }
+
+    fn write_to(&mut self, key: u64) {
+        let (token, operation) = (self.ms, put(key));
         if let Some((effect, _)) = self.nodes[0].slots().try_apply(&operation, at(self.ms).unix_ms) {
             self.count(&effect);
         } else {

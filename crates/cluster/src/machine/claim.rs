@@ -62,14 +62,11 @@ impl Machine {
 
     pub(super) fn tick_claiming(&mut self, cell: &mut Cell, due: bool, now: Now) {
         let State::Claiming(claiming) = &cell.header.state else { return };
-        if self.is_leaving() || !self.is_target(cell.slot) {
+        if self.is_leaving() || !self.is_target(cell.slot) || !self.still_agreed(claiming) {
             self.end_claim(cell);
             return self.tick(cell, now);
         }
-        if !self.still_agreed(claiming) {
-            self.end_claim(cell);
-            self.claim(cell, now);
-        } else if due {
+        if due {
             self.ask_everybody(cell, now);
         } else {
             self.mint_if_answered(cell);

@@ -14,7 +14,7 @@ use boato_storage::EntryRef;
 
 use super::Machine;
 use super::give::Budget;
-use super::standing::Departure;
+use super::standing::{Departure, Search};
 use crate::outbox::Outbox;
 use crate::pid::Pid;
 use crate::shared::Slots;
@@ -71,6 +71,7 @@ impl Machine {
             rebuild_at: self.rebuild_at,
             standing: self.standing,
             eligible: self.eligible,
+            search: self.search,
             departure: self.departure,
             batch: self.batch,
             claims: self.claims.clone(),
@@ -126,7 +127,10 @@ impl Machine {
             Timer::Slot(slot) => self.wake_slot(slot, false),
             Timer::Stuck(slot) => self.wake_slot(slot, true),
             Timer::Table => self.rebuild_at = Some(Self::MODEL_NOW),
-            Timer::Greet => self.view.blur(Duration::ZERO, None),
+            Timer::Greet => {
+                self.view.blur(Duration::ZERO, None);
+                self.search = Search::default();
+            }
             Timer::Hearsay => self.view.blur(Self::MODEL_LATER, Some(Duration::ZERO)),
             Timer::Begin => {
                 self.view.blur(Self::MODEL_LATER, Some(Duration::ZERO));
@@ -168,6 +172,7 @@ impl Machine {
         if let Some(eligible) = &mut self.eligible {
             eligible.since = Self::MODEL_NOW;
         }
+        self.search = Search { at: Self::MODEL_LATER, attempts: 0 };
         set_departure(&mut self.departure, Self::MODEL_LATER);
         (self.timers, self.deadlines) = Default::default();
         self.batch = 0;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::merge::{self, on_merge_end};
 use super::{Cell, Machine, take};
 use crate::canary::Canary;
-use crate::message::{Frame, Message, Run};
+use crate::message::{Frame, Greeting, Message, Run, Standing};
 use crate::pid::Pid;
 use crate::time::Now;
 use crate::wire::epochs;
@@ -13,11 +13,12 @@ use crate::wire::epochs;
 impl Machine {
     /// Takes in what a peer has sent.
     pub(super) fn on_frame(&mut self, frame: Frame, now: Now) {
-        let Frame { from, to, standing, hello, digest, runs } = frame;
+        let Frame { from, to, standing, greeting, digest, runs } = frame;
         if to != self.me || from == self.me {
             return;
         }
         let all_met = self.view.all_met();
+        let unguided = self.view.standing() != Some(Standing::Claimed);
         let heard = self.view.heard(from, standing, now.at);
         let mut changed = heard.new;
         if let Some(digest) = &digest
@@ -29,13 +30,18 @@ impl Machine {
             self.members_changed(now);
         }
         self.stirred |= self.view.all_met() && !all_met && self.misplaced > 0;
-        if hello {
-            self.outbox.greet(from, false);
+        if greeting != Greeting::None {
+            let members = greeting == Greeting::Members && self.standing == Standing::Claimed;
+            self.outbox.answer_greeting(from, members);
         }
         if heard.first && self.stats.custody > 0 {
             self.introduce(from);
         }
         self.learn_hints(&runs, now);
+        if standing == Standing::Claimed && !self.view.is_dead(from) {
+            let tells_all = digest.as_ref().is_some_and(|digest| digest.live.contains(&from));
+            self.on_claimed_peer(tells_all, unguided);
+        }
         self.advance_standing(now);
         let agreed = digest.is_none_or(|digest| digest.dead.iter().all(|&pid| self.view.is_dead(pid)));
         for Run { start, len, message } in &runs {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Cell, Event, Machine, Output};
 use crate::canary::Canary;
-use crate::message::Standing;
+use crate::message::{Greeting, Standing};
+use crate::pid::Pid;
 use crate::slot::State;
 use crate::time::Now;
 
@@ -13,6 +14,9 @@ const QUIET_MAX: u32 = 5;
 
 /// How often a process without a cluster tells the others that it still has none.
 const UNCLAIMED_HELLO: Duration = Duration::from_secs(1);
+
+/// Milliseconds from asking one peer whom it knows to asking the next, first and last.
+const SEARCH: (u64, u64) = (50, 1000);
 
 /// How long a node that has handed everything off still answers for it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -25,6 +29,13 @@ const DESERTED: Duration = Duration::from_secs(1);
 pub(super) struct Eligible {
     pub(super) since: Duration,
     quiet: Duration,
+}
+
+/// When the next peer is asked whom it knows, and how many have been asked.
+#[derive(Clone, Copy, Hash, Debug, Default)]
+pub(super) struct Search {
+    pub(super) at: Duration,
+    pub(super) attempts: u32,
 }
 
 /// How far a leave has come.
@@ -53,26 +64,56 @@ impl Machine {
     /// Greets whom it has not met, and begins or joins a cluster when it is time.
     pub(super) fn advance_standing(&mut self, now: Now) {
         let unclaimed = self.standing != Standing::Claimed;
+        let guide = if unclaimed { self.ask_guide(now) } else { None };
         let mut rng = self.rng.clone();
         let pause = |attempts: u32| {
             let nominal_ms = 50_u64.saturating_mul(1 << attempts.min(5)).min(1000);
             Duration::from_micros(nominal_ms * rng.u64(750..=1250))
         };
         for pid in self.view.due_hellos(now.at, unclaimed.then_some(UNCLAIMED_HELLO), pause) {
-            self.outbox.greet(pid, true);
+            if Some(pid) != guide {
+                self.outbox.greet(pid, Greeting::Hello);
+            }
         }
         self.rng = rng;
-        if unclaimed && self.view.standing() == Some(Standing::Claimed) {
-            self.rise(Standing::Claimed, false);
-        } else if self.begins_at().is_some_and(|at| at <= now.at) {
+        if self.begins_at().is_some_and(|at| at <= now.at) {
             self.rise(Standing::Claimed, true);
+        }
+    }
+
+    /// Asks somebody whom it knows, one peer at a time: the answer of one that belongs to a cluster makes this node
+    /// belong to it, too.
+    fn ask_guide(&mut self, now: Now) -> Option<Pid> {
+        if now.at < self.search.at {
+            return None;
+        }
+        let Search { attempts, .. } = self.search;
+        let guide = self.view.guide(attempts)?;
+        self.outbox.greet(guide, Greeting::Members);
+        self.search =
+            Search { at: now.at + self.pause(SEARCH, attempts), attempts: attempts.saturating_add(1) };
+        Some(guide)
+    }
+
+    /// Hears from a peer that belongs to a cluster. If that peer tells whom it knows, this node belongs to it, too: whom
+    /// that peer knows it now has to meet before it acts. If it does not, and this node knew nobody such before, it is
+    /// asked at once.
+    pub(super) fn on_claimed_peer(&mut self, tells_all: bool, is_first: bool) {
+        if self.standing == Standing::Claimed {
+            return;
+        }
+        if tells_all {
+            self.rise(Standing::Claimed, false);
+        } else if is_first {
+            self.search = Search::default();
         }
     }
 
     /// When this node begins a cluster, if nothing changes before.
     pub(super) fn begins_at(&self) -> Option<Duration> {
         let Eligible { since, quiet } = self.eligible.filter(|_| self.standing == Standing::Eligible)?;
-        let alone = self.view.all_met() && self.view.first_eligible() && !self.is_leaving();
+        let claimed = self.view.standing() == Some(Standing::Claimed);
+        let alone = !claimed && self.view.all_met() && self.view.first_eligible() && !self.is_leaving();
         alone.then(|| (self.view.grown_at().max(since) + quiet).min(since + quiet * QUIET_MAX))
     }
 
@@ -81,14 +122,15 @@ impl Machine {
             Departure::Lingering { until } | Departure::Deserted { until } => Some(until),
             Departure::Staying | Departure::HandingOff | Departure::Gone => None,
         };
-        self.begins_at().into_iter().chain(departure).min()
+        let search = self.standing != Standing::Claimed && self.view.guide(0).is_some();
+        self.begins_at().into_iter().chain(departure).chain(search.then_some(self.search.at)).min()
     }
 
     fn rise(&mut self, standing: Standing, began: bool) {
         self.standing = standing;
         self.stirred = true;
         for pid in self.view.live().collect::<Vec<_>>() {
-            self.outbox.greet(pid, false);
+            self.outbox.answer_greeting(pid, false);
         }
         if standing == Standing::Claimed {
             self.outputs.push_back(Output::Event(Event::Claimed { began }));

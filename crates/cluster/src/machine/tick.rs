@@ -110,6 +110,10 @@ impl Machine {
         if !ready || !self.is_target(cell.slot) {
             return self.rest(cell);
         }
+        // Members change: perhaps the one who ended has begun anew, and another should have the slot.
+        if let Some(at) = self.rebuild_at {
+            return self.wake(cell, at);
+        }
         if cell.header.hint.is_none() && !cell.header.guessed {
             cell.header.guessed = true;
             cell.header.hint = self.guess(cell.slot);

@@ -1,6 +1,6 @@
 //! A counterexample that a person can follow.
 
-use boato_cluster::{Epoch, Pid};
+use boato_cluster::{Epoch, Greeting, Pid};
 
 use super::action::Action;
 use super::packet::Body;
@@ -62,8 +62,9 @@ fn message(world: &World, place: usize) -> String {
         Body::Frame(frame) => {
             let runs = frame.runs.iter().map(|run| format!("{}+{} {:?}", run.start, run.len, run.message));
             let mut parts: Vec<String> = runs.collect();
-            if frame.hello {
-                parts.push("Hello".to_owned());
+            match frame.greeting {
+                Greeting::None => {}
+                greeting => parts.push(format!("{greeting:?}")),
             }
             if let Some(digest) = &frame.digest {
                 parts.push(format!("{digest:?}"));

@@ -1,12 +1,10 @@
 //! Who knows whom, which is what gossip makes of it. What a node cannot learn from whom it knows, and from whom these
 //! know, is another cluster to it: no protocol could tell.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use boato_cluster::Pid;
+use std::collections::BTreeMap;
 
 use super::node::Node;
-use super::run::Run;
+use super::run::{Run, Seat};
 use crate::Host;
 
 impl Run<'_> {
@@ -28,19 +26,25 @@ impl Run<'_> {
         circles
     }
 
-    /// Whether the slots of `host` can learn of every other node that runs: from those that they take for alive, and
-    /// so on.
-    pub(super) fn reaches_all(&self, host: Host) -> bool {
-        let running: Vec<(Host, Pid)> =
-            self.seats.iter().filter(|seat| seat.running).map(|seat| (seat.host, seat.pid)).collect();
-        let mut reached = BTreeSet::from([host]);
-        let mut next = vec![host];
-        while let Some(node) = next.pop().and_then(|host| self.engine.process(host)) {
+    /// Whether somebody has the slot of whom `host` cannot know: then there are two clusters, as far as either can tell.
+    /// It can know whom it knows and whom they know, and whoever knew one of those when it set out for the slot: it has
+    /// met them first.
+    pub(super) fn is_stranger(&self, host: Host, slot: u16) -> bool {
+        let running: Vec<(&Seat, &Node)> = (self.seats.iter().filter(|seat| seat.running))
+            .filter_map(|seat| Some((seat, self.engine.process(seat.host)?)))
+            .collect();
+        let (mut within, mut others): (Vec<_>, Vec<_>) = running.iter().partition(|it| it.0.host == host);
+        let mut next = 0;
+        while let Some(&&(one, node)) = within.get(next) {
+            next += 1;
             let routes = node.slots.routes();
-            let listed = running.iter().filter(|(_, pid)| routes.is_live(*pid)).map(|(host, _)| *host);
-            next.extend(listed.filter(|host| reached.insert(*host)));
+            let (new, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|(other, _)| {
+                routes.is_live(other.pid) || self.custody.knew(slot, other.pid, one.pid)
+            });
+            within.extend(new);
+            others = rest;
         }
-        running.iter().all(|(host, _)| reached.contains(host))
+        self.custody.holders(slot).any(|holder| others.iter().any(|(seat, _)| seat.pid == holder))
     }
 }
 

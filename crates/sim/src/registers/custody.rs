@@ -1,9 +1,10 @@
 //! Who has which slot, watched from outside: never two holders, and nothing lost but by a crash.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use boato_cluster::{Epoch, Pid, Purpose, Slots, State};
+use boato_cluster::{Epoch, Pid, Purpose, Routes, Slots, State};
 
 use super::report::Safety;
 use crate::check::{Holders, Holding, Violation};
@@ -48,9 +49,24 @@ struct Fate {
     copied: bool,
     /// The processes that ended with a copy, and when.
     ended: Vec<(Pid, Duration)>,
+    /// Whom each process that has to do with the slot knew when it set out for it.
+    knew: BTreeMap<Pid, Arc<Routes>>,
 }
 
 impl Fate {
+    /// Notes whom a process knows that sets out for the slot; forgets it when the process has given up.
+    fn sets_out(&mut self, slots: &Slots, slot: u16) {
+        slots.inspect(slot, |header| match header.state() {
+            State::Asking(_) | State::Claiming(_) => {
+                self.knew.entry(slots.me()).or_insert_with(|| Arc::clone(&slots.routes()));
+            }
+            State::Absent => {
+                self.knew.remove(&slots.me());
+            }
+            _ => {}
+        });
+    }
+
     /// Where a process stands with the merge of its copy: into which other one.
     fn merges(&mut self, pid: Pid, winner: Option<Pid>, holding: Holding) {
         match winner {
@@ -94,62 +110,76 @@ impl Custody {
         self.holders.false_death();
     }
 
-    /// The states of a process's slots may have changed: what has is returned.
-    pub(super) fn look(&mut self, at: Duration, slots: &Slots) -> Result<Vec<Change>, Safety> {
+    /// Whether `pid` knew `other` when it last set out for the slot.
+    pub(super) fn knew(&self, slot: u16, pid: Pid, other: Pid) -> bool {
+        self.fates[usize::from(slot)].knew.get(&pid).is_some_and(|routes| routes.is_live(other))
+    }
+
+    /// The processes that have the slot.
+    pub(super) fn holders(&self, slot: u16) -> impl Iterator<Item = Pid> {
+        self.holders.copies(slot).iter().map(|copy| copy.0)
+    }
+
+    /// The states of a process's slots may have changed: what has is returned. If one broke a promise, which slot.
+    pub(super) fn look(&mut self, at: Duration, slots: &Slots) -> Result<Vec<Change>, (u16, Safety)> {
         let mut changes = Vec::new();
         for slot in 0..u16::try_from(self.fates.len()).unwrap_or(u16::MAX) {
-            let (holding, taken, hint, announced, winner) = slots.inspect(slot, |header| {
-                let announced = match header.state() {
-                    State::Committing(giving) => Some((slots.me(), giving.next)),
-                    _ => None,
-                };
-                let winner = match header.state() {
-                    State::Copying(giving) | State::Merging(giving) => {
-                        (giving.purpose == Purpose::Merge).then_some(giving.target)
-                    }
-                    _ => None,
-                };
-                let holding = holding(header.serving(), header.custody());
-                (holding, header.taken(), header.hint(), announced, winner)
-            });
-            let fate = &mut self.fates[usize::from(slot)];
-            fate.announced = announced.or(fate.announced);
-            fate.merges(slots.me(), winner, holding);
-            if let (Holding::Serving(epoch), Some((pid, announced))) = (holding, fate.announced)
-                && pid == slots.me()
-                && epoch <= announced
-            {
-                let (under, announced) = (epoch.counter, announced.counter);
-                return Err(Safety::EpochReused { at, slot, pid, under, announced });
-            }
-            let copies = self.holders.copies(slot);
-            let before =
-                copies.iter().find(|(pid, _)| *pid == slots.me()).map_or(Holding::Nothing, |copy| copy.1);
-            if before != holding {
-                self.holders.change(at, slots.me(), slot, holding).map_err(broken)?;
-                self.check_truth(at, slot)?;
-                if matches!((before, holding), (Holding::Custody(_), Holding::Serving(_))) {
-                    self.fates[usize::from(slot)].copied |= self.holders.copies(slot).len() > 1;
-                }
-                let lost = match holding {
-                    Holding::Serving(epoch)
-                        if before == Holding::Nothing && taken.is_none_or(|it| it.1 != epoch) =>
-                    {
-                        self.minted(at, slots.me(), slot)?
-                    }
-                    Holding::Serving(_) | Holding::Custody(_) => {
-                        self.fates[usize::from(slot)].crashed = None;
-                        false
-                    }
-                    Holding::Nothing => {
-                        self.let_go(at, slots.me(), slot, hint.map(|hint| hint.pid))?;
-                        false
-                    }
-                };
-                changes.push(Change { slot, holding, lost });
-            }
+            changes.extend(self.look_at(at, slots, slot).map_err(|safety| (slot, safety))?);
         }
         Ok(changes)
+    }
+
+    fn look_at(&mut self, at: Duration, slots: &Slots, slot: u16) -> Result<Option<Change>, Safety> {
+        let (holding, taken, hint, announced, winner) = slots.inspect(slot, |header| {
+            let announced = match header.state() {
+                State::Committing(giving) => Some((slots.me(), giving.next)),
+                _ => None,
+            };
+            let winner = match header.state() {
+                State::Copying(giving) | State::Merging(giving) => {
+                    (giving.purpose == Purpose::Merge).then_some(giving.target)
+                }
+                _ => None,
+            };
+            let holding = holding(header.serving(), header.custody());
+            (holding, header.taken(), header.hint(), announced, winner)
+        });
+        let fate = &mut self.fates[usize::from(slot)];
+        fate.announced = announced.or(fate.announced);
+        fate.sets_out(slots, slot);
+        fate.merges(slots.me(), winner, holding);
+        if let (Holding::Serving(epoch), Some((pid, announced))) = (holding, fate.announced)
+            && pid == slots.me()
+            && epoch <= announced
+        {
+            let (under, announced) = (epoch.counter, announced.counter);
+            return Err(Safety::EpochReused { at, slot, pid, under, announced });
+        }
+        let copies = self.holders.copies(slot);
+        let before =
+            copies.iter().find(|(pid, _)| *pid == slots.me()).map_or(Holding::Nothing, |copy| copy.1);
+        if before == holding {
+            return Ok(None);
+        }
+        self.holders.change(at, slots.me(), slot, holding).map_err(broken)?;
+        self.check_truth(at, slot)?;
+        if matches!((before, holding), (Holding::Custody(_), Holding::Serving(_))) {
+            self.fates[usize::from(slot)].copied |= self.holders.copies(slot).len() > 1;
+        }
+        let lost = match holding {
+            Holding::Serving(epoch) if before == Holding::Nothing && taken.is_none_or(|it| it.1 != epoch) => {
+                self.minted(at, slots.me(), slot)?
+            }
+            Holding::Serving(_) | Holding::Custody(_) => {
+                self.fates[usize::from(slot)].crashed = None;
+                false
+            }
+            Holding::Nothing => {
+                self.let_go(at, slots.me(), slot, hint.map(|hint| hint.pid))?;
+                false
+            }
+        };
+        Ok(Some(Change { slot, holding, lost }))
     }
 
     /// Whoever serves a slot has its only copy: until the source has let go, its frozen copy is the truth.
@@ -215,7 +245,7 @@ impl Custody {
 
     /// A process that has the slot.
     pub(super) fn holder(&self, slot: u16) -> Option<Pid> {
-        self.holders.copies(slot).first().map(|copy| copy.0)
+        self.holders(slot).next()
     }
 
     /// Whether every slot is served by one process that alone has it.

@@ -242,9 +242,11 @@ impl Node {
         }
     }
 
-    /// Whether anybody is there to take slots over.
+    /// Whether anybody is there to take slots over, who is not known to be dead from what peers say.
     fn has_heir(&self) -> bool {
-        self.gossip.live().skip(1).any(|member| member.tags.get("leaving").is_none())
+        let routes = self.slots.routes();
+        let lives = |member: &Member| routes.is_live(Pid { node: member.id.0, boot: member.boot });
+        self.gossip.live().skip(1).any(|member| member.tags.get("leaving").is_none() && lives(member))
     }
 
     fn gossip(&mut self, input: boato_gossip::Input<'_>, outbox: &mut Outbox<Self>) {

@@ -243,12 +243,15 @@ impl<'a> Run<'a> {
     /// Slots of `host` may have changed their state.
     fn stirred(&mut self, at: Duration, host: Host) -> Result<(), Safety> {
         let mut looked = self.look(at, host);
-        if looked.is_err() && !self.custody.is_forked() && !self.reaches_all(host) {
+        if let Err((slot, _)) = &looked
+            && !self.custody.is_forked()
+            && self.is_stranger(host, *slot)
+        {
             self.say(format_args!("there are two clusters that know nothing of each other"));
             self.custody.fork();
             looked = self.look(at, host);
         }
-        let changes = looked?;
+        let changes = looked.map_err(|(_, safety)| safety)?;
         self.watch(host, &changes);
         let mut moving = None;
         for Change { slot, holding, lost } in changes {
@@ -264,7 +267,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn look(&mut self, at: Duration, host: Host) -> Result<Vec<Change>, Safety> {
+    fn look(&mut self, at: Duration, host: Host) -> Result<Vec<Change>, (u16, Safety)> {
         let node = self.engine.process(host);
         node.map_or(Ok(Vec::new()), |node| self.custody.look(at, &node.slots))
     }
