@@ -28,6 +28,7 @@ mod keys;
 mod message;
 mod node;
 mod placement;
+mod plot;
 mod report;
 mod run;
 mod scenario;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::message::Command;
 use crate::{Host, RuleId};
 
 /// What is due when.
@@ -25,10 +26,10 @@ pub(super) enum Action {
     Heal(Vec<RuleId>),
     /// Let this go wrong at this host.
     Inflict(Fault, Host),
-    /// Give the node on this host this weight.
-    Weigh(Host, u16),
-    /// End this boot of the node on this seat, which nobody has reached for a while.
-    Die { seat: usize, boot: u64, restart: bool },
+    /// Tell the node on this host.
+    Tell(Host, Command),
+    /// End this boot of the node on this seat; the next one starts so long after, if any does.
+    Die { seat: usize, boot: u64, down: Option<Duration> },
     /// Start the next boot of the node on this seat.
     Restart(usize),
     /// Let the second cluster look for the first one.

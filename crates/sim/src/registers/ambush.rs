@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// What a process is doing about a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Moment {
+pub(super) enum Moment {
     Asks,
     Claims,
     Promised,
@@ -25,6 +25,7 @@ enum Moment {
     Merges,
     Ready,
     Begins,
+    Mints,
     LetsGo,
 }
 
@@ -47,16 +48,32 @@ pub(super) struct Ambush {
     wanted: Option<Moment>,
     from: Duration,
     until: Duration,
+    /// Whether a plot is to be played then.
+    plots: bool,
+}
+
+impl Ambush {
+    /// When the last one that was sprung is over.
+    pub(super) fn from(&self) -> Duration {
+        self.from
+    }
+
+    /// Waits for the moment for which a plot is made.
+    pub(super) fn wait_for(moment: Moment, now: Duration) -> Self {
+        Self { wanted: Some(moment), from: now, until: now + 4 * PATIENCE, plots: true }
+    }
 }
 
 impl Moment {
-    fn of(header: &Header, let_go: bool) -> Option<Self> {
+    /// `change`: what the slot has just come to, if that is another copy, or none.
+    fn of(header: &Header, change: Option<Change>) -> Option<Self> {
         match header.state() {
-            State::Absent if let_go => Some(Self::LetsGo),
+            State::Absent if change.is_some() => Some(Self::LetsGo),
             State::Absent => header.promised().map(|_| Self::Promised),
             State::Asking(_) => Some(Self::Asks),
             State::Claiming(_) => Some(Self::Claims),
             State::Ready { .. } => Some(Self::Ready),
+            State::Held { .. } if change.is_some_and(|change| change.lost) => Some(Self::Mints),
             State::Held { .. } => Some(Self::Begins),
             State::Copying(_) => Some(Self::Copies),
             State::Committing(_) => Some(Self::Commits),
@@ -86,12 +103,13 @@ impl Run<'_> {
     /// Slots of `host` may have changed their state: an ambush is sprung if its moment has come.
     pub(super) fn watch(&mut self, host: Host, changes: &[Change]) {
         let now = self.engine.now();
-        if self.calm || now < self.ambush.from || !self.scenario.faults.contains(&Fault::Ambush) {
+        if self.calm || now < self.ambush.from {
             return;
         }
         if now >= self.ambush.until {
-            self.ambush.wanted = Some(MOMENTS[self.rng.usize(..MOMENTS.len())]);
-            self.ambush.until = now + PATIENCE;
+            let any = self.scenario.faults.contains(&Fault::Ambush);
+            let wanted = any.then(|| MOMENTS[self.rng.usize(..MOMENTS.len())]);
+            self.ambush = Ambush { wanted, from: now, until: now + PATIENCE, plots: false };
         }
         let Some(wanted) = self.ambush.wanted else { return };
         let Some((slot, peer)) = self.sight(host, changes, wanted) else { return };
@@ -99,27 +117,40 @@ impl Run<'_> {
             .or_else(|| self.custody.holder(slot))
             .and_then(|pid| self.seats.iter().find(|seat| seat.running && seat.pid == pid))
             .map(|seat| seat.host)
+            .filter(|peer| *peer != host)
             .or_else(|| self.any_running());
         let Some(peer) = peer.filter(|peer| *peer != host) else { return };
         self.say(format_args!("ambush: host {} {wanted:?} slot {slot}, and host {}", host.0, peer.0));
         self.count(Fault::Ambush);
-        self.spring(host, peer, slot);
+        let plotted = if self.ambush.plots { self.plot(wanted, host, peer) } else { None };
+        let span = plotted.unwrap_or_else(|| self.spring(host, peer));
+        if self.rng.bool() {
+            self.clients.burst(slot, now, now + span.max(20 * self.scenario.latency));
+        }
+        let pause = if self.rng.bool() { 300 } else { 5_000 };
+        self.ambush.from = now + span + Duration::from_millis(self.rng.u64(..pause));
+        self.ambush.until = self.ambush.from;
     }
 
     fn sight(&self, host: Host, changes: &[Change], wanted: Moment) -> Option<(u16, Option<Pid>)> {
         let slots = &self.engine.process(host)?.slots;
-        let look = |slot, changed| {
+        let look = |slot, change| {
             slots.inspect(slot, |header| {
-                (Moment::of(header, changed) == Some(wanted)).then(|| (slot, peer(header)))
+                (Moment::of(header, change) == Some(wanted)).then(|| (slot, peer(header)))
             })
         };
-        if wanted.is_change() {
-            return changes.iter().find_map(|change| look(change.slot, true));
-        }
-        (0..self.scenario.slots).find_map(|slot| look(slot, false))
+        let used = |slot: &u16| self.clients.keys.iter().any(|key| key.slot == *slot);
+        let seen: Vec<_> = if wanted.is_change() {
+            changes.iter().filter_map(|change| look(change.slot, Some(*change))).collect()
+        } else {
+            (0..self.scenario.slots).filter_map(|slot| look(slot, None)).collect()
+        };
+        // Where clients have keys, there is something to lose.
+        seen.iter().find(|(slot, _)| used(slot)).or(seen.first()).copied()
     }
 
-    fn spring(&mut self, host: Host, peer: Host, slot: u16) {
+    /// Hampers the two, and perhaps ends, stops or moves one of them; returns for how long.
+    fn spring(&mut self, host: Host, peer: Host) -> Duration {
         let now = self.engine.now();
         let latency = self.scenario.latency;
         let [one, other] = if self.rng.bool() { [host, peer] } else { [peer, host] };
@@ -142,12 +173,7 @@ impl Run<'_> {
             let host = self.any_running().filter(|_| self.rng.bool()).unwrap_or(unaware);
             self.engine.post(host, Command::Unaware(2 * span).into());
         }
-        if self.rng.bool() {
-            self.clients.burst(slot, now, now + span.max(20 * latency));
-        }
-        let pause = if self.rng.bool() { 300 } else { 5_000 };
-        self.ambush.from = now + span + Duration::from_millis(self.rng.u64(..pause));
-        self.ambush.until = self.ambush.from;
+        span
     }
 
     /// A fault for one process.
@@ -177,6 +203,11 @@ impl Run<'_> {
             8 => vec![(only(one), rest(), Effect::Cut), (rest(), only(one), Effect::Cut)],
             _ => vec![(only(one), Hosts::All, slow())],
         };
+        self.hamper(ways, span);
+    }
+
+    /// Puts effects on ways between hosts in force for so long.
+    pub(super) fn hamper(&mut self, ways: Vec<(Hosts, Hosts, Effect)>, span: Duration) {
         let add = |(from, to, effect)| self.engine.network().add(Rule { from, to, effect });
         let rules: Vec<_> = ways.into_iter().map(add).collect();
         if !rules.is_empty() {
@@ -204,6 +235,6 @@ impl Run<'_> {
         let weight = self.seats[host.index()].weight.max(1);
         self.engine.post(host, Command::Weight(0).into());
         let span = Duration::from_millis(self.rng.u64(..2_000));
-        self.agenda.add(now + span, Action::Weigh(host, weight));
+        self.agenda.add(now + span, Action::Tell(host, Command::Weight(weight)));
     }
 }

@@ -47,14 +47,14 @@ impl Run<'_> {
             Action::Strike => self.strike(),
             Action::Aim(host) => self.strike_at(Some(host)),
             Action::Inflict(fault, host) => self.inflict_at(fault, Some(host)),
-            Action::Weigh(host, weight) => self.engine.post(host, Command::Weight(weight).into()),
+            Action::Tell(host, command) => self.engine.post(host, command.into()),
             Action::Heal(rules) => {
                 self.say(format_args!("the network heals"));
                 for rule in rules {
                     self.engine.network().remove(rule);
                 }
             }
-            Action::Die { seat, boot, restart } => self.die(seat, boot, restart),
+            Action::Die { seat, boot, down } => self.die(seat, boot, down),
             Action::Restart(index) => self.restart(index),
             Action::Meet => self.meet(),
             Action::Ballast => self.load_ballast(),
@@ -68,10 +68,12 @@ impl Run<'_> {
         let now = self.engine.now();
         for action in self.agenda.take() {
             match action {
-                Action::Heal(_) | Action::Start { .. } | Action::Restart(_) | Action::Weigh(..) => {
-                    self.obey(action);
-                }
-                Action::Meet
+                Action::Heal(_)
+                | Action::Start { .. }
+                | Action::Restart(_)
+                | Action::Tell(_, Command::Weight(_)) => self.obey(action),
+                Action::Tell(..)
+                | Action::Meet
                 | Action::Die { .. }
                 | Action::Strike
                 | Action::Aim(_)
@@ -169,6 +171,7 @@ impl Run<'_> {
             Fault::Deadline => self.leave_in_a_hurry(),
             Fault::Weight => self.reweigh(now),
             Fault::Ambush => self.stir(now),
+            Fault::Plot => self.begin_plot(),
             Fault::Break | Fault::TwoClusters => false,
         }
     }
@@ -211,7 +214,7 @@ impl Run<'_> {
     }
 
     /// The seats of nodes that belong to a cluster and stay.
-    fn staying(&self) -> Vec<usize> {
+    pub(super) fn staying(&self) -> Vec<usize> {
         let claimed =
             |host| self.engine.process(host).is_some_and(|node| node.machine.standing() == Standing::Claimed);
         (0..self.seats.len())
@@ -239,20 +242,22 @@ impl Run<'_> {
     fn crash(&mut self, restart: bool, now: Duration) -> bool {
         let Some(seat) = self.expendable() else { return false };
         let boot = self.seats[seat].pid.boot;
+        let longest = Duration::from_secs(if self.rng.bool() { 1 } else { 20 });
+        let down = restart.then(|| longest.mul_f64(self.rng.f64() * self.rng.f64()));
         if self.rng.bool() {
-            self.die(seat, boot, restart);
+            self.die(seat, boot, down);
             return true;
         }
         let host: Hosts = std::iter::once(self.seats[seat].host).collect();
         let [out, back] = self.engine.network().partition(&host, &Hosts::All);
         let span = Duration::from_secs(2).mul_f64(self.rng.f64() * self.rng.f64());
         self.say(format_args!("host {seat} is not reached for {span:?}, then crashes"));
-        self.agenda.add(now + span, Action::Die { seat, boot, restart });
+        self.agenda.add(now + span, Action::Die { seat, boot, down });
         self.agenda.add(now + span, Action::Heal(vec![out, back]));
         true
     }
 
-    fn die(&mut self, seat: usize, boot: u64, restart: bool) {
+    fn die(&mut self, seat: usize, boot: u64, down: Option<Duration>) {
         let now = self.engine.now();
         let Seat { running, pid, .. } = self.seats[seat];
         if !running || pid.boot != boot || self.staying().iter().all(|&other| other == seat) {
@@ -264,9 +269,7 @@ impl Run<'_> {
         } else {
             self.end(seat);
         }
-        if restart {
-            let longest = Duration::from_secs(if self.rng.bool() { 1 } else { 20 });
-            let down = longest.mul_f64(self.rng.f64() * self.rng.f64());
+        if let Some(down) = down {
             self.agenda.add(now + down, Action::Restart(seat));
         }
     }

@@ -64,6 +64,8 @@ faults! {
     TwoClusters = "two-clusters",
     /// Ways are closed, and processes end or stand still, at the very moments for which the rules of a hand-over exist.
     Ambush = "ambush",
+    /// The shortest way is gone to what one rule of the protocol prevents, as far as that rule lets it.
+    Plot = "plot",
 }
 
 impl fmt::Display for Fault {

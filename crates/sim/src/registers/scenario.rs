@@ -86,9 +86,16 @@ impl Scenario {
             Mix::Drawn => drawn,
             Mix::Only(faults) => Fault::ALL.iter().copied().filter(|fault| faults.contains(fault)).collect(),
         };
-        let ambush = faults.contains(&Fault::Ambush);
+        let plots = faults.contains(&Fault::Plot);
+        let ambush = plots || faults.contains(&Fault::Ambush);
         // Where faults are aimed, few nodes have much to do with each other.
-        let many = if ambush { [2, 2, 3, 3, 3, 4, 4, 5] } else { [2, 3, 3, 4, 5, 5, 6, 8] };
+        let many = if plots {
+            [3, 3, 3, 4, 4, 4, 4, 5]
+        } else if ambush {
+            [2, 2, 3, 3, 3, 4, 4, 5]
+        } else {
+            [2, 3, 3, 4, 5, 5, 6, 8]
+        };
         let nodes = nodes.unwrap_or(many[rng.usize(..8)]);
         let many = if ambush { [8, 8, 16, 16, 32, 32, 64] } else { [8, 16, 64, 64, 64, 64, 256] };
         let slots = many[rng.usize(..7)];
@@ -98,7 +105,7 @@ impl Scenario {
         let skew_ms = if skewed { [50, 300, 5_000, 600_000][rng.usize(..4)] } else { 0 };
         let drift_ppm = if skewed { [0, 200, 20_000][rng.usize(..3)] } else { 0 };
         // Whether two holders can be: then deletes must be remembered until they meet.
-        let forks = [Fault::Loss, Fault::Delay, Fault::Ambush];
+        let forks = [Fault::Loss, Fault::Delay, Fault::Ambush, Fault::Plot];
         let calm = !skewed && !FORKS.iter().chain(&forks).any(|fault| faults.contains(fault));
         let healing_s = if calm { [1, 5, 60][rng.usize(..3)] } else { 7_200 };
         let chunk_bytes = if ambush { [256, 2 << 10, 64 << 10][rng.usize(..3)] } else { 64 << 10 };
@@ -106,7 +113,11 @@ impl Scenario {
             seed,
             nodes,
             length: Duration::from_millis(rng.u64(8_000..60_000)),
-            pace: Duration::from_millis(if rng.bool() { rng.u64(100..1_000) } else { rng.u64(1_000..6_000) }),
+            pace: Duration::from_millis(if plots || rng.bool() {
+                rng.u64(1_000..6_000)
+            } else {
+                rng.u64(100..1_000)
+            }),
             aim: [0.0, 0.02, 0.1, 0.5][rng.usize(..4)],
             slots,
             keys,
@@ -127,9 +138,13 @@ impl Scenario {
     }
 }
 
-/// Now and then none, mostly a few, sometimes many.
+/// Now and then none, mostly a few, sometimes many. Plots need their peace: they are nearly alone where they are.
 fn draw_faults(rng: &mut Rng) -> Vec<Fault> {
-    let mut all = Fault::ALL.to_vec();
+    let mut all: Vec<Fault> = Fault::ALL.iter().copied().filter(|fault| *fault != Fault::Plot).collect();
+    if rng.u8(..4) == 0 {
+        let other = [None, None, Some(Fault::Pause), Some(all[rng.usize(..all.len())])][rng.usize(..4)];
+        return other.into_iter().chain([Fault::Plot]).collect();
+    }
     // Half of the runs have nothing that makes two holders, so that they are judged strictly.
     if rng.bool() {
         all.retain(|fault| !FORKS.contains(fault));
