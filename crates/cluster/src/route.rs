@@ -80,7 +80,8 @@ pub struct Attempt {
     follow: Option<Hint>,
     /// A hint that led nowhere.
     dropped: Option<Epoch>,
-    /// A hint to a process that cannot be reached: until the next pause the table's target is asked instead.
+    /// A hint to a process that cannot be reached: until the next pause the table's target is asked instead, if that is
+    /// another node.
     unreachable: Option<Epoch>,
     /// How often it has been sent since the last pause.
     sends: u32,
@@ -110,10 +111,11 @@ impl Attempt {
             Disposition::Serve | Disposition::Wait => return Next::Here { used },
             Disposition::Route(hint) => hint,
         };
+        let unreachable = self.unreachable.filter(|_| target != Some(slots.me()));
         let best = [self.follow, hint]
             .into_iter()
             .flatten()
-            .filter(|hint| ![self.dropped, self.unreachable].contains(&Some(hint.epoch)))
+            .filter(|hint| ![self.dropped, unreachable].contains(&Some(hint.epoch)))
             .filter(|hint| routes.is_live(hint.pid))
             .max_by_key(|hint| hint.epoch);
         match (best, target) {
@@ -127,8 +129,11 @@ impl Attempt {
 
     /// Judges the answer to a try at `next`, and corrects this node's routes by it.
     pub fn judge(&mut self, slots: &Slots, next: Next, sent: Sent) -> Verdict {
+        let elsewhere = |peer| {
+            slots.routes().target(self.slot).is_some_and(|target| ![slots.me(), peer].contains(&target))
+        };
         let answer = match (sent, next) {
-            (Sent::NotSent, Next::Peer { used: Some(epoch), .. }) => {
+            (Sent::NotSent, Next::Peer { to, used: Some(epoch) }) if elsewhere(to) => {
                 self.unreachable = Some(epoch);
                 return self.count_send();
             }
@@ -233,6 +238,30 @@ mod tests {
         }
         assert!(!pause.is_zero());
         assert_eq!(attempt.next(&slots), by_hint);
+    }
+
+    /// The source of a copy serves all the while: an operation that is not sent to it once must not wait here for the slot.
+    #[test]
+    fn a_target_that_cannot_reach_the_holder_asks_it_again_after_a_pause() {
+        let [me, source] = [1, 2].map(|node| Pid { node, boot: 1 });
+        let at = |ms| Now { at: Duration::from_millis(ms), unix_ms: 1 };
+        let mut machine = Machine::new(Config::new(me, 1), at(0));
+        machine.handle(Input::Member { pid: source, liveness: Liveness::Alive, weight: 0 }, at(0));
+        machine.handle(Input::Timeout, at(1000));
+        let slots = machine.slots();
+        let operation = Operation::<&[u8]>::get(&b"key"[..]);
+        let hint = Hint { pid: source, epoch: Epoch { counter: 5, pid: source } };
+        slots.learn(operation.slot(), hint);
+        for state in [State::Absent, State::Asking(Asking { source, staging: None })] {
+            slots.store.lock(operation.slot().into()).header_mut().state = state;
+            let mut attempt = Attempt::new(&operation);
+            let by_hint = Next::Peer { to: source, used: Some(hint.epoch) };
+            for _ in 0..10 {
+                assert_eq!(attempt.next(&slots), by_hint);
+                let verdict = attempt.judge(&slots, by_hint, Sent::NotSent);
+                assert!(matches!(verdict, Verdict::Again(pause) if !pause.is_zero()), "{verdict:?}");
+            }
+        }
     }
 
     #[test]
