@@ -56,7 +56,9 @@ impl Machine {
         match &cell.header.state {
             State::Held { .. } | State::Copying(_) => self.meet(cell, from, epoch),
             State::Absent => {
-                let fresh = epoch >= cell.header.floor || cell.header.hint.is_none();
+                // A hint without an epoch is but presumed.
+                let known = cell.header.hint.is_some_and(|hint| hint.epoch > Epoch::ZERO);
+                let fresh = epoch >= cell.header.floor || !known;
                 let promised = cell.header.promised.is_some() && !self.bug(Canary::BrokenPromise);
                 let free = !promised && !self.is_leaving() && self.barrier_is_open();
                 if fresh && free {
@@ -285,5 +287,43 @@ impl Machine {
 pub(super) fn on_merge_end(cell: &mut Cell, from: Pid, epoch: Epoch) {
     if let Some(intake) = cell.header.intakes.get_mut(&from) {
         intake.end(epoch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::machine::{Config, Input};
+    use crate::message::{Frame, Greeting, Run, Standing};
+    use crate::view::Liveness;
+
+    #[test]
+    fn an_offer_below_the_floor_is_taken_where_the_holder_is_but_presumed() {
+        let [me, other, holder] = [1, 2, 3].map(|node| Pid { node, boot: 1 });
+        let now = Now { at: Duration::ZERO, unix_ms: 1 };
+        let mut machine = Machine::new(Config::new(me, 1), now);
+        let hear = |machine: &mut Machine, runs| {
+            let (to, standing, greeting) = (me, Standing::Claimed, Greeting::None);
+            let frame = Frame { from: holder, to, standing, greeting, digest: None, runs };
+            machine.handle(Input::Frame(frame), now);
+        };
+        machine.handle(Input::Member { pid: holder, liveness: Liveness::Alive, weight: 1 }, now);
+        hear(&mut machine, Vec::new());
+        let epoch = |counter, pid| Epoch { counter, pid };
+        let slots = machine.slots();
+        for (slot, presumed, taken) in [(0, epoch(8, other), false), (1, Epoch::ZERO, true)] {
+            {
+                let mut guard = slots.store.lock(slot.into());
+                let header = guard.header_mut();
+                header.floor = epoch(9, other);
+                header.hint = Some(Hint { pid: other, epoch: presumed });
+            }
+            let message = Message::Offer { epoch: epoch(5, holder) };
+            hear(&mut machine, vec![Run { start: slot, len: 1, message }]);
+            let asks = slots.inspect(slot, |header| matches!(header.state, State::Asking(_)));
+            assert_eq!(asks, taken, "slot {slot}");
+        }
     }
 }
