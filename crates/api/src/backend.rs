@@ -16,8 +16,8 @@ use futures_util::stream::BoxStream;
 
 use crate::command::{Command, Transaction};
 use crate::info::{
-    Change, Event, KeysPage, KeysQuery, MemberInfo, Owner, Readiness, ScanPage, ScanQuery, SlotMap, Status,
-    Topology,
+    Change, Departure, Event, KeysPage, KeysQuery, MemberInfo, Owner, Readiness, ScanPage, ScanQuery,
+    SlotMap, Status, Topology,
 };
 use crate::membership::Membership;
 use crate::reply::{Execution, Failure, Outcome, Reply};
@@ -150,6 +150,11 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// When this node cannot leave now, with the reason.
     fn leave(&self) -> Result<(), Failure>;
+
+    /// Completes when this node, which was asked to leave, has handed off what it could. The default never does.
+    fn departed(&self) -> BoxFuture<'static, Departure> {
+        std::future::pending().boxed()
+    }
 }
 
 /// A stored entry, as [`Backend::read`] shows it.

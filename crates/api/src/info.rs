@@ -81,6 +81,15 @@ pub struct Status {
     pub moving: Option<Moving>,
 }
 
+/// What became of a node's keys when it left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Departure {
+    /// Slots that nobody took over.
+    pub slots_lost: usize,
+    /// Entries in them.
+    pub entries_lost: u64,
+}
+
 /// Slots on the move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Moving {

@@ -20,6 +20,7 @@ use boato_cluster::{self as cluster, Effect, Operation, Pid, Standing, Value};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::attributes::{Attributes, VERSION};
@@ -56,6 +57,8 @@ pub(crate) struct NodeBackend {
     pub(crate) topology: Latest,
     /// Cancelled to ask for a graceful leave.
     pub(crate) leave: CancellationToken,
+    /// What became of the keys, once they have been handed off.
+    pub(crate) departure: watch::Sender<Option<api::Departure>>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -290,6 +293,18 @@ impl Backend for NodeBackend {
     fn leave(&self) -> Result<(), api::Failure> {
         self.leave.cancel();
         Ok(())
+    }
+
+    fn departed(&self) -> BoxFuture<'static, api::Departure> {
+        let mut departure = self.departure.subscribe();
+        async move {
+            match departure.wait_for(Option::is_some).await.map(|departure| *departure) {
+                Ok(Some(departure)) => departure,
+                // The node is gone: nobody can tell.
+                _ => std::future::pending().await,
+            }
+        }
+        .boxed()
     }
 }
 

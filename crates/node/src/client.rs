@@ -1,5 +1,6 @@
 //! A small HTTP client of a node's front door, for the commands.
 
+mod entries;
 mod events;
 mod members;
 mod question;
@@ -29,6 +30,7 @@ const JSON_MAX: u64 = 64 << 20;
 /// parent.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~').remove(b'/');
 
+pub(crate) use entries::Found;
 pub use events::{Events, ServerEvent};
 pub use question::Question;
 
@@ -255,6 +257,15 @@ impl Client {
         self.read_events(response)
     }
 
+    /// Asks the node to leave, and tells how it goes: events `progress`, of which the last is `left`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn leave_slowly(&self) -> Result<Events, ClientError> {
+        let response = self.call(Method::POST, "/_/leave?wait=true", &[])?;
+        Ok(self.read_events(response)?.finite())
+    }
+
     fn read_events(&self, response: Response<Body>) -> Result<Events, ClientError> {
         if !response.status().is_success() {
             return Err(self.refused(response));
@@ -304,6 +315,11 @@ impl Client {
             }
             _ => ClientError::Strange { addr, source },
         }
+    }
+
+    /// What answered gave JSON of another shape.
+    pub(crate) fn strange(&self, source: serde_json::Error) -> ClientError {
+        ClientError::Strange { addr: self.addr, source: Box::new(ureq::Error::Json(source)) }
     }
 
     fn refused(&self, response: Response<Body>) -> ClientError {

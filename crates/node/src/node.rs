@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use boato_api::http::AccessLog;
-use boato_api::{Backend, Change, Readiness};
+use boato_api::{Backend, Change, Departure, Readiness};
 use boato_gossip::NodeId;
 use boato_transport::Transport;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -139,10 +140,9 @@ impl Node {
             moving: moving.clone(),
             topology: Latest::default(),
             leave: CancellationToken::new(),
+            departure: watch::Sender::default(),
             live: Arc::clone(&live),
         });
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(Process));
         let transport = bound.transport;
         let asked = Arc::clone(&backend);
         let node_metrics = NodeMetrics {
@@ -154,7 +154,7 @@ impl Node {
             tally,
             ready: Box::new(move || asked.readiness() == Readiness::Ready),
         };
-        registry.sub_registry_with_prefix("boato").register_collector(Box::new(node_metrics));
+        let registry = registry(node_metrics);
         let doors_backend = Arc::clone(&backend) as Arc<dyn Backend>;
         let doors_bound = bound.doors.bound();
         let doors =
@@ -289,12 +289,16 @@ impl Node {
         }
         // Whoever hears the goodbye begins these slots anew: two must not serve them.
         backend.cluster.abandon();
+        // The last node takes its keys with it, but no slot that another could have had.
+        let slots_lost = if last { 0 } else { slots_left };
+        let entries_lost = if last || slots_lost > 0 { entries } else { 0 };
+        backend.departure.send_replace(Some(Departure { slots_lost, entries_lost }));
         backend.membership.leave().await;
         self.doors.close().await;
         self.stop.cancel();
         let _ = self.discovery.await;
         self.transport.close().await;
-        if last { 0 } else { slots_left }
+        slots_lost
     }
 
     /// Says so where the limit on the rate leaves too little time to hand everything off.
@@ -312,6 +316,14 @@ impl Node {
             );
         }
     }
+}
+
+/// What `/_/metrics` tells beside what the doors count.
+fn registry(node_metrics: NodeMetrics) -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Process));
+    registry.sub_registry_with_prefix("boato").register_collector(Box::new(node_metrics));
+    registry
 }
 
 /// Joins whatever discovery finds.

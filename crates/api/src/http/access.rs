@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
+use parking_lot::Mutex;
 
 const NEVER: u64 = u64::MAX;
+
+/// Most requests per second that are written because their callers trace them: what callers say must not fill a disk.
+const TRACED_PER_S_MAX: u32 = 100;
 
 /// Which requests are written to the log. Off by default; clones share it, so that it can be changed while doors are open.
 #[derive(Clone, Debug, Default)]
@@ -21,11 +25,35 @@ struct Settings {
     /// Requests that take longer, in microseconds.
     slow_us: AtomicU64,
     count: AtomicU32,
+    traced: Mutex<Second>,
+}
+
+/// How many were written in a second.
+#[derive(Debug)]
+struct Second {
+    began: Instant,
+    count: u32,
+}
+
+impl Second {
+    /// Whether there is room for one more at `now`.
+    fn takes(&mut self, now: Instant) -> bool {
+        if now.duration_since(self.began) >= Duration::from_secs(1) {
+            *self = Second { began: now, count: 0 };
+        }
+        self.count += 1;
+        self.count <= TRACED_PER_S_MAX
+    }
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { every: AtomicU32::new(0), slow_us: AtomicU64::new(NEVER), count: AtomicU32::new(0) }
+        Settings {
+            every: AtomicU32::new(0),
+            slow_us: AtomicU64::new(NEVER),
+            count: AtomicU32::new(0),
+            traced: Mutex::new(Second { began: Instant::now(), count: 0 }),
+        }
     }
 }
 
@@ -67,11 +95,15 @@ impl AccessLog {
         }
     }
 
-    /// One of so many, and every one that its caller traces.
+    /// One of so many, and those that their callers trace, up to [`TRACED_PER_S_MAX`].
     fn is_chosen(&self, line: &Line) -> bool {
         let every = self.0.every.load(Relaxed);
+        if every == 0 {
+            return false;
+        }
         let traced = line.trace.as_ref().is_some_and(|trace| trace.sampled);
-        every > 0 && (traced || self.0.count.fetch_add(1, Relaxed).is_multiple_of(every))
+        traced && self.0.traced.lock().takes(Instant::now())
+            || self.0.count.fetch_add(1, Relaxed).is_multiple_of(every)
     }
 }
 
@@ -83,7 +115,7 @@ pub(super) struct Line {
     pub(super) trace: Option<Trace>,
 }
 
-/// What a `traceparent` header says (W3C Trace Context, version 00).
+/// What a `traceparent` header says (W3C Trace Context, level 1, section 3.2.2): a higher version may go on after the flags.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Trace {
     id: String,
@@ -94,12 +126,14 @@ impl Trace {
     fn of(headers: &HeaderMap) -> Option<Trace> {
         let text = headers.get("traceparent")?.to_str().ok()?;
         let fields: Vec<&str> = text.split('-').collect();
-        let &[_, id, parent, flags, ..] = fields.as_slice() else { return None };
+        let &[version, id, parent, flags, ref more @ ..] = fields.as_slice() else { return None };
         let is_hex = |text: &str, len| {
             text.len() == len && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         };
-        let valid =
-            is_hex(id, 32) && is_hex(parent, 16) && is_hex(flags, 2) && id.bytes().any(|byte| byte != b'0');
+        let is_set = |text: &str| text.bytes().any(|byte| byte != b'0');
+        let known = is_hex(version, 2) && version != "ff" && (version != "00" || more.is_empty());
+        let ids = is_hex(id, 32) && is_set(id) && is_hex(parent, 16) && is_set(parent);
+        let valid = known && ids && is_hex(flags, 2);
         let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
         valid.then(|| Trace { id: id.to_owned(), sampled })
     }
@@ -129,6 +163,15 @@ mod tests {
     }
 
     #[test]
+    fn callers_cannot_fill_the_log_by_tracing() {
+        let start = Instant::now();
+        let mut second = Second { began: start, count: 0 };
+        let mut written =
+            |after_ms| (0..1000).filter(|_| second.takes(start + Duration::from_millis(after_ms))).count();
+        assert_eq!([written(0), written(999), written(1000)], [100, 0, 100]);
+    }
+
+    #[test]
     fn a_trace_is_read_as_the_standard_says() {
         let trace = |text: &str| {
             let mut headers = HeaderMap::new();
@@ -139,7 +182,18 @@ mod tests {
         let read = trace(&format!("00-{id}-00f067aa0ba902b7-01"));
         assert_eq!(read, Some(Trace { id: id.to_owned(), sampled: true }));
         assert!(trace(&format!("00-{id}-00f067aa0ba902b7-02")).is_some_and(|trace| !trace.sampled));
-        for text in ["", "00", "00-x-y-01", &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32))] {
+        assert!(trace(&format!("01-{id}-00f067aa0ba902b7-01-more")).is_some());
+        let parent = "00f067aa0ba902b7";
+        for text in [
+            "",
+            "00",
+            "00-x-y-01",
+            &format!("00-{}-{parent}-01", "0".repeat(32)),
+            &format!("00-{id}-{}-01", "0".repeat(16)),
+            &format!("ff-{id}-{parent}-01"),
+            &format!("0-{id}-{parent}-01"),
+            &format!("00-{id}-{parent}-01-more"),
+        ] {
             assert_eq!(trace(text), None, "{text}");
         }
     }

@@ -3,6 +3,7 @@
 //! The socket and the requests note what happens; [`Activity::expired`] sleeps until a limit may be over and
 //! looks again, so that noting costs little and no timer is set per request.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
@@ -55,12 +56,15 @@ pub(super) struct Activity {
     stalled_ms: AtomicU64,
     /// A request was answered although its body was not read to the end.
     unread: AtomicBool,
+    /// The client is on this machine.
+    local: bool,
 }
 
 impl Activity {
     /// A connection that has just been accepted: the time for its first head runs.
-    pub(super) fn new() -> Arc<Activity> {
+    pub(super) fn new(client: IpAddr) -> Arc<Activity> {
         Arc::new(Activity {
+            local: client.to_canonical().is_loopback(),
             origin: Instant::now(),
             in_flight: AtomicU32::new(0),
             phase: AtomicU8::new(FRESH),
@@ -69,6 +73,11 @@ impl Activity {
             stalled_ms: AtomicU64::new(NEVER),
             unread: AtomicBool::new(false),
         })
+    }
+
+    /// Whether the client is on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        self.local
     }
 
     /// Bytes came in.
@@ -161,7 +170,23 @@ impl Drop for Exchange {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+
+    #[test]
+    fn a_client_on_this_machine_comes_from_loopback() {
+        for (client, local) in [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.0.0.1", false),
+        ] {
+            assert_eq!(Activity::new(client.parse().unwrap()).is_local(), local, "{client}");
+        }
+    }
+
     use tokio::time::timeout;
 
     const PATIENCE: Patience = Patience {
@@ -179,12 +204,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_never_speaks_is_dropped() {
-        assert_eq!(seconds_until(&Activity::new()).await, (10, Expired::Stuck));
+        assert_eq!(seconds_until(&Activity::new(Ipv4Addr::LOCALHOST.into())).await, (10, Expired::Stuck));
     }
 
     #[tokio::test(start_paused = true)]
     async fn dripping_a_head_does_not_extend_its_time() {
-        let activity = Activity::new();
+        let activity = Activity::new(Ipv4Addr::LOCALHOST.into());
         drop(activity.begin(false));
         activity.received();
         tokio::time::advance(Duration::from_secs(7)).await;
@@ -194,7 +219,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_idle_time_starts_with_the_end_of_the_last_exchange() {
-        let activity = Activity::new();
+        let activity = Activity::new(Ipv4Addr::LOCALHOST.into());
         let exchange = activity.begin(false);
         tokio::time::advance(Duration::from_secs(500)).await;
         drop(exchange);
@@ -203,7 +228,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_exchange_may_last() {
-        let activity = Activity::new();
+        let activity = Activity::new(Ipv4Addr::LOCALHOST.into());
         let _exchange = activity.begin(false);
         let waited = timeout(Duration::from_hours(1), activity.expired(PATIENCE)).await;
         assert!(waited.is_err());
@@ -211,7 +236,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_is_dropped_even_during_an_exchange() {
-        let activity = Activity::new();
+        let activity = Activity::new(Ipv4Addr::LOCALHOST.into());
         let _exchange = activity.begin(true);
         activity.stalled();
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -221,7 +246,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bytes_between_http2_requests_do_not_extend_idleness() {
-        let activity = Activity::new();
+        let activity = Activity::new(Ipv4Addr::LOCALHOST.into());
         drop(activity.begin(true));
         tokio::time::advance(Duration::from_secs(20)).await;
         activity.received();

@@ -16,7 +16,7 @@ use super::body::Body;
 use super::door::{Answer, Door, options, redirect};
 use super::problem::Problem;
 use super::target::{self, path_of};
-use super::{events, membership, mget, openapi, page, query};
+use super::{events, leave, membership, mget, openapi, page, query};
 use crate::{Change, KeysPage, KeysQuery, Readiness};
 
 const READ: &str = "GET, HEAD, OPTIONS";
@@ -156,7 +156,7 @@ pub(super) fn redirect_to_page(method: &Method) -> Result<Answer, Problem> {
 
 /// The answer to a request without a body.
 fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<Answer, Problem> {
-    if !matches!(route, Route::Keys | Route::Weight) {
+    if !matches!(route, Route::Keys | Route::Weight | Route::Leave) {
         let [] = query::parameters(head.uri.query(), [])?;
     }
     let response = match route {
@@ -174,7 +174,7 @@ fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<A
         Route::Reload => return change(door, &head.headers, Change::Reload),
         Route::Weight => return change(door, &head.headers, Change::Weight(weight(head.uri.query())?)),
         Route::Drain => return change(door, &head.headers, Change::Drain),
-        Route::Leave => leave(door, &head.headers)?,
+        Route::Leave => leave::response(door, head)?,
         Route::MultiGet
         | Route::Event
         | Route::Query
@@ -255,14 +255,6 @@ impl From<KeysPage> for KeysJson {
             |key: &Bytes| KeyJson { key: String::from_utf8_lossy(key).into_owned(), path: path_of(key) };
         KeysJson { keys: page.keys.iter().map(key_json).collect(), cursor: page.cursor }
     }
-}
-
-fn leave(door: &Door, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
-    door.guard.admit_admin(headers)?;
-    door.backend.leave()?;
-    let mut response = json(&serde_json::json!({ "leaving": true }));
-    *response.status_mut() = StatusCode::ACCEPTED;
-    Ok(response)
 }
 
 fn weight(query: Option<&str>) -> Result<u16, Problem> {

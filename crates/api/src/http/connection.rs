@@ -49,7 +49,9 @@ pub(super) async fn serve(stream: TcpStream, door: Arc<Door>, protocols: Arc<Bui
     let limits = &door.limits;
     let patience =
         Patience { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.write_timeout };
-    let activity = Activity::new();
+    // Without an address it is gone already.
+    let Ok(client) = stream.peer_addr() else { return };
+    let activity = Activity::new(client.ip());
     let (incoming, outgoing) = stream.into_split();
     let outgoing = Outgoing::new(outgoing, Arc::clone(&activity), door.metrics.clone());
     let socket = Socket::new(incoming, Arc::clone(&outgoing), Arc::clone(&activity), Arc::clone(&door));

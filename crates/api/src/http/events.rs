@@ -40,10 +40,23 @@ pub(super) fn stream(
     place: OwnedSemaphorePermit,
     events: BoxStream<'static, Event>,
 ) -> Response<Body> {
+    until(door.closing.clone(), place, events)
+}
+
+/// Events up to their last, which a door that closes waits for.
+pub(super) fn whole(place: OwnedSemaphorePermit, events: BoxStream<'static, Event>) -> Response<Body> {
+    until(CancellationToken::new(), place, events)
+}
+
+fn until(
+    closing: CancellationToken,
+    place: OwnedSemaphorePermit,
+    events: BoxStream<'static, Event>,
+) -> Response<Body> {
     let feed = Feed {
         events,
         heartbeat: interval_at(Instant::now() + HEARTBEAT, HEARTBEAT),
-        closing: door.closing.clone(),
+        closing,
         _place: place,
     };
     let pieces = stream::unfold(feed, |mut feed| async { feed.next().await.map(|piece| (piece, feed)) });

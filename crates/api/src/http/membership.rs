@@ -70,11 +70,7 @@ pub(super) fn query(
     };
     let timeout = number("timeout", timeout, TIMEOUT_S_MAX).transpose()?.map(Duration::from_secs);
     let relays = number("relays", relays, RELAYS_MAX).transpose()?.unwrap_or(0);
-    let acks = match acks {
-        None | Some("true") => true,
-        Some("false") => false,
-        Some(_) => return Err(Problem::bad_request("acks is true or false")),
-    };
+    let acks = flag("acks", acks)?.unwrap_or(true);
     let pair = |text: String| match text.split_once('=') {
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
         None => Err(Problem::bad_request("tags are key=value,key=value")),
@@ -111,15 +107,15 @@ pub(super) fn keyring(
     if head.method != Method::POST {
         return Ok(pending(of(door)?.keys()));
     }
-    let force = force == Some("true");
-    let loopback = door.guard.loopback;
+    let force = flag("force", force)?.unwrap_or(false);
+    let local = activity.is_local();
     door.with_body(body, BODY_MAX, activity, move |door, body| {
         async move {
             let change: KeyChange =
                 parse(&body, r#"{"install": "SECRET"}, {"use": "ID"} or {"remove": "ID"}"#)?;
-            if matches!(change, KeyChange::Install(_)) && !loopback {
-                let detail =
-                    "a secret is taken on a door on loopback only: install it on the machine of a node";
+            if matches!(change, KeyChange::Install(_)) && !local {
+                let detail = "a secret is taken from clients on the node's own machine only, as HTTP does not encrypt it: \
+                              run boato keys install there (in a container: inside it)";
                 return Err(Problem::forbidden(detail));
             }
             Ok(json(&of(&door)?.change_keys(change, force).await?))
@@ -138,7 +134,8 @@ pub(super) fn reachability(door: &Door, head: &Parts) -> Result<Answer, Problem>
 pub(super) fn remove(door: &Door, head: &Parts) -> Result<Answer, Problem> {
     let [member, prune] = query::parameters(head.uri.query(), ["member", "prune"])?;
     door.guard.admit_admin(&head.headers)?;
-    let done = of(door)?.remove(text("member", member)?, prune == Some("true"));
+    let prune = flag("prune", prune)?.unwrap_or(false);
+    let done = of(door)?.remove(text("member", member)?, prune);
     Ok(pending(done.map(|done| done.map(|()| serde_json::json!({ "removed": true }))).boxed()))
 }
 
@@ -181,6 +178,13 @@ struct Change {
     set: BTreeMap<String, String>,
     #[serde(default)]
     remove: Vec<String>,
+}
+
+/// A parameter that is true or false.
+pub(super) fn flag(name: &str, value: Option<&str>) -> Result<Option<bool>, Problem> {
+    let flag = value
+        .map(|value| value.parse().map_err(|_| Problem::bad_request(format!("{name} is true or false"))));
+    flag.transpose()
 }
 
 /// Texts, separated by commas before they were escaped.

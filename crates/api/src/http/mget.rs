@@ -1,6 +1,6 @@
 //! `POST /_/mget`: several values by one request, as JSON.
 //!
-//! A value that is text comes as text, any other in base64, so that no value is ever altered. What failed for one key is said
+//! A key or value that is text comes as text, any other in base64, so that none is ever altered. What failed for one key is said
 //! with that key.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::Response;
 use hyper::body::Incoming;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::activity::Activity;
@@ -45,8 +46,7 @@ async fn values(door: &Door, body: &Bytes) -> Result<Response<Body>, Problem> {
     while !rest.is_empty() {
         let (go, behind) = rest.split_at(rest.len().min(at_a_time(values.len(), bytes)));
         rest = behind;
-        let commands: Vec<Command<'_>> =
-            go.iter().map(|key| Command { key: key.as_bytes(), action: Action::Get }).collect();
+        let commands: Vec<Command<'_>> = go.iter().map(|key| Command { key, action: Action::Get }).collect();
         let replies = door.backend.execute_all(&commands).await;
         bytes += take(&mut share, &replies)?;
         if bytes > VALUES_MAX {
@@ -58,14 +58,27 @@ async fn values(door: &Door, body: &Bytes) -> Result<Response<Body>, Problem> {
     Ok(fresh("application/json", text).map(|body| body.holding(share)))
 }
 
-/// The keys asked for: a JSON list of strings.
-fn keys(body: &[u8]) -> Result<Vec<String>, Problem> {
-    let keys: Option<Vec<String>> = serde_json::from_slice(body).ok();
-    let fits = |key: &String| (1..=KEY_BYTES_MAX).contains(&key.len());
+/// A key as a request names it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Named {
+    Text(String),
+    Base64 { base64: String },
+}
+
+/// The keys asked for: a JSON list.
+fn keys(body: &[u8]) -> Result<Vec<Vec<u8>>, Problem> {
+    let named: Option<Vec<Named>> = serde_json::from_slice(body).ok();
+    let bytes = |key| match key {
+        Named::Text(text) => Some(text.into_bytes()),
+        Named::Base64 { base64 } => BASE64_STANDARD.decode(base64).ok(),
+    };
+    let keys = named.and_then(|named| named.into_iter().map(bytes).collect::<Option<Vec<_>>>());
+    let fits = |key: &Vec<u8>| (1..=KEY_BYTES_MAX).contains(&key.len());
     let keys = keys.filter(|keys| keys.len() <= KEYS_MAX && keys.iter().all(fits));
     keys.ok_or_else(|| {
         Problem::bad_request(format!(
-            "the body is a JSON list of at most {KEYS_MAX} keys, strings of 1 to {KEY_BYTES_MAX} bytes: [\"a\", \"b\"]"
+            "the body is a JSON list of at most {KEYS_MAX} keys of 1 to {KEY_BYTES_MAX} bytes: [\"a\", {{\"base64\": \"/w==\"}}]"
         ))
     })
 }
@@ -91,26 +104,39 @@ fn take(share: &mut Share, replies: &[Result<Reply, Failure>]) -> Result<usize, 
 }
 
 /// What is said of one key.
-fn entry(key: &str, reply: Result<Reply, Failure>) -> Value {
+fn entry(key: &[u8], reply: Result<Reply, Failure>) -> Value {
+    let mut entry = json!({});
+    put(&mut entry, "key", "key_base64", key);
     let outcome = match reply {
         Ok(reply) => reply.outcome,
-        Err(failure) => return json!({ "key": key, "error": Problem::from(failure).json() }),
+        Err(failure) => {
+            entry["error"] = Problem::from(failure).json();
+            return entry;
+        }
     };
     let Outcome::Value { value, content_type, version, ttl_left } = outcome else {
-        return json!({ "key": key, "found": false });
+        entry["found"] = false.into();
+        return entry;
     };
-    let mut entry = json!({ "key": key, "found": true, "etag": format!("\"{version}\"") });
-    match std::str::from_utf8(&value) {
-        Ok(text) => entry["value"] = text.into(),
-        Err(_) => entry["base64"] = BASE64_STANDARD.encode(&value).into(),
-    }
+    entry["found"] = true.into();
+    entry["etag"] = format!("\"{version}\"").into();
+    put(&mut entry, "value", "base64", &value);
     if !content_type.is_empty() {
         entry["content_type"] = String::from_utf8_lossy(&content_type).into();
     }
     if let Some(left) = ttl_left {
         entry["ttl"] = left.as_secs().into();
+        entry["ttl_ms"] = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).into();
     }
     entry
+}
+
+/// Bytes under one of two names.
+fn put(entry: &mut Value, text: &str, base64: &str, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(value) => entry[text] = value.into(),
+        Err(_) => entry[base64] = BASE64_STANDARD.encode(bytes).into(),
+    }
 }
 
 #[cfg(test)]
@@ -127,11 +153,11 @@ mod tests {
 
     #[test]
     fn keys_are_a_list_of_short_strings() {
-        assert_eq!(keys(b"[\"a\", \"b\"]").unwrap(), ["a", "b"]);
+        assert_eq!(keys(b"[\"a\", {\"base64\": \"/w==\"}]").unwrap(), [&b"a"[..], b"\xff"]);
         assert!(keys(b"[]").unwrap().is_empty());
         let long = serde_json::to_vec(&["x".repeat(KEY_BYTES_MAX + 1)]).unwrap();
         let many = serde_json::to_vec(&vec!["x"; KEYS_MAX + 1]).unwrap();
-        for body in [&b""[..], b"{}", b"[1]", b"[\"\"]", b"[\"a\"", &long, &many] {
+        for body in [&b""[..], b"{}", b"[1]", b"[\"\"]", b"[\"a\"", b"[{\"base64\":\"?\"}]", &long, &many] {
             assert_eq!(keys(body).unwrap_err().status().as_u16(), 400);
         }
     }

@@ -50,6 +50,7 @@ mod door;
 mod events;
 mod guard;
 mod keys;
+mod leave;
 mod membership;
 mod metrics;
 mod mget;

@@ -128,7 +128,7 @@ async fn a_query_streams_what_comes_of_it_and_ends() {
 }
 
 #[tokio::test]
-async fn secrets_are_listed_and_changed_by_operators_and_taken_on_loopback_only() {
+async fn secrets_are_listed_and_changed_by_operators_and_taken_on_the_nodes_own_machine() {
     let guard = |loopback| {
         let admin = Some(Tokens::new([Token::new("admin")]));
         Guard { admin, loopback, ..Guard::default() }
@@ -144,8 +144,16 @@ async fn secrets_are_listed_and_changed_by_operators_and_taken_on_loopback_only(
     assert_eq!(door.post("/_/keyring?force=true", admin, r#"{"remove":"1"}"#).await.status, 200);
     change(r#"{"burn":"1"}"#).await.problem(400);
     let open = TestDoor::with(guard(false), boato_api::http::Limits::default()).await;
-    open.post("/_/keyring", admin, r#"{"install":"secret"}"#).await.problem(403);
-    assert_eq!(open.post("/_/keyring", admin, r#"{"use":"1"}"#).await.status, 200);
+    let path = "/_/keyring";
+    assert_eq!(
+        open.post(path, admin, r#"{"install":"secret"}"#).await.status,
+        200,
+        "the client is on loopback"
+    );
+    assert_eq!(open.post(path, admin, r#"{"use":"1"}"#).await.status, 200);
+    for wrong in ["?force=1", "?force=TRUE", "?force"] {
+        door.post(&format!("{path}{wrong}"), admin, r#"{"remove":"1"}"#).await.problem(400);
+    }
 }
 
 #[tokio::test]
@@ -155,6 +163,8 @@ async fn a_dead_member_is_removed_by_operators() {
     let path = "/_/force-leave?member=a%20b&prune=true";
     door.post(path, "", "").await.problem(401);
     assert_eq!(door.post(path, "Authorization: Bearer admin\r\n", "").await.status, 200);
+    let wrong = "/_/force-leave?member=a%20b&prune=yes";
+    door.post(wrong, "Authorization: Bearer admin\r\n", "").await.problem(400);
     let asked = door.memory.member.events.lock().unwrap().clone();
     assert_eq!(asked, [("a b".to_owned(), Bytes::from_static(b"true"))]);
 }

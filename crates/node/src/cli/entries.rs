@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Entry {
     pub(super) key: Vec<u8>,
     pub(super) value: Vec<u8>,
+    /// As HTTP has it; `None`: it was not given one.
+    pub(super) content_type: Option<String>,
     /// When it expires, in milliseconds since the Unix epoch.
     pub(super) expires_at_ms: Option<u64>,
 }
@@ -25,6 +27,8 @@ struct Line {
     value: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at_ms: Option<u64>,
 }
@@ -45,7 +49,8 @@ impl Entry {
     pub(super) fn to_line(&self) -> String {
         let (key, key_base64) = text_or_base64(&self.key);
         let (value, value_base64) = text_or_base64(&self.value);
-        let line = Line { key, key_base64, value, value_base64, expires_at_ms: self.expires_at_ms };
+        let (content_type, expires_at_ms) = (self.content_type.clone(), self.expires_at_ms);
+        let line = Line { key, key_base64, value, value_base64, content_type, expires_at_ms };
         serde_json::to_string(&line).expect("invariant: strings and numbers are JSON")
     }
 
@@ -54,9 +59,20 @@ impl Entry {
         Ok(Self {
             key: bytes("key", line.key, line.key_base64)?,
             value: bytes("value", line.value, line.value_base64)?,
+            content_type: line.content_type,
             expires_at_ms: line.expires_at_ms,
         })
     }
+
+    /// The key, for people.
+    pub(super) fn shown(&self) -> String {
+        shown(&self.key)
+    }
+}
+
+/// A key, for people: what is no text is escaped.
+pub(super) fn shown(key: &[u8]) -> String {
+    format!("\"{}\"", key.escape_ascii())
 }
 
 fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
@@ -85,7 +101,8 @@ mod tests {
             (b"\xff", b"", Some(7)),
             (b"caf\xc3\xa9", b"\xc3", Some(u64::MAX)),
         ] {
-            let entry = Entry { key: key.to_vec(), value: value.to_vec(), expires_at_ms };
+            let content_type = expires_at_ms.map(|_| "text/html".to_owned());
+            let entry = Entry { key: key.to_vec(), value: value.to_vec(), content_type, expires_at_ms };
             let line = entry.to_line();
             assert!(!line.contains('\n'));
             assert_eq!(Entry::from_line(&line).unwrap(), entry);

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::output::Progress;
 use super::resp::Resp;
 use super::target::Target;
+use super::values;
 
 /// Keys that a page asks for.
 const PAGE: usize = 512;
@@ -42,11 +43,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn write(node: &mut Resp, args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+    let client = args.target.client()?;
     let progress = Progress::bar(node.len()?, "keys");
     let mut cursor = 0;
     loop {
         let (next, keys) = node.page(cursor, args.pattern.as_deref(), PAGE)?;
-        for entry in node.read(&keys)?.entries {
+        for entry in values::read(&client, &keys)? {
             writeln!(out, "{}", entry.to_line())?;
         }
         progress.add(keys.len() as u64);

@@ -39,17 +39,55 @@ pub(super) enum Failure {
         /// Slots left.
         slots: u64,
     },
+    /// All others that could take keys are gone.
+    #[error(
+        "nobody is left to take the last {slots} slots: no other member is alive, stays, and has a weight above 0; \
+         the node keeps them (`boato weight` with a number above 0 makes it ready again)"
+    )]
+    NoHeirs {
+        /// Slots left.
+        slots: u64,
+    },
+    /// A node left, and not all of its keys were taken over.
+    #[error(
+        "the node has left, and nobody took over {slots} slots in time: {entries} entries are lost \
+         (--leave-timeout and --handoff-rate bound how much can go)"
+    )]
+    Lost {
+        /// Slots that begin anew, empty.
+        slots: u64,
+        /// Entries in them.
+        entries: u64,
+    },
+    /// A node ended without a word.
+    #[error(
+        "the node ended before it said that its keys were handed off: look at its log and at `boato slots`"
+    )]
+    Silently,
     /// The node has no RESP door.
     #[error("this needs the node's RESP door, which is off there: name a node with one by --http ADDR")]
     NoResp,
     /// A node or server gave no answer of use over RESP.
-    #[error("no answer of use from {name}")]
+    #[error("no answer of use from {name}: {reason}")]
     Resp {
         /// Its address.
         name: String,
         /// Why.
-        source: redis::RedisError,
+        reason: String,
+        /// Whether it cannot be reached.
+        unreachable: bool,
     },
+    /// A key's value cannot be read or written, and so could none after it.
+    #[error("at the key {key}: {reason}")]
+    Key {
+        /// The key.
+        key: String,
+        /// Why.
+        reason: String,
+    },
+    /// Some keys were refused.
+    #[error("{0} keys were refused, each for a reason of its own; those above are the first")]
+    Refused(u64),
     /// A file cannot be read or written.
     #[error("cannot use the file {}", path.display())]
     File {
@@ -126,8 +164,8 @@ impl Failure {
             // The reader of our output has seen enough.
             Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Config(_) => CONFIGURATION,
-            Self::Client(ClientError::Unreachable { .. } | ClientError::Unresolved { .. }) => UNREACHABLE,
-            Self::Resp { source, .. } if source.is_io_error() => UNREACHABLE,
+            Self::Client(ClientError::Unreachable { .. } | ClientError::Unresolved { .. })
+            | Self::Resp { unreachable: true, .. } => UNREACHABLE,
             _ => RUNTIME,
         };
         eprintln!("boato: {:#}", anyhow::Error::from(self));

@@ -13,12 +13,17 @@ use serde_json::json;
 use super::entries::Entry;
 use super::failure::Failure;
 use super::output::{self, Progress};
-use super::resp::Resp;
+use super::resp::{Resp, unix_ms};
 use super::target::Target;
+use super::values;
+use crate::client::Client;
 use crate::files;
 
 /// Entries that are read, then written.
 const BATCH: usize = 512;
+
+/// Refused keys that are named one by one.
+const NAMED_MAX: u64 = 10;
 
 /// Largest file that says how far an import got, in bytes.
 const STATE_MAX: u64 = 64 << 10;
@@ -69,13 +74,15 @@ struct State {
     at: u64,
     read: u64,
     written: u64,
+    #[serde(default)]
+    refused: u64,
     others: BTreeMap<String, u64>,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut node = Resp::of_node(&args.target)?;
-    let mut import = Import { args, state: args.begin()?, started: Instant::now(), read_before: 0 };
-    import.read_before = import.state.read;
+    let (state, client) = (args.begin()?, args.target.client()?);
+    let mut import = Import { args, client, started: Instant::now(), read_before: state.read, state };
     if args.source.contains("://") {
         import.take_from_server(&mut node)?;
     } else {
@@ -103,6 +110,11 @@ impl Args {
         state.filter(same).ok_or_else(|| Failure::State { path: path.clone() })
     }
 
+    /// Entries to read before they are written: a tenth of a second's where there is a rate, so that they do not come in bursts.
+    fn batch(&self) -> usize {
+        self.rate.map_or(BATCH, |rate| usize::try_from(rate / 10).unwrap_or(BATCH).clamp(1, BATCH))
+    }
+
     /// The source without its password.
     fn shown_source(&self) -> String {
         match self.source.split_once("://").zip(self.source.rsplit_once('@')) {
@@ -114,6 +126,7 @@ impl Args {
 
 struct Import<'a> {
     args: &'a Args,
+    client: Client,
     state: State,
     started: Instant,
     /// Entries read by the runs before this one.
@@ -126,12 +139,13 @@ impl Import<'_> {
         let progress = Progress::bar(server.len()?, "keys");
         progress.add(self.state.read);
         loop {
-            let (next, keys) = server.page(self.state.at, self.args.pattern.as_deref(), BATCH)?;
+            let (next, keys) = server.page(self.state.at, self.args.pattern.as_deref(), self.args.batch())?;
             let read = server.read(&keys)?;
             for (kind, count) in read.others {
                 *self.state.others.entry(kind).or_default() += count;
             }
-            self.state.written += node.write(&read.entries, self.args.keep)?;
+            let entries: Vec<(Option<u64>, Entry)> = read.entries.into_iter().map(|it| (None, it)).collect();
+            self.write(node, &entries)?;
             self.advance(next, keys.len() as u64, &progress)?;
             if next == 0 {
                 return Ok(());
@@ -154,23 +168,49 @@ impl Import<'_> {
         progress.add(self.state.at);
         loop {
             let (mut entries, mut at) = (Vec::new(), self.state.at);
-            while entries.len() < BATCH {
+            while entries.len() < self.args.batch() {
                 let mut line = String::new();
                 let bytes = lines.read_line(&mut line).map_err(failed)?;
                 if bytes == 0 {
                     break;
                 }
                 if !line.trim().is_empty() {
-                    entries.push(Entry::from_line(&line).map_err(|source| Failure::Line { at, source })?);
+                    let entry = Entry::from_line(&line).map_err(|source| Failure::Line { at, source })?;
+                    entries.push((Some(at), entry));
                 }
                 at += bytes as u64;
             }
             if at == self.state.at {
                 return Ok(());
             }
-            self.state.written += node.write(&entries, self.args.keep)?;
+            self.write(node, &entries)?;
             self.advance(at, entries.len() as u64, &progress)?;
         }
+    }
+
+    /// Writes entries, each with its place in the file if it is from one; those that the node does not take are named.
+    fn write(&mut self, node: &mut Resp, entries: &[(Option<u64>, Entry)]) -> Result<(), Failure> {
+        let now_ms = unix_ms();
+        let live = entries.iter().filter(|(_, entry)| entry.expires_at_ms.is_none_or(|at| at > now_ms));
+        let (typed, plain): (Vec<_>, Vec<_>) = live.partition(|(_, entry)| entry.content_type.is_some());
+        let plain_entries: Vec<&Entry> = plain.iter().map(|(_, entry)| entry).collect();
+        let mut results = node.write(&plain_entries, self.args.keep)?;
+        for (_, entry) in &typed {
+            results.push(values::write(&self.client, entry, self.args.keep)?);
+        }
+        for ((at, entry), result) in plain.into_iter().chain(typed).zip(results) {
+            match result {
+                Ok(written) => self.state.written += u64::from(written),
+                Err(reason) => {
+                    self.state.refused += 1;
+                    if self.state.refused <= NAMED_MAX {
+                        let place = at.map(|at| format!(" (at byte {at})")).unwrap_or_default();
+                        eprintln!("boato: the key {}{place} is left out: {reason}", entry.shown());
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Notes that everything before `at` is done, and rests as long as the rate asks for.
@@ -193,11 +233,14 @@ impl Import<'_> {
 
     /// Says what came of it; keys that were not taken are a failure unless they were to be skipped.
     fn report(&self) -> Result<(), Failure> {
-        let State { read, written, others, .. } = &self.state;
+        let State { read, written, refused, others, .. } = &self.state;
         if self.args.json {
-            output::json(&json!({ "read": read, "written": written, "others": others }))?;
+            output::json(&json!({ "read": read, "written": written, "refused": refused, "others": others }))?;
         } else {
             output::line(&format!("{written} of {read} keys written"))?;
+        }
+        if *refused > 0 {
+            return Err(Failure::Refused(*refused));
         }
         if others.is_empty() || self.args.skip_others {
             return Ok(());
@@ -221,6 +264,13 @@ mod tests {
 
     fn args(words: &[&str]) -> Args {
         Cli::parse_from(["import"].iter().chain(words)).args
+    }
+
+    #[test]
+    fn a_rate_comes_in_tenths_of_a_second() {
+        let batch = |rate| args(&["-", "--rate", rate]).batch();
+        assert_eq!([batch("1"), batch("10"), batch("200"), batch("1000000")], [1, 1, 20, BATCH]);
+        assert_eq!(args(&["-"]).batch(), BATCH);
     }
 
     #[test]

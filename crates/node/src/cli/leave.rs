@@ -1,5 +1,7 @@
 //! `boato drain` and `boato leave`: a node hands its keys to the others, and stays or ends.
 
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
@@ -7,13 +9,16 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::failure::Failure;
-use super::output;
+use super::output::{self, Progress};
 use super::target::Operator;
-use crate::client::{Client, ClientError};
+use crate::client::Client;
 use crate::config::Period;
 
 /// Rest between two looks at a node.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// The members are looked at once in so many looks.
+const LOOKS_AT_MEMBERS: u64 = 10;
 
 /// Which node, and whether to wait for it.
 #[derive(clap::Args)]
@@ -37,7 +42,7 @@ pub(super) struct DrainArgs {
 /// Which node, and whether to wait for it.
 #[derive(clap::Args)]
 pub(super) struct LeaveArgs {
-    /// Wait until the node has ended
+    /// Wait until the node has handed everything off and left; a failure if keys were lost
     #[arg(long)]
     wait: bool,
 
@@ -61,52 +66,97 @@ struct Left {
     bytes: u64,
 }
 
+/// What a node that left took with it.
+#[derive(Deserialize)]
+struct Departure {
+    slots_lost: u64,
+    entries_lost: u64,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    id: String,
+    state: String,
+    weight: u32,
+    tags: BTreeMap<String, String>,
+}
+
 pub(super) fn drain(args: &DrainArgs, matches: &ArgMatches) -> Result<(), Failure> {
     let client = args.operator.client(matches)?;
     client.act("/_/drain")?;
     if args.no_wait {
         return said(args.json, "draining: the node hands its keys to the others and stays", false);
     }
-    let left = wait(args.timeout, |left| if left.slots == 0 { Some(()) } else { None }, &client)?;
-    match left {
-        None => said(args.json, "drained: the node has no keys any more, and leave ends it", true),
-        Some(left) => Err(Failure::Late { slots: left.slots }),
+    let (start, progress) = (Instant::now(), Progress::new());
+    for look in 1_u64.. {
+        let left: Left = client.json("/_/status")?;
+        if left.slots == 0 {
+            break;
+        }
+        if start.elapsed() >= args.timeout.0 {
+            return Err(Failure::Late { slots: left.slots });
+        }
+        if look.is_multiple_of(LOOKS_AT_MEMBERS) && !has_heirs(&client)? {
+            return Err(Failure::NoHeirs { slots: left.slots });
+        }
+        progress.say(left.to_string());
+        std::thread::sleep(LOOK);
     }
+    drop(progress);
+    said(args.json, "drained: the node has no keys any more, and leave ends it", true)
+}
+
+/// Whether a member is there to which keys can go.
+fn has_heirs(client: &Client) -> Result<bool, Failure> {
+    let me = client.json::<serde_json::Value>("/_/status")?;
+    let members: Vec<Member> = client.json("/_/members")?;
+    Ok(members.iter().any(|other| {
+        let stays = other.weight > 0 && !other.tags.contains_key("leaving");
+        me["id"] != *other.id && matches!(&*other.state, "alive" | "suspect") && stays
+    }))
 }
 
 pub(super) fn leave(args: &LeaveArgs, matches: &ArgMatches) -> Result<(), Failure> {
     let client = args.operator.client(matches)?;
-    client.leave()?;
     if !args.wait {
+        client.leave()?;
         return said(args.json, "leaving: the node hands its keys to the others and ends", false);
     }
-    match wait(args.timeout, |_| None, &client) {
-        Err(Failure::Client(ClientError::Unreachable { .. })) => said(args.json, "the node has ended", true),
-        Err(other) => Err(other),
-        Ok(None) => unreachable!("invariant: only its end ends the wait"),
-        Ok(Some(left)) => Err(Failure::Late { slots: left.slots }),
+    // One connection, and never another: it might start the node anew, where its sockets outlive it.
+    let (start, progress) = (Instant::now(), Progress::new());
+    let mut departure = None;
+    for event in client.leave_slowly()? {
+        let event = event?;
+        if event.kind == "left" {
+            departure = Some(serde_json::from_value(event.data).map_err(|source| client.strange(source))?);
+            continue;
+        }
+        let left: Left = serde_json::from_value(event.data).map_err(|source| client.strange(source))?;
+        if start.elapsed() >= args.timeout.0 {
+            return Err(Failure::Late { slots: left.slots });
+        }
+        progress.say(left.to_string());
+    }
+    drop(progress);
+    match departure {
+        None => Err(Failure::Silently),
+        Some(Departure { slots_lost: 0, entries_lost: 0 }) => said(args.json, "the node has left", true),
+        Some(Departure { slots_lost: 0, entries_lost }) => {
+            let text = format!(
+                "the node has left; it was the last, and its {entries_lost} entries are gone with it"
+            );
+            said(args.json, &text, true)
+        }
+        Some(Departure { slots_lost, entries_lost }) => {
+            Err(Failure::Lost { slots: slots_lost, entries: entries_lost })
+        }
     }
 }
 
-/// Looks until `done` or until the time is over: then gives what is left. Shows the way on a terminal.
-fn wait(
-    Period(timeout): Period,
-    done: impl Fn(&Left) -> Option<()>,
-    client: &Client,
-) -> Result<Option<Left>, Failure> {
-    let start = Instant::now();
-    let progress = output::Progress::new();
-    loop {
-        let left: Left = client.json("/_/status")?;
-        if done(&left).is_some() {
-            return Ok(None);
-        }
-        if start.elapsed() >= timeout {
-            return Ok(Some(left));
-        }
-        let Left { slots, entries, bytes } = left;
-        progress.say(format!("{slots} slots, {entries} entries, {} to go", output::size(bytes)));
-        std::thread::sleep(LOOK);
+impl Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Left { slots, entries, bytes } = self;
+        write!(f, "{slots} slots, {entries} entries, {} to go", output::size(*bytes))
     }
 }
 

@@ -34,6 +34,7 @@ mod status;
 mod tags;
 mod target;
 mod top;
+mod values;
 
 use std::env;
 use std::ffi::OsString;

@@ -17,7 +17,7 @@ pub(super) struct Args {
     only: Vec<String>,
 
     /// End after so many events
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
     /// Print JSON, an event a line

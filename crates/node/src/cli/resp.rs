@@ -20,8 +20,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// How long to try again what a node cannot do now, and the rest between two tries.
-const TRIES: Duration = Duration::from_mins(1);
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const TRIES: Duration = Duration::from_mins(1);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Keys of which a node or server gets the values asked for at a time.
 const AT_A_TIME: usize = 64;
@@ -98,17 +98,17 @@ impl Resp {
         };
         match connect() {
             Ok(connection) => Ok(Self { connection, name }),
-            Err(source) => Err(Failure::Resp { name, source }),
+            Err(error) => Err(failed(&name, &error)),
         }
     }
 
-    fn failed(&self, source: RedisError) -> Failure {
-        Failure::Resp { name: self.name.clone(), source }
+    fn failed(&self, error: &RedisError) -> Failure {
+        failed(&self.name, error)
     }
 
     /// How many keys there are, about.
     pub(super) fn len(&mut self) -> Result<u64, Failure> {
-        redis::cmd("DBSIZE").query(&mut self.connection).map_err(|source| self.failed(source))
+        redis::cmd("DBSIZE").query(&mut self.connection).map_err(|error| self.failed(&error))
     }
 
     /// The keys of a page, and where the next one begins; 0 after the last.
@@ -127,7 +127,7 @@ impl Resp {
         loop {
             match scan.query(&mut self.connection) {
                 Err(error) if is_passing(&error) && start.elapsed() < TRIES => sleep(PAUSE),
-                result => return result.map_err(|source| self.failed(source)),
+                result => return result.map_err(|error| self.failed(&error)),
             }
         }
     }
@@ -136,7 +136,7 @@ impl Resp {
     pub(super) fn read(&mut self, keys: &[Vec<u8>]) -> Result<Read, Failure> {
         let mut read = Read::default();
         for some in keys.chunks(AT_A_TIME) {
-            let types: Vec<String> = self.each(some, |pipeline, key| pipeline.cmd("TYPE").arg(key))?;
+            let types: Vec<String> = self.all(some, |pipeline, key| pipeline.cmd("TYPE").arg(key))?;
             let (strings, others): (Vec<_>, Vec<_>) =
                 some.iter().zip(types).partition(|(_, kind)| kind == "string");
             for (_, kind) in others.into_iter().filter(|(_, kind)| kind != "none") {
@@ -144,29 +144,31 @@ impl Resp {
             }
             let strings: Vec<&Vec<u8>> = strings.into_iter().map(|(key, _)| key).collect();
             let values: Vec<Option<Vec<u8>>> =
-                self.each(&strings, |pipeline, key| pipeline.cmd("GET").arg(key.as_slice()))?;
+                self.all(&strings, |pipeline, key| pipeline.cmd("GET").arg(key.as_slice()))?;
             let left: Vec<i64> =
-                self.each(&strings, |pipeline, key| pipeline.cmd("PTTL").arg(key.as_slice()))?;
+                self.all(&strings, |pipeline, key| pipeline.cmd("PTTL").arg(key.as_slice()))?;
             let now_ms = unix_ms();
             for ((key, value), left_ms) in strings.into_iter().zip(values).zip(left) {
                 // -1: it does not expire, -2: it is gone.
                 let expires_at_ms = u64::try_from(left_ms).ok().map(|left_ms| now_ms + left_ms);
                 if let (Some(value), true) = (value, left_ms != -2) {
-                    read.entries.push(Entry { key: key.clone(), value, expires_at_ms });
+                    read.entries.push(Entry { key: key.clone(), value, content_type: None, expires_at_ms });
                 }
             }
         }
         Ok(read)
     }
 
-    /// Writes entries; with `keep`, only those of which the key is not there. Returns how many were written.
-    pub(super) fn write(&mut self, entries: &[Entry], keep: bool) -> Result<u64, Failure> {
-        let now_ms = unix_ms();
-        let live: Vec<&Entry> =
-            entries.iter().filter(|entry| entry.expires_at_ms.is_none_or(|at| at > now_ms)).collect();
-        let mut written = 0;
-        for some in live.chunks(AT_A_TIME) {
-            let done: Vec<Option<String>> = self.each(some, |pipeline, entry| {
+    /// Writes entries; with `keep`, only those of which the key is not there. For each in its order, whether it was written, or
+    /// why the node does not take it.
+    pub(super) fn write(
+        &mut self,
+        entries: &[&Entry],
+        keep: bool,
+    ) -> Result<Vec<Result<bool, String>>, Failure> {
+        let mut written = Vec::with_capacity(entries.len());
+        for some in entries.chunks(AT_A_TIME) {
+            let done: Vec<RedisResult<Option<String>>> = self.each(some, |pipeline, entry| {
                 pipeline.cmd("SET").arg(&entry.key).arg(&entry.value);
                 if let Some(at_ms) = entry.expires_at_ms {
                     pipeline.arg("PXAT").arg(at_ms);
@@ -176,7 +178,14 @@ impl Resp {
                 }
                 pipeline
             })?;
-            written += done.iter().flatten().count() as u64;
+            for (entry, done) in some.iter().zip(done) {
+                written.push(match done {
+                    Ok(done) => Ok(done.is_some()),
+                    // What is wrong with this entry; all other errors would meet the next as well.
+                    Err(error) if error.code() == Some("ERR") => Err(reason(&error)),
+                    Err(error) => return Err(Failure::Key { key: entry.shown(), reason: reason(&error) }),
+                });
+            }
         }
         Ok(written)
     }
@@ -189,7 +198,7 @@ impl Resp {
         ttl: Duration,
     ) -> Result<(), Failure> {
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        let _: Vec<redis::Value> = self.each(keys, |pipeline, (key, read)| {
+        let _: Vec<redis::Value> = self.all(keys, |pipeline, (key, read)| {
             if *read {
                 pipeline.cmd("GET").arg(key)
             } else {
@@ -199,14 +208,24 @@ impl Resp {
         Ok(())
     }
 
+    /// As [`Resp::each`], where every command has to succeed.
+    fn all<T, R: redis::FromRedisValue>(
+        &mut self,
+        items: &[T],
+        command: impl for<'p> Fn(&'p mut Pipeline, &T) -> &'p mut Pipeline,
+    ) -> Result<Vec<R>, Failure> {
+        let replies: RedisResult<Vec<R>> = self.each(items, command)?.into_iter().collect();
+        replies.map_err(|error| self.failed(&error))
+    }
+
     /// Sends a command per item and gives the replies; what cannot be done now is asked for again.
     fn each<T, R: redis::FromRedisValue>(
         &mut self,
         items: &[T],
         command: impl for<'p> Fn(&'p mut Pipeline, &T) -> &'p mut Pipeline,
-    ) -> Result<Vec<R>, Failure> {
+    ) -> Result<Vec<RedisResult<R>>, Failure> {
         let start = Instant::now();
-        let mut replies: Vec<Option<R>> = items.iter().map(|_| None).collect();
+        let mut replies: Vec<Option<RedisResult<R>>> = items.iter().map(|_| None).collect();
         loop {
             let missing: Vec<usize> = (0..items.len()).filter(|&place| replies[place].is_none()).collect();
             if missing.is_empty() {
@@ -217,12 +236,11 @@ impl Resp {
                 command(&mut pipeline, &items[place]);
             }
             let answers: Vec<RedisResult<R>> =
-                pipeline.ignore_errors().query(&mut self.connection).map_err(|source| self.failed(source))?;
+                pipeline.ignore_errors().query(&mut self.connection).map_err(|error| self.failed(&error))?;
             for (place, answer) in missing.into_iter().zip(answers) {
-                match answer {
-                    Ok(reply) => replies[place] = Some(reply),
-                    Err(error) if is_passing(&error) && start.elapsed() < TRIES => {}
-                    Err(error) => return Err(self.failed(error)),
+                let again = answer.as_ref().is_err_and(is_passing) && start.elapsed() < TRIES;
+                if !again {
+                    replies[place] = Some(answer);
                 }
             }
             if replies.iter().any(Option::is_none) {
@@ -232,12 +250,25 @@ impl Resp {
     }
 }
 
+/// What a server said, without the library's words around it.
+fn reason(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (None, Some(detail)) => detail.to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn failed(name: &str, error: &RedisError) -> Failure {
+    Failure::Resp { name: name.to_owned(), reason: reason(error), unreachable: error.is_io_error() }
+}
+
 /// Whether a node says that it cannot now, or that it does not know: writing or reading the same again does no harm.
 fn is_passing(error: &RedisError) -> bool {
     matches!(error.code(), Some("TRYAGAIN" | "UNKNOWN" | "LOADING"))
 }
 
-fn unix_ms() -> u64 {
+pub(super) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

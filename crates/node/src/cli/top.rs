@@ -16,6 +16,13 @@ use super::target::Target;
 use crate::client::Client;
 use crate::config::Period;
 
+/// Members asked at a time, and in all: as many as a terminal shows.
+const AT_A_TIME: usize = 16;
+const ASKED_MAX: usize = 128;
+
+/// How long a door that has not answered is left alone.
+const REST: Duration = Duration::from_secs(30);
+
 /// From which node, how often.
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -24,7 +31,7 @@ pub(super) struct Args {
     interval: Period,
 
     /// Stop after so many looks [default: at q or Ctrl-C]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
     /// Print a line of JSON per look
@@ -70,12 +77,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         target: &args.target,
         peers: Vec::new(),
         before: HashMap::new(),
+        silent: HashMap::new(),
     };
     let term = Term::stdout();
     let live = !args.json && std::io::stdout().is_terminal();
-    if live {
+    // Given back as it was, however this ends.
+    let _terminal = (live && std::io::stdin().is_terminal()).then(|| {
+        let terminal = Terminal::keep();
         watch_keys(&term);
-    }
+        terminal
+    });
     let mut looks = 0;
     loop {
         let rows = view.look()?;
@@ -100,7 +111,33 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Ends the process at q. A terminal that has been left alone is as it was.
+/// The terminal's settings, which are set again when this is dropped: a thread that waits for a key has changed them.
+struct Terminal {
+    #[cfg(unix)]
+    settings: Option<rustix::termios::Termios>,
+}
+
+impl Terminal {
+    fn keep() -> Self {
+        Self {
+            #[cfg(unix)]
+            settings: rustix::termios::tcgetattr(std::io::stdin()).ok(),
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(settings) = &self.settings {
+            // Whoever has closed the terminal does not miss it.
+            let _ =
+                rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, settings);
+        }
+    }
+}
+
+/// Ends the process at q. A key that has been read leaves the terminal as it was.
 fn watch_keys(term: &Term) {
     let term = term.clone();
     thread::spawn(move || {
@@ -121,6 +158,8 @@ struct View<'a> {
     /// Doors of members, to go on with when a node is gone.
     peers: Vec<String>,
     before: HashMap<String, (Instant, Figures)>,
+    /// Members whose doors did not answer, and when.
+    silent: HashMap<String, Instant>,
 }
 
 impl View<'_> {
@@ -131,7 +170,44 @@ impl View<'_> {
         };
         members.sort_by(|a, b| a.name.cmp(&b.name));
         self.peers = members.iter().filter_map(|member| member.http.clone()).collect();
-        Ok(members.into_iter().map(|member| self.row(member)).collect())
+        self.silent.retain(|_, since| since.elapsed() < REST);
+        let mut texts = self.ask(&members).into_iter();
+        Ok(members.into_iter().map(|member| self.row(member, texts.next().flatten())).collect())
+    }
+
+    /// The metrics of members alive, as far as they answer; some are asked at a time.
+    fn ask(&mut self, members: &[Member]) -> Vec<Option<String>> {
+        let wanted = |member: &&Member| member.state == "alive" && !self.silent.contains_key(&member.id);
+        let wanted: HashMap<&str, &str> = members
+            .iter()
+            .filter(wanted)
+            .filter_map(|member| Some((member.id.as_str(), member.http.as_deref()?)))
+            .take(ASKED_MAX)
+            .collect();
+        let target = self.target;
+        let metrics = |addr: &str| target.client_at(addr).ok()?.text("/_/metrics").ok();
+        let ask_some = |some: &[Member]| {
+            thread::scope(|scope| {
+                let asked: Vec<_> = some
+                    .iter()
+                    .map(|member| {
+                        wanted.get(member.id.as_str()).map(|addr| scope.spawn(move || metrics(addr)))
+                    })
+                    .collect();
+                let answer = |asked: thread::ScopedJoinHandle<'_, Option<String>>| {
+                    asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                };
+                asked.into_iter().map(|asked| asked.and_then(answer)).collect::<Vec<_>>()
+            })
+        };
+        let texts: Vec<_> = members.chunks(AT_A_TIME).flat_map(ask_some).collect();
+        let silent = members
+            .iter()
+            .zip(&texts)
+            .filter(|(member, text)| text.is_none() && wanted.contains_key(member.id.as_str()));
+        let silent: Vec<String> = silent.map(|(member, _)| member.id.clone()).collect();
+        self.silent.extend(silent.into_iter().map(|id| (id, Instant::now())));
+        texts
     }
 
     /// The members as another node tells, which is asked from then on.
@@ -144,9 +220,7 @@ impl View<'_> {
         })
     }
 
-    fn row(&mut self, member: Member) -> Row {
-        let addr = member.http.as_ref().filter(|_| member.state == "alive");
-        let text = addr.and_then(|addr| self.target.client_at(addr).ok()?.text("/_/metrics").ok());
+    fn row(&mut self, member: Member, text: Option<String>) -> Row {
         let activity = text.and_then(|text| {
             let (now, figures) = (Instant::now(), Figures::read(&text));
             let before = self.before.insert(member.id.clone(), (now, figures.clone()));

@@ -94,6 +94,13 @@ fn dashboard_and_alerts_ask_for_what_is_counted() {
         asked.push(rule["expr"].as_str().unwrap().to_owned());
     }
     assert!(asked.len() > 30, "{} expressions", asked.len());
+    // Without one set of labels on both sides a comparison of two rates is one of nothing.
+    for expression in asked
+        .iter()
+        .filter(|expression| expression.contains("holder=\"unknown\"}[5m]") && expression.contains('>'))
+    {
+        assert!(expression.matches("sum by (job, instance)").count() == 2, "{expression}");
+    }
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     for expression in &asked {
         let words = expression.split(|c| !word(c));
@@ -120,6 +127,18 @@ fn manifests_are_what_they_should_be() {
     let kinds: Vec<&str> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["Service", "Service", "PodDisruptionBudget", "StatefulSet"]);
     let container = &objects[3]["spec"]["template"]["spec"]["containers"][0];
+    let spec = &objects[3]["spec"]["template"]["spec"];
+    let minutes = |text: &str| text.strip_suffix('m').unwrap().parse::<i64>().unwrap();
+    let mut variables = container["env"].as_vec().unwrap().iter();
+    let leave = variables.find(|entry| entry["name"].as_str() == Some("BOATO_LEAVE_TIMEOUT")).unwrap();
+    let drain: Vec<_> =
+        container["lifecycle"]["preStop"]["exec"]["command"].as_vec().unwrap().iter().collect();
+    let place = drain.iter().position(|word| word.as_str() == Some("--timeout")).unwrap();
+    let needed = minutes(leave["value"].as_str().unwrap()) + minutes(drain[place + 1].as_str().unwrap());
+    assert!(
+        spec["terminationGracePeriodSeconds"].as_i64().unwrap() > needed * 60,
+        "no time to drain and to leave"
+    );
     let settings = container["env"].as_vec().unwrap().iter().map(|entry| &entry["name"]);
     let compose = load("container/compose.yaml");
     let environment = compose[0]["services"]["boato"]["environment"].as_hash().unwrap().keys();

@@ -64,7 +64,7 @@ fn a_node_is_drained_and_comes_back_and_leaves() {
         let slots = two.view().json("/_/status")["slots"].as_u64().unwrap();
         ensure((12_000..12_500).contains(&slots), || format!("{slots} slots"))
     });
-    assert_eq!(done(&two, &["leave", "--wait"]), "the node has ended\n");
+    assert_eq!(done(&two, &["leave", "--wait"]), "the node has left\n");
     assert_eq!(two.ended(), 0);
     for i in 0..50 {
         assert_eq!(one.client().get(&format!("/k{i}")).body, b"v");
@@ -85,17 +85,23 @@ fn what_was_exported_can_be_imported_elsewhere() {
     }
     one.client().put("/%FF%00binary", [0xff, 0, b'\n']);
     one.client().put("/short?ttl=1000", "lived");
+    one.client().request("PUT", "/page?ttl=1000", "content-type: text/html\r\n", "<p>");
+    one.client().put("/large", vec![b'x'; 7 << 20]);
+    done(&one, &["incr", "count"]);
     assert_eq!(done(&one, &["export", file]), "");
     let text = fs::read_to_string(file).unwrap();
-    assert_eq!(text.lines().count(), 302);
+    assert_eq!(text.lines().count(), 305);
     assert_eq!(done(&one, &["export", "--match", "short"]).lines().count(), 1);
 
     let elsewhere = Cluster::new("elsewhere");
     let [three] = elsewhere.start(["three"]);
     three.client().put("/key/7", "was there");
-    assert_eq!(done(&three, &["import", file, "--keep"]), "301 of 302 keys written\n");
+    assert_eq!(done(&three, &["import", file, "--keep"]), "304 of 305 keys written\n");
     assert_eq!(three.client().get("/key/7").body, b"was there");
-    assert_eq!(done(&three, &["import", file]), "302 of 302 keys written\n");
+    assert_eq!(done(&three, &["import", file]), "305 of 305 keys written\n");
+    let page = three.client().get("/page");
+    assert_eq!((page.header("content-type"), &*page.body), (Some("text/html"), &b"<p>"[..]));
+    assert_eq!(done(&three, &["incr", "count"]), "2\n");
     assert_eq!(three.client().get("/key/7").body, b"value 7");
     assert_eq!(three.client().get("/%FF%00binary").body, [0xff, 0, b'\n']);
     let short = three.client().get("/short");
@@ -110,9 +116,34 @@ fn what_was_exported_can_be_imported_elsewhere() {
     let (code, said) = run(&three, &["import", whole, "--state", state]);
     assert!(code == 1 && said.contains("not a line that `boato export` writes"), "{said}");
     fs::write(whole, format!("{text}{{\"key\":\"last\",\"value\":\"v\"}}\n")).unwrap();
-    assert_eq!(done(&three, &["import", whole, "--state", state]), "303 of 303 keys written\n");
+    assert_eq!(done(&three, &["import", whole, "--state", state]), "306 of 306 keys written\n");
     assert!(!fs::exists(state).unwrap());
     assert_eq!(three.client().get("/last").body, b"v");
+
+    // What a node does not take is named, and the rest goes on.
+    let line = |key: &str, value: &str| format!("{{\"key\":\"{key}\",\"value\":\"{value}\"}}\n");
+    fs::write(whole, line("long", &"x".repeat(9 << 20)) + &line("next", "v")).unwrap();
+    let (code, said) = run(&three, &["import", whole]);
+    assert!(code == 1 && said.contains("1 of 2 keys written"), "{said}");
+    assert!(said.contains("the key \"long\" (at byte 0) is left out"), "{said}");
+    assert_eq!(three.client().get("/next").body, b"v");
+}
+
+#[test]
+fn a_leave_that_loses_keys_is_a_failure() {
+    let cluster = Cluster::new("hasty");
+    let [one] = cluster.start(["one"]);
+    let hasty = cluster.node("two").arg("--leave-timeout", "1s").arg("--handoff-rate", "1").start();
+    let mut two = hasty;
+    Cluster::settle(&[&one, &two]);
+    for i in 0..200 {
+        one.client().put(&format!("/k{i}"), "v".repeat(100));
+    }
+    let (code, said) = run(&two, &["leave", "--wait"]);
+    assert!(code == 1 && said.contains("nobody took over") && said.contains("entries are lost"), "{said}");
+    assert_ne!(two.ended(), 0);
+    let (code, said) = run(&one, &["leave", "--wait", "--json"]);
+    assert_eq!((code, &*said), (0, "{\n  \"done\": true\n}\n"), "the last takes its keys with it");
 }
 
 /// A server that others wrote.
@@ -203,6 +234,29 @@ fn a_live_view_and_a_load_test_tell_what_the_cluster_does() {
         [0, 1].map(|n| serde_json::from_str::<Value>(lines.lines().nth(n).unwrap()).unwrap());
     assert!(first[0].get("operations_per_s").is_none(), "nothing to compare with yet");
     assert!(second[1]["operations_per_s"].is_number() && second[1]["name"] == "two", "{second}");
+    assert_eq!(boato(["monitor", "--count", "0"]).status.code(), Some(2));
     let table = done(&one, &["top", "--count", "1"]);
     assert!(table.starts_with("NAME") && table.lines().all(|line| line.len() <= 80), "{table}");
+}
+
+#[test]
+fn the_live_view_leaves_the_terminal_as_it_was() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{LocalModes, tcgetattr};
+
+    let [node] = Cluster::new("terminal").start(["one"]);
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap();
+    let terminal = fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let modes = || tcgetattr(&terminal).unwrap().local_modes;
+    let usual = LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+    assert!(modes().contains(usual));
+    let stdio = || Stdio::from(terminal.try_clone().unwrap());
+    let mut top = Command::new(env!("CARGO_BIN_EXE_boato"));
+    top.args(["top", "--count", "3", "--interval", "200ms", "--http", &node.http.to_string()]);
+    let status = top.stdin(stdio()).stdout(stdio()).stderr(stdio()).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(modes().contains(usual), "{:?}", modes());
 }

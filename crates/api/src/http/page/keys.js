@@ -1,5 +1,6 @@
 // Looking a key up, setting and deleting it.
-const PREVIEW_BYTES = 4096;
+const PREVIEW_BYTES = 4096, TEXT = "text/plain; charset=utf-8";
+let type = TEXT;
 
 // The path of a key; a browser resolves the segments "." and ".." however they are written, so it cannot ask for those.
 function pathOf(key) {
@@ -10,10 +11,13 @@ function pathOf(key) {
   return path === "_" || path.startsWith("_/") ? `%5F${path.slice(1)}` : path;
 }
 
+// What is shown of a value, and the text that can be edited: only of one that is shown as a whole and is text.
 async function preview(response) {
   const whole = new Uint8Array(await response.arrayBuffer());
-  const text = new TextDecoder().decode(whole.subarray(0, PREVIEW_BYTES));
-  return { size: whole.length, text: whole.length > PREVIEW_BYTES ? `${text} …` : text };
+  const text = new TextDecoder().decode(whole.subarray(0, PREVIEW_BYTES)), all = whole.length <= PREVIEW_BYTES;
+  let editable = null;
+  try { editable = all ? new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(whole) : null; } catch { /* it is not text */ }
+  return { size: whole.length, text: all ? text : `${text} …`, editable };
 }
 
 const tell = (text, className) => at("found").replaceChildren(make("p", text, className));
@@ -25,6 +29,7 @@ async function lookUp() {
     const path = pathOf(at("key").value);
     const [owner, response] = await Promise.all([json(`/_/owner/${path}`), ask(`/${path}`)]);
     const value = await preview(response);
+    let left = null;
     add("slot", String(owner.slot));
     add("owner", owner.owner ?? "nobody yet");
     add("answered by", response.headers.get("x-hostname"));
@@ -32,15 +37,17 @@ async function lookUp() {
       add("size", bytes(value.size));
       add("type", response.headers.get("content-type"));
       add("version", response.headers.get("etag"));
-      const left = /max-age=(\d+)/.exec(response.headers.get("cache-control") ?? "");
-      add("time to live", left ? span(Number(left[1])) : "for ever");
+      left = /max-age=(\d+)/.exec(response.headers.get("cache-control") ?? "")?.[1] ?? null;
+      add("time to live", left !== null ? span(Number(left)) : "for ever");
     }
     at("found").replaceChildren(facts, make("pre", value.text));
     at("act").hidden = false;
     at("delete").hidden = !response.ok;
-    at("value").value = response.ok ? value.text : "";
-    // What is not shown as a whole would be cut off by setting it.
-    at("value").value = value.size > PREVIEW_BYTES ? "" : at("value").value;
+    at("value").value = response.ok ? value.editable ?? "" : "";
+    at("whole").hidden = !response.ok || value.editable !== null;
+    // What is set again keeps its time and its type, unless they are changed.
+    at("ttl").value = left ?? "";
+    type = (response.ok && value.editable !== null && response.headers.get("content-type")) || TEXT;
   } catch (error) {
     tell(error.message, "unready");
     at("act").hidden = true;
@@ -73,7 +80,7 @@ at("set").addEventListener("click", () => {
   const key = at("key").value;
   confirmThen(`Set “${key}” for all clients?`, "Set", true, () => {
     const ttl = at("ttl").value;
-    change(key, { method: "PUT", body: at("value").value, headers: { "content-type": "text/plain; charset=utf-8" } }, "set",
+    change(key, { method: "PUT", body: at("value").value, headers: { "content-type": type } }, "set",
       ttl ? `?ttl=${encodeURIComponent(ttl)}` : "");
   });
 });

@@ -1,6 +1,6 @@
 // What nodes tell, on the page.
-const SLOTS = 16384, FEED = 100, RTT_MEMBERS = 8, RTT_MS = 10000;
-let runs = [], colours = new Map(), before = new Map(), rttAt = 0;
+const SLOTS = 16384, FEED = 100, LOAD_MEMBERS = 32, SILENT_MS = 30000, RTT_MEMBERS = 8, RTT_MS = 10000;
+let runs = [], colours = new Map(), before = new Map(), silent = new Map(), rttAt = 0;
 
 const make = (tag, text = "", className = "") => {
   const element = document.createElement(tag);
@@ -146,20 +146,29 @@ function loadRow(member, now, past, seconds) {
 }
 
 async function showLoad(members) {
-  const alive = members.filter(member => member.state === "alive" && member.http);
-  const rows = await Promise.all(alive.map(async member => {
+  const alive = members.filter(member => member.state === "alive" && member.http), shown = alive.slice(0, LOAD_MEMBERS);
+  const rows = await Promise.all(shown.map(async member => {
     try {
+      // One that did not answer is left alone for a while.
+      if (performance.now() - (silent.get(member.id) ?? -SILENT_MS) < SILENT_MS) throw new Error("silent");
+      silent.delete(member.id);
       const origin = `http://${member.http}`;
       const response = await ask("/_/metrics", origin);
       const now = metrics(await response.text()), time = performance.now(), past = before.get(member.id);
       before.set(member.id, { now, time });
       return past ? loadRow(member, now, past.now, (time - past.time) / 1000) : loadRow(member, now, now, 1);
     } catch {
+      if (!silent.has(member.id)) silent.set(member.id, performance.now());
       const row = make("tr");
-      row.append(make("td", member.name), make("td", "out of this browser's reach", "soft"));
+      row.append(make("td", member.name), Object.assign(make("td", "out of this browser's reach", "soft"), { colSpan: 7 }));
       return row;
     }
   }));
+  if (alive.length > shown.length) {
+    const row = make("tr");
+    row.append(Object.assign(make("td", `and ${alive.length - shown.length} more; Prometheus watches any number`, "soft"), { colSpan: 8 }));
+    rows.push(row);
+  }
   at("load").replaceChildren(...rows);
 }
 
