@@ -134,7 +134,9 @@ mod budget;
 mod command;
 pub mod http;
 mod info;
+mod latency;
 mod membership;
+mod per_thread;
 mod reply;
 pub mod resp;
 mod token;
@@ -150,6 +152,7 @@ pub use info::{
 pub use membership::{
     Declined, KeyChange, KeyReport, Membership, Query, Reachability, RoundTrip, TagChange, Told,
 };
+pub use per_thread::PerThread;
 pub use reply::{Execution, Failure, Outcome, Reply, Source};
 pub use token::{Token, Tokens};
 pub use version::{Version, VersionError};

@@ -9,6 +9,8 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
+use crate::PerThread;
+
 /// Counts of connections and bytes; clones count together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traffic(Arc<Counts>);
@@ -18,6 +20,11 @@ struct Counts {
     opened: AtomicU64,
     closed: AtomicU64,
     refused: AtomicU64,
+    bytes: PerThread<Bytes>,
+}
+
+#[derive(Debug, Default)]
+struct Bytes {
     received: AtomicU64,
     sent: AtomicU64,
 }
@@ -45,11 +52,11 @@ impl Traffic {
     }
 
     pub(crate) fn received(&self, bytes: usize) {
-        self.0.received.fetch_add(bytes as u64, Relaxed);
+        self.0.bytes.mine().received.fetch_add(bytes as u64, Relaxed);
     }
 
     pub(crate) fn sent(&self, bytes: usize) {
-        self.0.sent.fetch_add(bytes as u64, Relaxed);
+        self.0.bytes.mine().sent.fetch_add(bytes as u64, Relaxed);
     }
 
     /// Reports everything, under names that start with the name of the door.
@@ -59,15 +66,18 @@ impl Traffic {
             .encode_descriptor(&format!("{door}_connections"), "Connections open", None, MetricType::Gauge)?
             .encode_gauge(&open)?;
         let bytes = Some(&Unit::Bytes);
+        let (opened, refused) = (self.0.opened.load(Relaxed), self.0.refused.load(Relaxed));
+        let (received, sent) =
+            (self.0.bytes.sum(|bytes| &bytes.received), self.0.bytes.sum(|bytes| &bytes.sent));
         for (name, help, unit, count) in [
-            ("connections_opened", "Connections accepted", None, &self.0.opened),
-            ("connections_refused", "Connections turned away at the cap", None, &self.0.refused),
-            ("received", "Bytes read from clients", bytes, &self.0.received),
-            ("sent", "Bytes written to clients", bytes, &self.0.sent),
+            ("connections_opened", "Connections accepted", None, opened),
+            ("connections_refused", "Connections turned away at the cap", None, refused),
+            ("received", "Bytes read from clients", bytes, received),
+            ("sent", "Bytes written to clients", bytes, sent),
         ] {
             encoder
                 .encode_descriptor(&format!("{door}_{name}"), help, unit, MetricType::Counter)?
-                .encode_counter::<NoLabelSet, _, u64>(&count.load(Relaxed), None)?;
+                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ impl Backend for NodeBackend {
     fn read(&self, key: &[u8], found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool {
         let now_ms = self.cluster.unix_ms();
         let show = |value: Option<Value<'_>>| {
-            self.tally.read(key, value.is_some());
+            self.tally.read(value.is_some());
             found(value.map(|value| Entry {
                 value: value.bytes,
                 content_type: value.content_type,
@@ -130,7 +130,7 @@ impl Backend for NodeBackend {
             found(&name, shown).then_some(shown.is_some())
         });
         let Some(hit) = shown.flatten() else { return false };
-        self.tally.read(key, hit);
+        self.tally.read(hit);
         true
     }
 

@@ -3,42 +3,39 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use boato_api::{Action, Command, Outcome, Reply, Source};
-
-/// Counters that threads share as little as possible; chosen by key.
-const CELLS: usize = 32;
+use boato_api::{Action, Command, Outcome, PerThread, Reply, Source};
 
 /// Counts of all operations on keys since the start.
 #[derive(Debug, Default)]
-pub(crate) struct Tally([Cell; CELLS]);
+pub(crate) struct Tally(PerThread<Counts>);
 
-/// One line of the processor's cache, or two.
+/// An operation counts once, so that counting it is one step.
 #[derive(Debug, Default)]
-#[repr(align(128))]
-struct Cell {
-    local: AtomicU64,
-    forwarded: AtomicU64,
+struct Counts {
+    local: Place,
+    forwarded: Place,
     failed: AtomicU64,
+}
+
+/// Operations on keys held in one place.
+#[derive(Debug, Default)]
+struct Place {
     hits: AtomicU64,
     misses: AtomicU64,
+    /// All but reads.
+    others: AtomicU64,
 }
 
 /// What is remembered of a command until it has its answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
-    cell: usize,
     is_read: bool,
 }
 
 impl Asked {
     pub(crate) fn of(command: &Command<'_>) -> Self {
-        Self { cell: cell(command.key), is_read: matches!(command.action, Action::Get) }
+        Self { is_read: matches!(command.action, Action::Get) }
     }
-}
-
-/// The end of keys differs the most.
-fn cell(key: &[u8]) -> usize {
-    usize::from(key.last().copied().unwrap_or_default()) % CELLS
 }
 
 /// The sums.
@@ -58,38 +55,43 @@ pub(crate) struct Sums {
 
 impl Tally {
     /// A key held here was read.
-    pub(crate) fn read(&self, key: &[u8], hit: bool) {
-        let cell = &self.0[cell(key)];
-        cell.local.fetch_add(1, Relaxed);
-        if hit { &cell.hits } else { &cell.misses }.fetch_add(1, Relaxed);
+    pub(crate) fn read(&self, hit: bool) {
+        let local = &self.0.mine().local;
+        if hit { &local.hits } else { &local.misses }.fetch_add(1, Relaxed);
     }
 
     /// A command has its answer.
     pub(crate) fn answered<E>(&self, asked: Asked, result: &Result<Reply, E>) {
-        let cell = &self.0[asked.cell];
-        let Ok(reply) = result else {
-            cell.failed.fetch_add(1, Relaxed);
-            return;
+        let counts = self.0.mine();
+        let counter = match result {
+            Err(_) => &counts.failed,
+            Ok(reply) => {
+                let place = if reply.source == Source::Local { &counts.local } else { &counts.forwarded };
+                match reply.outcome {
+                    Outcome::Missing if asked.is_read => &place.misses,
+                    _ if asked.is_read => &place.hits,
+                    _ => &place.others,
+                }
+            }
         };
-        let place = if reply.source == Source::Local { &cell.local } else { &cell.forwarded };
-        place.fetch_add(1, Relaxed);
-        match &reply.outcome {
-            Outcome::Missing if asked.is_read => cell.misses.fetch_add(1, Relaxed),
-            _ if asked.is_read => cell.hits.fetch_add(1, Relaxed),
-            _ => 0,
-        };
+        counter.fetch_add(1, Relaxed);
     }
 
     /// What was counted so far.
     pub(crate) fn sums(&self) -> Sums {
-        let sum =
-            |counter: fn(&Cell) -> &AtomicU64| self.0.iter().map(|cell| counter(cell).load(Relaxed)).sum();
+        let [local, forwarded] =
+            [(|counts| &counts.local) as fn(&Counts) -> &Place, |counts| &counts.forwarded].map(|place| {
+                let hits = self.0.sum(|counts| &place(counts).hits);
+                let misses = self.0.sum(|counts| &place(counts).misses);
+                (hits, misses, self.0.sum(|counts| &place(counts).others))
+            });
+        let all = |(hits, misses, others)| hits + misses + others;
         Sums {
-            local: sum(|cell| &cell.local),
-            forwarded: sum(|cell| &cell.forwarded),
-            failed: sum(|cell| &cell.failed),
-            hits: sum(|cell| &cell.hits),
-            misses: sum(|cell| &cell.misses),
+            local: all(local),
+            forwarded: all(forwarded),
+            failed: self.0.sum(|counts| &counts.failed),
+            hits: local.0 + forwarded.0,
+            misses: local.1 + forwarded.1,
         }
     }
 }
@@ -108,8 +110,8 @@ mod tests {
         let value =
             Outcome::Value { value: Bytes::new(), content_type: Bytes::new(), version, ttl_left: None };
         let asked = |action| Asked::of(&Command { key: b"k", action });
-        tally.read(b"a", true);
-        tally.read(b"", false);
+        tally.read(true);
+        tally.read(false);
         tally.answered(asked(Action::Get), &reply(Source::Cluster, value));
         tally.answered(asked(Action::Get), &reply(Source::Cluster, Outcome::Missing));
         tally.answered(asked(Action::put(b"")), &reply(Source::Local, Outcome::Created(version)));

@@ -8,25 +8,21 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::PerThread;
+use crate::latency::Latency;
 use crate::traffic::Traffic;
 
 const METHODS: [&str; 7] = ["get", "head", "put", "post", "delete", "options", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// Upper bounds of the latency buckets, in microseconds; one more bucket takes the rest.
-const BOUNDS_US: [u64; 18] = [
-    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
-    1_000_000, 2_500_000, 10_000_000,
-];
-
 /// The counters of the HTTP doors of one process; clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    counters: Arc<Counters>,
+    counters: Arc<PerThread<Counters>>,
     pub(super) traffic: Traffic,
 }
 
@@ -35,12 +31,6 @@ struct Counters {
     requests: [[AtomicU64; CLASSES.len()]; METHODS.len()],
     latency: [Latency; METHODS.len()],
     aborted: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Latency {
-    buckets: [AtomicU64; BOUNDS_US.len() + 1],
-    sum_ns: AtomicU64,
 }
 
 impl Metrics {
@@ -59,13 +49,14 @@ impl Metrics {
     /// A request was answered, this long after its head was complete.
     pub(super) fn answered(&self, method: usize, status: StatusCode, took: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
-        self.counters.requests[method][class].fetch_add(1, Relaxed);
-        self.counters.latency[method].observe(took);
+        let counters = self.counters.mine();
+        counters.requests[method][class].fetch_add(1, Relaxed);
+        counters.latency[method].observe(took, 1);
     }
 
     /// A client went away before its answer was there.
     pub(super) fn aborted(&self) {
-        self.counters.aborted.fetch_add(1, Relaxed);
+        self.counters.mine().aborted.fetch_add(1, Relaxed);
     }
 }
 
@@ -82,31 +73,13 @@ pub(super) fn place(method: &Method) -> usize {
     }
 }
 
-impl Latency {
-    fn observe(&self, took: Duration) {
-        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS_US.partition_point(|bound_us| bound_us * 1000 < ns);
-        self.buckets[bucket].fetch_add(1, Relaxed);
-        self.sum_ns.fetch_add(ns, Relaxed);
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "seconds for people: 52 bits of them are plenty")]
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
-        let buckets: Vec<(f64, u64)> =
-            bounds.zip(self.buckets.iter().map(|count| count.load(Relaxed))).collect();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        encoder.encode_histogram::<NoLabelSet>(self.sum_ns.load(Relaxed) as f64 / 1e9, count, &buckets, None)
-    }
-}
-
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_requests(&mut encoder)?;
         let help = "Requests whose client left before the answer";
         encoder
             .encode_descriptor("http_requests_aborted", help, None, MetricType::Counter)?
-            .encode_counter::<NoLabelSet, _, u64>(&self.counters.aborted.load(Relaxed), None)?;
+            .encode_counter::<NoLabelSet, _, u64>(&self.counters.sum(|counters| &counters.aborted), None)?;
         self.traffic.encode("http", &mut encoder)
     }
 }
@@ -115,11 +88,11 @@ impl Metrics {
     fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family =
             encoder.encode_descriptor("http_requests", "Requests answered", None, MetricType::Counter)?;
-        for (method, counts) in METHODS.iter().zip(&self.counters.requests) {
-            for (class, count) in CLASSES.iter().zip(counts) {
-                let count = count.load(Relaxed);
+        for (place, method) in METHODS.iter().enumerate() {
+            for (class, status) in CLASSES.iter().enumerate() {
+                let count = self.counters.sum(|counters| &counters.requests[place][class]);
                 if count > 0 {
-                    let labels = [("method", *method), ("status", *class)];
+                    let labels = [("method", *method), ("status", *status)];
                     family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
                 }
             }
@@ -131,8 +104,9 @@ impl Metrics {
             Some(&Unit::Seconds),
             MetricType::Histogram,
         )?;
-        for (method, latency) in METHODS.iter().zip(&self.counters.latency) {
-            latency.encode(family.encode_family(&[("method", *method)])?)?;
+        for (place, method) in METHODS.iter().enumerate() {
+            let all = self.counters.iter().map(|counters| &counters.latency[place]);
+            Latency::encode(&all, family.encode_family(&[("method", *method)])?)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::batch::{Batch, value_bytes};
 use super::commands::dispatch;
@@ -129,9 +130,9 @@ impl Client {
         self.count(errors);
     }
 
-    /// Has everything counted.
-    pub(super) fn pass_on_counts(&mut self) {
-        self.tally.pass_on(&self.door.metrics);
+    /// Has everything counted that was answered since the last read, so long ago.
+    pub(super) fn pass_on_counts(&mut self, took: Duration) {
+        self.tally.end(&self.door.metrics, took);
     }
 
     /// Counts the last command, before which there were so many errors.

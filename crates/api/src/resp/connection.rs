@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::ahead::Ahead;
@@ -85,8 +85,9 @@ impl Connection {
                 self.write_all().await?;
                 return Ok(if closing.is_cancelled() { End::Goodbye } else { End::Now });
             }
+            let read_at = Instant::now();
             let goes_on = self.answer().await?;
-            self.client.pass_on_counts();
+            self.client.pass_on_counts(read_at.elapsed());
             self.write()?;
             if !goes_on || closing.is_cancelled() {
                 self.write_all().await?;

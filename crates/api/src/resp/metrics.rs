@@ -4,30 +4,38 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::table;
+use crate::PerThread;
+use crate::latency::Latency;
 use crate::traffic::Traffic;
 
 /// Most commands that are told apart; the last place takes all others.
 const COMMANDS: usize = 256;
 
 /// The counters of the RESP doors of one process; clones count together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    /// By place in the command table: answered, and answered by an error.
-    commands: Arc<[[AtomicU64; 2]; COMMANDS]>,
+    counters: Arc<PerThread<Counters>>,
     pub(super) traffic: Traffic,
 }
 
-impl Default for Metrics {
-    fn default() -> Metrics {
-        let commands = Arc::new(std::array::from_fn(|_| <[AtomicU64; 2]>::default()));
-        Metrics { commands, traffic: Traffic::default() }
+#[derive(Debug)]
+struct Counters {
+    /// By place in the command table: answered, and answered by an error.
+    commands: [[AtomicU64; 2]; COMMANDS],
+    latency: Latency,
+}
+
+impl Default for Counters {
+    fn default() -> Counters {
+        Counters { commands: std::array::from_fn(|_| Default::default()), latency: Latency::default() }
     }
 }
 
@@ -46,11 +54,12 @@ impl Metrics {
 
     /// Commands answered since the start.
     pub(super) fn commands(&self) -> u64 {
-        self.commands.iter().flatten().map(|count| count.load(Relaxed)).sum()
+        let all = self.counters.iter().flat_map(|counters| counters.commands.iter().flatten());
+        all.map(|count| count.load(Relaxed)).sum()
     }
 
     fn answered(&self, command: usize, times: u64, errors: u64) {
-        let [answered, failed] = &self.commands[command.min(COMMANDS - 1)];
+        let [answered, failed] = &self.counters.mine().commands[command.min(COMMANDS - 1)];
         answered.fetch_add(times - errors, Relaxed);
         if errors > 0 {
             failed.fetch_add(errors, Relaxed);
@@ -64,6 +73,8 @@ pub(super) struct Tally {
     command: usize,
     times: u64,
     errors: u64,
+    /// All commands since the last read.
+    together: u64,
 }
 
 impl Tally {
@@ -74,11 +85,20 @@ impl Tally {
             self.command = command;
         }
         self.times += 1;
+        self.together += 1;
         self.errors += u64::from(errors > 0);
     }
 
-    /// Has everything counted.
-    pub(super) fn pass_on(&mut self, metrics: &Metrics) {
+    /// Has everything counted. These commands were read together, so long ago.
+    pub(super) fn end(&mut self, metrics: &Metrics, took: Duration) {
+        self.pass_on(metrics);
+        if self.together > 0 {
+            metrics.counters.mine().latency.observe(took, self.together);
+            self.together = 0;
+        }
+    }
+
+    fn pass_on(&mut self, metrics: &Metrics) {
         if self.times > 0 {
             metrics.answered(self.command, self.times, self.errors);
             (self.times, self.errors) = (0, 0);
@@ -89,6 +109,11 @@ impl Tally {
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_commands(&mut encoder)?;
+        let help = "Time from the end of the read that brought a command to its reply, and those of all commands that were read with it";
+        let seconds = Some(&Unit::Seconds);
+        let family =
+            encoder.encode_descriptor("resp_command_duration", help, seconds, MetricType::Histogram)?;
+        Latency::encode(&self.counters.iter().map(|counters| &counters.latency), family)?;
         self.traffic.encode("resp", &mut encoder)
     }
 }
@@ -97,9 +122,9 @@ impl Metrics {
     fn encode_commands(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Commands answered; those that no table knows as unknown";
         let mut family = encoder.encode_descriptor("resp_commands", help, None, MetricType::Counter)?;
-        for (command, counts) in self.commands.iter().enumerate() {
-            for (outcome, count) in ["ok", "error"].into_iter().zip(counts) {
-                let count = count.load(Relaxed);
+        for command in 0..COMMANDS {
+            for (place, outcome) in ["ok", "error"].into_iter().enumerate() {
+                let count = self.counters.sum(|counters| &counters.commands[command][place]);
                 if count > 0 {
                     let labels = [("command", table::name(command)), ("outcome", outcome)];
                     family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
@@ -123,7 +148,8 @@ mod tests {
             tally.answered(&metrics, 0, errors);
         }
         tally.answered(&metrics, usize::MAX, 2);
-        tally.pass_on(&metrics);
+        tally.end(&metrics, Duration::from_micros(20));
+        tally.end(&metrics, Duration::from_micros(5));
         metrics.traffic.received(7);
         let kept = metrics.traffic.open();
         drop(metrics.traffic.open());
@@ -135,6 +161,10 @@ mod tests {
             &format!("resp_commands_total{{command=\"{first}\",outcome=\"ok\"}} 2"),
             &format!("resp_commands_total{{command=\"{first}\",outcome=\"error\"}} 1"),
             "resp_commands_total{command=\"unknown\",outcome=\"error\"} 1",
+            "resp_command_duration_seconds_bucket{le=\"0.00001\"} 0",
+            "resp_command_duration_seconds_bucket{le=\"0.000025\"} 4",
+            "resp_command_duration_seconds_count 4",
+            "resp_command_duration_seconds_sum 0.00008",
             "resp_connections 1",
             "resp_connections_opened_total 2",
             "resp_received_bytes_total 7",

@@ -1,6 +1,6 @@
 //! What to do with one key. Whoever holds the key checks and changes it in one step.
 
-use boato_storage::{EntryRef, Version};
+use boato_storage::{Condition, EntryRef, Version};
 use bytes::Bytes;
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -165,6 +165,16 @@ pub enum Guard<B = Bytes> {
 }
 
 impl<B: AsRef<[u8]>> Guard<B> {
+    /// The same for the store, where it can look itself.
+    pub(super) fn condition(&self) -> Option<Condition> {
+        match self {
+            Self::Always => Some(Condition::Always),
+            Self::Absent => Some(Condition::Absent),
+            Self::Present => Some(Condition::Present),
+            Self::Is(_) | Self::IsNot(_) | Self::ValueIs(_) => None,
+        }
+    }
+
     pub(super) fn holds(&self, stored: Option<&EntryRef<'_>>) -> bool {
         let among = |list: &[(u64, u128)], version: Version| list.contains(&(version.hlc, version.node));
         match (self, stored) {

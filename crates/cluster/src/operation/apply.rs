@@ -116,7 +116,8 @@ impl Applier<'_> {
         previous: bool,
     ) -> Written {
         let (mut kept, mut before) = (None, None);
-        if previous || expiry == Expiry::Keep || !matches!(guard, Guard::Always) {
+        let checked = guard.condition().filter(|_| !previous && expiry != Expiry::Keep);
+        if checked.is_none() {
             let stored = entries.get(key, self.writer.now_ms);
             before = stored.filter(|_| previous).map(|entry| Bytes::copy_from_slice(entry.value));
             kept = stored.and_then(|entry| entry.expires_at_ms);
@@ -126,9 +127,11 @@ impl Applier<'_> {
             }
         }
         value.expires_at_ms = expiry.deadline(kept, self.writer.now_ms);
-        let (version, replaced) = self.store(entries, key, value)?;
-        let version = pair(version);
-        Ok(if replaced { Outcome::Replaced { version, previous: before } } else { Outcome::Created(version) })
+        Ok(match self.store(entries, key, value, &checked.unwrap_or_default())? {
+            Put::Created(version) => Outcome::Created(pair(version)),
+            Put::Replaced(version) => Outcome::Replaced { version: pair(version), previous: before },
+            Put::Refused(version) => Outcome::Refused { version: version.map(pair), previous: None },
+        })
     }
 
     fn delete<B: AsRef<[u8]>>(
@@ -196,11 +199,9 @@ impl Applier<'_> {
             None => 0,
         };
         let value = current.checked_add(by).ok_or(Outcome::Overflow)?;
-        let expires_at_ms = match stored {
-            Some(entry) => entry.expires_at_ms,
-            None => ttl_ms.map(|ttl| now_ms.saturating_add(ttl)),
-        };
-        let version = self.restore(entries, key, value.to_string().as_bytes(), expires_at_ms)?;
+        let fresh_until = ttl_ms.map(|ttl| now_ms.saturating_add(ttl));
+        let kept = Kept::of(stored, fresh_until);
+        let version = self.restore(entries, key, value.to_string().as_bytes(), &kept)?;
         Ok(Outcome::Integer { value, version })
     }
 
@@ -208,8 +209,8 @@ impl Applier<'_> {
         let stored = entries.get(key, self.writer.now_ms);
         let text = number::sum(stored.map_or(&b"0"[..], |entry| entry.value), by)?;
         let value: f64 = text.parse().map_err(|_| Outcome::Overflow)?;
-        let expires_at_ms = stored.and_then(|entry| entry.expires_at_ms);
-        let version = self.restore(entries, key, text.as_bytes(), expires_at_ms)?;
+        let kept = Kept::of(stored, None);
+        let version = self.restore(entries, key, text.as_bytes(), &kept)?;
         Ok(Outcome::Float { bits: value.to_bits(), version })
     }
 
@@ -229,8 +230,8 @@ impl Applier<'_> {
         new.extend_from_slice(old);
         new.resize(end.max(old.len()), 0);
         new[start..end].copy_from_slice(bytes);
-        let expires_at_ms = stored.and_then(|entry| entry.expires_at_ms);
-        self.restore(entries, key, &new, expires_at_ms)?;
+        let kept = Kept::of(stored, None);
+        self.restore(entries, key, &new, &kept)?;
         Ok(Outcome::Length(new.len() as u64))
     }
 
@@ -258,7 +259,8 @@ impl Applier<'_> {
         }
         let (bytes, content_type) = (entry.value.to_vec(), entry.content_type.to_vec());
         let expires_at_ms = entry.expires_at_ms;
-        self.store(entries, to, Value { bytes: &bytes, content_type: &content_type, expires_at_ms })?;
+        let value = Value { bytes: &bytes, content_type: &content_type, expires_at_ms };
+        self.store(entries, to, value, &Condition::Always)?;
         if !keep {
             self.remove(entries, key);
         }
@@ -275,35 +277,36 @@ impl Applier<'_> {
         Effect::Count { keys: keys.len() as u64, left: left as u64 }
     }
 
-    /// Stores a new value with the media type of the one that is there.
+    /// Stores a new value with what is kept of the old one.
     fn restore(
         &self,
         entries: &mut Entries,
         key: &[u8],
         bytes: &[u8],
-        expires_at_ms: Option<u64>,
+        kept: &Kept,
     ) -> Result<(u64, u128), Outcome> {
-        let stored = entries.get(key, self.writer.now_ms);
-        let mut room = [0; Entries::MAX_CONTENT_TYPE];
-        let kept = stored.map_or(&[][..], |entry| entry.content_type);
-        let content_type = &mut room[..kept.len()];
-        content_type.copy_from_slice(kept);
-        self.store(entries, key, Value { bytes, content_type, expires_at_ms })
-            .map(|(version, _)| pair(version))
+        let Kept { content_type, expires_at_ms } = kept;
+        let value = Value { bytes, content_type, expires_at_ms: *expires_at_ms };
+        match self.store(entries, key, value, &Condition::Always)? {
+            Put::Created(version) | Put::Replaced(version) => Ok(pair(version)),
+            Put::Refused(_) => unreachable!("there is no condition"),
+        }
     }
 
-    /// The new version, and whether there was a value.
-    fn store(&self, entries: &mut Entries, key: &[u8], value: Value<'_>) -> Result<(Version, bool), Outcome> {
+    fn store(
+        &self,
+        entries: &mut Entries,
+        key: &[u8],
+        value: Value<'_>,
+        condition: &Condition,
+    ) -> Result<Put, Outcome> {
         if value.bytes.len() > VALUE_MAX {
             return Err(Outcome::TooLarge);
         }
-        match entries.put(key, value, &Condition::Always, &self.writer) {
-            Ok(Put::Created(version)) => Ok((version, false)),
-            Ok(Put::Replaced(version)) => Ok((version, true)),
-            Ok(Put::Refused(_)) => unreachable!("there is no condition"),
-            Err(PutError::Full { .. }) => Err(Outcome::Full),
-            Err(_) => Err(Outcome::TooLarge),
-        }
+        entries.put(key, value, condition, &self.writer).map_err(|error| match error {
+            PutError::Full { .. } => Outcome::Full,
+            _ => Outcome::TooLarge,
+        })
     }
 
     fn remove(&self, entries: &mut Entries, key: &[u8]) -> Option<Version> {
@@ -312,6 +315,20 @@ impl Applier<'_> {
             Delete::Deleted(version) => Some(version),
             Delete::Missing | Delete::Refused(_) => None,
         }
+    }
+}
+
+/// What a new value keeps of the one before.
+struct Kept {
+    content_type: Vec<u8>,
+    expires_at_ms: Option<u64>,
+}
+
+impl Kept {
+    /// Of nothing, the deadline is `fresh_until`.
+    fn of(stored: Option<EntryRef<'_>>, fresh_until: Option<u64>) -> Kept {
+        let content_type = stored.map_or(Vec::new(), |entry| entry.content_type.to_vec());
+        Kept { content_type, expires_at_ms: stored.map_or(fresh_until, |entry| entry.expires_at_ms) }
     }
 }
 
