@@ -23,6 +23,10 @@ const REQUEST_BYTES: usize = 1 << 20;
 /// Bytes of effects after which an answer is full: with the largest effect on top it fits a frame.
 const ANSWER_BYTES: usize = 2 << 20;
 
+/// Entries looked at by operations on whole slots after which the rest of a frame is not applied: some milliseconds in which the
+/// peer that applies them does nothing else.
+const ENTRIES_MAX: u64 = 1 << 16;
+
 /// Operations on slots for which this node knows the same way.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Batch {
@@ -135,11 +139,14 @@ impl Slots {
     /// slot.
     pub fn apply_all(&self, operations: &[Operation], unix_ms: u64) -> Vec<Option<Applied>> {
         let mut refused = HashSet::new();
-        let mut bytes = 0;
+        let (mut bytes, mut entries) = (0, 0);
         let mut apply = |operation: &Operation| {
             let slot = operation.slot();
-            if bytes > ANSWER_BYTES || refused.contains(&slot) {
+            if bytes > ANSWER_BYTES || entries > ENTRIES_MAX || refused.contains(&slot) {
                 return None;
+            }
+            if operation.walks() {
+                entries += self.store.lock(usize::from(slot)).memory().entries;
             }
             let Some((effect, epoch)) = self.try_apply(operation, unix_ms) else {
                 refused.insert(slot);
@@ -274,6 +281,26 @@ mod tests {
         let answers = slots.apply_all(&vec![Operation::get(key(1)); 10], at(1).unix_ms);
         assert_eq!(answers.iter().flatten().count(), 2);
         assert!(answers[2..].iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn walks_through_large_slots_end_a_frame_after_a_while() {
+        let slots = holder();
+        let slot = add(1).slot();
+        let scan = |count| Operation::Scan { slot, position: 0, count, pattern: None };
+        let seen = |answers: Vec<Option<Applied>>| answers.iter().flatten().count();
+        assert_eq!(
+            seen(slots.apply_all(&vec![scan(1); 100], at(1).unix_ms)),
+            100,
+            "an empty slot costs nothing"
+        );
+        for number in 0..20_000 {
+            let name = format!("{{{}}}{number}", String::from_utf8_lossy(&key(1)));
+            slots
+                .try_apply(&Operation::<Bytes>::on(Bytes::from(name), Action::put(Vec::new())), at(1).unix_ms)
+                .unwrap();
+        }
+        assert_eq!(seen(slots.apply_all(&vec![scan(1); 100], at(1).unix_ms)), 4);
     }
 
     #[test]

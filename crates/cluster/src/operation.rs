@@ -167,6 +167,11 @@ impl<B: AsRef<[u8]>> Operation<B> {
         }
     }
 
+    /// Whether it looks at all entries of its slot.
+    pub(crate) fn walks(&self) -> bool {
+        matches!(self, Self::List { .. } | Self::Scan { .. } | Self::Flush { .. })
+    }
+
     /// Bytes it keeps alive while it waits in a queue.
     pub fn bytes(&self) -> usize {
         let len = |bytes: &B| bytes.as_ref().len();

@@ -29,6 +29,8 @@ pub(super) struct Client {
     tally: Tally,
     /// How many commands are asked for together, by the values that the last ones brought.
     together: usize,
+    /// Bytes of the values that the last ones brought.
+    answer_bytes: usize,
 }
 
 /// What comes after a command.
@@ -44,7 +46,7 @@ pub(super) enum Next {
 impl Client {
     pub(super) fn new(peer: SocketAddr, door: Arc<Door>) -> Client {
         let (session, out) = (Session::new(&door, peer), Replies::new(door.limits.reply_bytes));
-        Client { door, session, out, tally: Tally::default(), together: TOGETHER }
+        Client { door, session, out, tally: Tally::default(), together: TOGETHER, answer_bytes: 0 }
     }
 
     /// Runs a command of so many bytes as far as it goes without waiting; what has to be asked elsewhere goes to `batch`.
@@ -113,8 +115,19 @@ impl Client {
         true
     }
 
+    /// Memory is short: from now on answers come one after the other, until they are small.
+    pub(super) fn ask_one_by_one(&mut self) {
+        self.together = 1;
+    }
+
+    /// Bytes of values in the answers that came last.
+    pub(super) fn answer_bytes(&self) -> usize {
+        self.answer_bytes
+    }
+
     /// So many answers have brought so many bytes of values.
     fn pace(&mut self, answers: usize, bytes: usize) {
+        self.answer_bytes = bytes;
         if bytes > ANSWER_BYTES {
             self.together = (answers * ANSWER_BYTES / bytes).max(1);
         } else if answers == self.together && bytes <= ANSWER_BYTES / 2 {

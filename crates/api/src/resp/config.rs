@@ -43,7 +43,8 @@ pub struct Limits {
     pub command_bytes: usize,
     /// Most bytes of replies that wait for one client: a command with a longer reply ends the connection. Default 64 MiB.
     pub reply_bytes: usize,
-    /// Most bytes that all connections hold of commands and replies, beyond what each has of its own; a connection for which
+    /// Most bytes that all connections hold of commands, replies and answers of other nodes, beyond what each has of its own and the
+    /// answers that have just come, which are asked for one by one when memory is short; a connection for which
     /// nothing is left is ended with an error. Default 512 MiB.
     pub memory_bytes: usize,
     /// Open connections; one more is told so and closed. Default 10000.
@@ -51,6 +52,8 @@ pub struct Limits {
     /// A command that has begun brings 16 KiB or its end within this time, again and again, or the connection is ended.
     /// Default 30 s.
     pub command_timeout: Duration,
+    /// Until a client shows the password, where one is asked for; then the connection is ended. Default 10 s.
+    pub password_timeout: Duration,
     /// Between two commands; then the connection is ended. Default: none, as in Redis; a client that is gone without a word is
     /// noticed by TCP's own questions after about 6 minutes.
     pub idle_timeout: Option<Duration>,
@@ -70,6 +73,7 @@ impl Default for Limits {
             memory_bytes: 512 << 20,
             connections: 10_000,
             command_timeout: Duration::from_secs(30),
+            password_timeout: Duration::from_secs(10),
             idle_timeout: None,
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
@@ -83,6 +87,7 @@ impl Limits {
         let time = |limit: Duration| limit.clamp(Duration::from_millis(10), Duration::from_hours(24 * 365));
         Limits {
             command_timeout: time(self.command_timeout),
+            password_timeout: time(self.password_timeout),
             idle_timeout: self.idle_timeout.map(time),
             write_timeout: time(self.write_timeout),
             drain_timeout: time(self.drain_timeout),

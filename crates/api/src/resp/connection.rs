@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::ahead::Ahead;
 use super::batch::Batch;
 use super::client::{Client, Next};
+use super::config::Limits;
 use super::door::Door;
 use super::input::Input;
 use super::parser::{Bounds, Frame, Parser, ProtocolError};
@@ -38,7 +39,8 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, door: Arc<Door>) 
     let client = Client::new(peer, door);
     let closing = client.session.killed();
     let (parser, input, parts) = (Parser::default(), Input::new(), Vec::new());
-    let mut connection = Connection { stream, client, parser, input, share, parts };
+    let mut connection =
+        Connection { stream, client, parser, input, share, parts, since: Instant::now(), stalled: None };
     // How it ends is the client's business: it has its replies, or it is gone.
     if let Ok(End::Goodbye) = connection.talk(&closing).await {
         let _ = timeout(LINGER, connection.linger()).await;
@@ -71,6 +73,9 @@ struct Connection {
     share: Share,
     /// The memory of a request's parts, without parts.
     parts: Vec<&'static [u8]>,
+    since: Instant,
+    /// Since when the client has taken none of the replies that wait.
+    stalled: Option<Instant>,
 }
 
 impl Connection {
@@ -101,8 +106,8 @@ impl Connection {
     async fn read(&mut self, mut closed: Pin<&mut impl Future<Output = ()>>) -> io::Result<bool> {
         let limits = self.client.door.limits;
         loop {
-            let deadline = self.input.deadline(limits.command_timeout);
             let waiting = self.client.out.waiting().len();
+            let end = self.end(waiting, &limits);
             let (mut reader, writer) = self.stream.split();
             let read = async {
                 tokio::select! {
@@ -116,11 +121,9 @@ impl Connection {
                     writable = writer.writable(), if waiting > 0 => writable.map(|()| None),
                 }
             };
-            let read = match (waiting, deadline, limits.idle_timeout) {
-                (0, None, None) => read.await?,
-                (0, None, Some(limit)) => timeout(limit, read).await??,
-                (0, Some(deadline), _) => timeout_at(deadline, read).await??,
-                (_, _, _) => timeout(limits.write_timeout, read).await??,
+            let read = match end {
+                None => read.await?,
+                Some(end) => timeout_at(end, read).await??,
             };
             match read {
                 Some(bytes) => {
@@ -130,6 +133,17 @@ impl Connection {
                 None => self.write()?,
             }
         }
+    }
+
+    /// When the time for what is next is over: for a password, for the command that has begun, for taking replies.
+    fn end(&mut self, waiting: usize, limits: &Limits) -> Option<Instant> {
+        let password = (!self.client.session.authenticated()).then(|| self.since + limits.password_timeout);
+        let replies = self.stalled.map(|since| since + limits.write_timeout);
+        let reads = waiting <= limits.reply_bytes / 2;
+        let command = if reads { self.input.deadline(limits.command_timeout) } else { None };
+        let idle = limits.idle_timeout.filter(|_| waiting == 0 && command.is_none());
+        let idle = idle.map(|limit| Instant::now() + limit);
+        [password, replies, command, idle].into_iter().flatten().min()
     }
 
     /// Runs every command that has arrived. False: the connection ends here.
@@ -209,7 +223,15 @@ impl Connection {
 
     /// Writes what the client takes now.
     fn write(&mut self) -> io::Result<()> {
-        write(&self.stream, &mut self.client)
+        let before = self.client.out.waiting().len();
+        write(&self.stream, &mut self.client)?;
+        let left = self.client.out.waiting().len();
+        self.stalled = match self.stalled {
+            _ if left == 0 => None,
+            Some(since) if left == before => Some(since),
+            _ => Some(Instant::now()),
+        };
+        Ok(())
     }
 
     /// Writes everything.
@@ -287,6 +309,9 @@ async fn settle(
     share: &mut Share,
 ) -> io::Result<()> {
     while client.settle_some(batch).await {
+        if !share.cover(client.answer_bytes().saturating_sub(OWN_BYTES)) {
+            client.ask_one_by_one();
+        }
         if client.out.waiting().len() > WRITE_BYTES {
             make_way(stream, client, share).await?;
         }

@@ -82,6 +82,9 @@ const ENTRY_OVERHEAD_BYTES: usize = 22;
 /// What no command makes of its outcome; only a holder of another version could answer so.
 pub(super) const UNFITTING: &str = "ERR the holder's answer does not fit the command";
 
+/// Several values of one step are more than an answer between nodes takes.
+const TOGETHER_TOO_LARGE: &str = "ERR the values are too large together: ask for fewer keys at once";
+
 impl Form {
     /// Writes the reply.
     pub(super) fn write(self, result: Result<Reply, Failure>, out: &mut Replies) {
@@ -101,8 +104,17 @@ impl Form {
                 Some(error) => out.error(error),
                 None => self.success(&outcome, out),
             },
+            Err(Failure::TooLarge { .. }) if self.brings_value() => out.error(TOGETHER_TOO_LARGE),
             Err(failure) => fail(&failure, out),
         }
+    }
+
+    /// Whether the reply is a value that is stored already; that can be too large only together with others.
+    fn brings_value(self) -> bool {
+        matches!(
+            self,
+            Form::Value | Form::ValueInArray | Form::Part | Form::Bit(_) | Form::Ones(_) | Form::Encoding
+        )
     }
 
     fn success(self, outcome: &Outcome, out: &mut Replies) {
@@ -170,6 +182,7 @@ impl Join {
         let outcomes: Result<Vec<Outcome>, Failure> = results.collect();
         let outcomes = match outcomes {
             Ok(outcomes) => outcomes,
+            Err(Failure::TooLarge { .. }) if self == Join::Values => return out.error(TOGETHER_TOO_LARGE),
             Err(failure) => return fail(&failure, out),
         };
         if let Some(error) = outcomes.iter().find_map(refused) {
@@ -270,5 +283,25 @@ fn encoding(beginning: &[u8]) -> &'static [u8] {
         0..=20 if super::number::integer(beginning).is_some() => b"int",
         0..=44 => b"embstr",
         _ => b"raw",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(write: impl FnOnce(Result<Outcome, Failure>, &mut Replies)) -> String {
+        let mut out = Replies::new(1000);
+        write(Err(Failure::TooLarge { limit: 8 }), &mut out);
+        String::from_utf8(out.waiting().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn values_that_are_stored_are_too_large_only_together() {
+        let written = "-ERR string exceeds maximum allowed size (8 bytes)\r\n";
+        assert_eq!(error(|result, out| Form::Stored.write_outcome(result, out)), written);
+        let read = format!("-{TOGETHER_TOO_LARGE}\r\n");
+        assert_eq!(error(|result, out| Form::Value.write_outcome(result, out)), read);
+        assert_eq!(error(|result, out| Join::Values.write_outcomes([result].into_iter(), out)), read);
     }
 }

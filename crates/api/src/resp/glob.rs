@@ -1,9 +1,15 @@
 //! Patterns as in Redis' `KEYS`: `*`, `?`, `[a-z]`, `[^a]`, `\x`.
 
+/// Longer patterns match nothing: what they are compared with here are names.
+const PATTERN_BYTES_MAX: usize = 4096;
+
 /// Whether the whole text matches the pattern. Without `fold`, letters of different case differ.
 ///
 /// Backtracks to the last `*` only, so it takes at most pattern times text steps.
 pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return false;
+    }
     let (mut pattern, mut text) = (pattern, text);
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {

@@ -38,6 +38,8 @@ impl Refusal {
     pub(super) const SYNTAX: Refusal = Refusal(Cow::Borrowed("ERR syntax error"));
     pub(super) const NOT_AN_INTEGER: Refusal =
         Refusal(Cow::Borrowed("ERR value is not an integer or out of range"));
+    pub(super) const NO_MEMORY: Refusal =
+        Refusal(Cow::Borrowed("ERR no memory is left for commands that wait, try again"));
     pub(super) const NOT_A_FLOAT: Refusal = Refusal(Cow::Borrowed("ERR value is not a valid float"));
     pub(super) const CROSS_SLOT: Refusal =
         Refusal(Cow::Borrowed("CROSSSLOT Keys in request don't hash to the same slot"));

@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use boato_api::resp::Limits;
+use boato_api::resp::{Config, Limits};
+use boato_api::{Token, Tokens};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -77,6 +78,61 @@ async fn beyond_the_cap_connections_are_told_so_and_closed() {
     while last_words_or_pong(&door).await != "+PONG\r\n" {
         assert!(Instant::now() < deadline, "the place is not given back");
     }
+}
+
+#[tokio::test]
+async fn a_stranger_shows_the_password_in_time_whatever_it_says_meanwhile() {
+    let limits = Limits { password_timeout: 4 * SHORT, ..Limits::default() };
+    let passwords = Tokens::new([Token::new("secret")]);
+    let door = TestDoor::with(Config { passwords, limits, ..Config::default() }).await;
+    let mut known = door.client().await;
+    assert_eq!(known.ask("AUTH secret").await, "+OK\r\n");
+    let mut stranger = TcpStream::connect(door.addr).await.unwrap();
+    let started = Instant::now();
+    // Writing fails some time after the connection is gone.
+    while stranger.write_all(b"PING\r\n").await.is_ok() {
+        assert!(started.elapsed() < PATIENCE, "it may stay");
+        tokio::time::sleep(SHORT / 10).await;
+    }
+    assert!(started.elapsed() >= 4 * SHORT);
+    assert_eq!(known.ask("PING").await, "+PONG\r\n");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_dropped_though_it_drips_a_command() {
+    let door = TestDoor::limited(Limits { write_timeout: 4 * SHORT, ..Limits::default() }).await;
+    door.client().await.ask(&format!("SET k {}", "x".repeat(1 << 20))).await;
+    let mut stream = TcpStream::connect(door.addr).await.unwrap();
+    stream.write_all(&encoded(&["GET", "k"]).repeat(20)).await.unwrap();
+    stream.write_all(b"*2\r\n$3\r\nGET\r\n$60000\r\n").await.unwrap();
+    let mut other = door.client().await;
+    let deadline = Instant::now() + PATIENCE;
+    while other.ask("CLIENT LIST").await.matches("laddr=").count() > 1 {
+        assert!(Instant::now() < deadline, "it is still there");
+        let _ = stream.write_all(b"x").await;
+        tokio::time::sleep(SHORT / 10).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_in_one_go_is_bounded() {
+    let door = TestDoor::open().await;
+    let mut client = door.client().await;
+    assert_eq!(client.ask("MULTI").await, "+OK\r\n");
+    for _ in 0..1024 {
+        assert_eq!(client.ask("PING").await, "+QUEUED\r\n");
+    }
+    assert_eq!(client.ask("PING").await, "-ERR the transaction is too long\r\n");
+    assert!(client.ask("EXEC").await.starts_with("-EXECABORT"));
+    let patterns = [&["CONFIG", "GET"][..], &["port"; 64]].concat();
+    assert!(client.ask_words(&patterns).await.starts_with(b"*2\r\n$4\r\nport"));
+    let more = [&patterns[..], &["port"]].concat();
+    assert_eq!(client.ask_words(&more).await, b"-ERR too many patterns\r\n");
+    let keys = [&["WATCH"][..], &vec!["k"; 40_000]].concat();
+    assert_eq!(client.ask_words(&keys).await, b"+OK\r\n");
+    assert_eq!(client.ask_words(&keys).await, b"-ERR too many keys are watched\r\n");
+    assert_eq!(client.ask("UNWATCH").await, "+OK\r\n");
+    assert_eq!(client.ask_words(&keys).await, b"+OK\r\n");
 }
 
 async fn last_words_or_pong(door: &TestDoor) -> String {

@@ -11,6 +11,9 @@ use super::convert::{failure, refusal};
 /// Slots asked at a time.
 const BATCH: usize = 256;
 
+/// As many keys a slot is asked for at least, where more are wanted.
+const ASKED_MIN: usize = 64;
+
 /// Slots that one page looks at before it is handed out, however few keys it has.
 const SLOTS_PER_PAGE: usize = 4096;
 
@@ -69,8 +72,8 @@ impl Scan {
         let mut seen = 0;
         while cursor.slot < end && seen < count {
             let until = end.min(cursor.slot + likely_slots(&cluster, count - seen));
-            let ask = u32::try_from(count - seen).unwrap_or(SCAN_LIMIT);
             let slots: Vec<usize> = (cursor.slot..until).filter(|slot| walked[*slot]).collect();
+            let ask = asked_of_each(count - seen, slots.len());
             let operations = slots.iter().map(|slot| {
                 let position = if *slot == cursor.slot { cursor.position } else { 0 };
                 Operation::Scan { slot: number(*slot), position, count: ask, pattern: pattern.clone() }
@@ -104,6 +107,13 @@ fn own_slots(topology: &Topology) -> Vec<bool> {
         own[usize::from(*first)..=usize::from(*last)].fill(true);
     }
     own
+}
+
+/// How many keys to ask each of some slots for, so that they bring not much more than is wanted where they have more than
+/// expected: what a slot has beyond it is asked for next.
+fn asked_of_each(keys: usize, slots: usize) -> u32 {
+    let each = (keys / slots.max(1)).saturating_mul(4).clamp(ASKED_MIN, ASKED_MIN.max(keys));
+    u32::try_from(each).unwrap_or(SCAN_LIMIT)
 }
 
 /// How many slots have so many keys together, if the others have as many as those held here.
@@ -177,6 +187,15 @@ mod tests {
             assert!(cursor.number() < 1 << 53);
         }
         assert_eq!(Cursor { slot: SLOTS, position: 0 }.number(), 0);
+    }
+
+    #[test]
+    fn many_slots_are_asked_for_few_keys_each() {
+        for (keys, slots, each) in
+            [(10, 256, 64), (4096, 1, 4096), (4096, 256, 64), (65_536, 256, 1024), (1, 0, 64)]
+        {
+            assert_eq!(asked_of_each(keys, slots), each, "{keys} keys of {slots} slots");
+        }
     }
 
     #[test]

@@ -124,6 +124,9 @@ fn docs(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
     };
     context.out.map(specs.len());
     for spec in specs {
+        if context.out.overflown() {
+            break;
+        }
         document(spec, context.out);
     }
     Ok(())

@@ -38,6 +38,9 @@ fn rewrite(_: &mut Context<'_>, _: &Request<'_>) -> Handled {
     Err("ERR The server is running without a config file".into())
 }
 
+/// Patterns in one `CONFIG GET`, at most.
+const PATTERNS_MAX: usize = 64;
+
 /// All parameters and their values.
 fn parameters(door: &Door) -> Vec<(&'static str, String)> {
     let limits = &door.limits;
@@ -62,6 +65,9 @@ fn parameters(door: &Door) -> Vec<(&'static str, String)> {
 
 fn get(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
     let patterns = &request.args()[1..];
+    if patterns.len() > PATTERNS_MAX {
+        return Err("ERR too many patterns".into());
+    }
     let mut found = parameters(context.door);
     found.retain(|(name, _)| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true)));
     context.out.map(found.len());

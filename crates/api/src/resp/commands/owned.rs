@@ -24,7 +24,7 @@ impl Owned {
         let length = request.name().len() + request.args().iter().map(|word| word.len()).sum::<usize>();
         let mut share = memory.share();
         if !share.grow(length + request.len() * size_of::<usize>() + OVERHEAD_BYTES) {
-            return Err("ERR no memory is left for commands that wait, try again".into());
+            return Err(Refusal::NO_MEMORY);
         }
         let mut owned = Owned {
             bytes: Vec::with_capacity(length),

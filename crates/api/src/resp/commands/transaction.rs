@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::dispatch::{refused, served_here};
 use super::plan::Plan;
 use super::{Context, Owned};
+use crate::budget::Share;
 use crate::resp::config::Kind;
 use crate::resp::door::Door;
 use crate::resp::form::{self, Form, Join};
@@ -39,6 +40,7 @@ const fn flow(name: &'static str, arity: i8, flags: u32, run: Run) -> Spec {
 pub(in crate::resp) struct Queue {
     commands: Vec<(Owned, &'static Spec)>,
     bytes: usize,
+    without_keys: usize,
     spoilt: bool,
 }
 
@@ -49,7 +51,12 @@ pub(in crate::resp) struct Watched {
     command: Owned,
     /// Of each; `None`: it was absent.
     versions: Vec<Option<Version>>,
+    _share: Share,
 }
+
+/// Keys that one client watches, and commands without keys in its transaction, at most: these are run all in one go.
+const WATCHED_MAX: usize = 1 << 16;
+const WITHOUT_KEYS_MAX: usize = 1024;
 
 impl Queue {
     /// From now on it can only be dropped.
@@ -70,7 +77,11 @@ impl Queue {
         }
         let owned = Owned::of(request, &door.memory).inspect_err(|_| self.spoil())?;
         self.bytes += owned.len();
-        if self.bytes > door.limits.command_bytes || self.commands.len() >= door.limits.arguments {
+        self.without_keys += usize::from(!matches!(spec.run, Run::Keys(_)));
+        if self.bytes > door.limits.command_bytes
+            || self.commands.len() >= door.limits.arguments
+            || self.without_keys > WITHOUT_KEYS_MAX
+        {
             self.spoil();
             return Err("ERR the transaction is too long".into());
         }
@@ -111,7 +122,15 @@ fn watch(context: &mut Context<'_>, request: &Request<'_>) -> Result<Step<'stati
         return Err("ERR WATCH inside MULTI is not allowed".into());
     }
     served_here(door.kind, &*door.backend, door.backend.slot(request.args()[0]))?;
+    let keys = request.args().len();
+    if keys + session.watched.iter().map(|watched| watched.versions.len()).sum::<usize>() > WATCHED_MAX {
+        return Err("ERR too many keys are watched".into());
+    }
     let command = Owned::of(request, &door.memory)?;
+    let mut share = door.memory.share();
+    if !share.grow(keys * size_of::<Option<Version>>()) {
+        return Err(Refusal::NO_MEMORY);
+    }
     let backend = Arc::clone(&door.backend);
     Ok(Step::Later(Box::pin(async move {
         let call = {
@@ -123,7 +142,7 @@ fn watch(context: &mut Context<'_>, request: &Request<'_>) -> Result<Step<'stati
             call.await.into_iter().map(|result| result.map(|reply| version(&reply.outcome))).collect();
         let finish: Finish = Box::new(move |session, _, out| match versions {
             Ok(versions) => {
-                session.watched.push(Watched { command, versions });
+                session.watched.push(Watched { command, versions, _share: share });
                 out.ok();
             }
             Err(failure) => form::fail(&failure, out),
