@@ -15,12 +15,6 @@ macro_rules! canaries {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Whether runs of registers show it: they have no limit of members, and hardly ever lose just the last part of
-            /// a copy that was begun twice. The model check finds what they do not.
-            pub fn shows_in_runs(self) -> bool {
-                !matches!(self, Self::FewMembersWrite | Self::OneTransferNumber)
-            }
-
             /// Its name on a command line.
             pub fn name(self) -> &'static str {
                 match self {
