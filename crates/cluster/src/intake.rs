@@ -2,14 +2,16 @@
 //! once, however often it is sent.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use boato_storage::{EntryRef, Version};
 use bytes::Bytes;
 
 use crate::pid::Epoch;
+use crate::time::Now;
 
-/// A merge of which nothing was heard for so long is forgotten, in milliseconds.
-const FORGOTTEN_AFTER_MS: u64 = 60_000;
+/// A merge of which nothing was heard for so long is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
 /// What one process, the lower of two holders, has sent of a slot under one epoch: a record per key, until that
 /// holder has let go.
@@ -18,7 +20,8 @@ pub(crate) struct Intake {
     epoch: Epoch,
     met: BTreeMap<Bytes, Met>,
     over: bool,
-    heard_ms: u64,
+    /// When something was heard last, by the clock that nobody sets.
+    heard_at: Duration,
 }
 
 /// The last version of a key that the other side has sent.
@@ -48,7 +51,7 @@ pub(crate) enum Meeting {
 impl Intake {
     /// Nothing yet from a holder under `epoch`.
     pub(crate) fn new(epoch: Epoch) -> Self {
-        Self { epoch, met: BTreeMap::new(), over: false, heard_ms: 0 }
+        Self { epoch, met: BTreeMap::new(), over: false, heard_at: Duration::ZERO }
     }
 
     /// Whether this is the merge from the holder under `epoch`.
@@ -62,13 +65,8 @@ impl Intake {
     }
 
     /// An entry of the other side meets what is stored here under its key. Expired ones are not given up.
-    pub(crate) fn meet(
-        &mut self,
-        sent: &EntryRef<'_>,
-        stored: Option<&EntryRef<'_>>,
-        now_ms: u64,
-    ) -> Meeting {
-        self.heard_ms = now_ms;
+    pub(crate) fn meet(&mut self, sent: &EntryRef<'_>, stored: Option<&EntryRef<'_>>, now: Now) -> Meeting {
+        self.heard_at = now.at;
         let theirs = sent.version;
         let before = self.met.get(sent.key).copied();
         if before.is_some_and(|met| met.theirs >= theirs) {
@@ -77,7 +75,7 @@ impl Intake {
         let is_own = |version| version != theirs && before.is_none_or(|met| met.theirs != version);
         let own = stored.filter(|stored| is_own(stored.version));
         let gone = own.map(|own| if own.version > theirs { sent } else { own });
-        let gone = gone.filter(|gone| gone.expires_at_ms.is_none_or(|at| at > now_ms));
+        let gone = gone.filter(|gone| gone.expires_at_ms.is_none_or(|at| at > now.unix_ms));
         let apart = gone.is_some_and(|gone| gone.version == theirs);
         if let Some(met) = self.met.get_mut(sent.key) {
             *met = Met { theirs, apart };
@@ -99,8 +97,8 @@ impl Intake {
     }
 
     /// Whether something was heard of this merge not long ago.
-    pub(crate) fn is_recent(&self, now_ms: u64) -> bool {
-        self.heard_ms.saturating_add(FORGOTTEN_AFTER_MS) > now_ms
+    pub(crate) fn is_recent(&self, now: Now) -> bool {
+        self.heard_at + FORGOTTEN_AFTER > now.at
     }
 }
 
@@ -110,7 +108,7 @@ mod tests {
     use crate::pid::Pid;
 
     const EPOCH: Epoch = Epoch { counter: 3, pid: Pid { node: 1, boot: 1 } };
-    const NOW_MS: u64 = 1_000;
+    const NOW: Now = Now { at: Duration::from_secs(5), unix_ms: 1_000 };
 
     fn entry(hlc: u64) -> EntryRef<'static> {
         EntryRef {
@@ -126,7 +124,7 @@ mod tests {
     /// What comes of versions `(sent, stored)`, one after the other: which is given up, and whether again.
     fn meet<const N: usize>(versions: [(u64, Option<u64>); N]) -> [Option<(u64, bool)>; N] {
         let mut intake = Intake::new(EPOCH);
-        versions.map(|(sent, stored)| match intake.meet(&entry(sent), stored.map(entry).as_ref(), NOW_MS) {
+        versions.map(|(sent, stored)| match intake.meet(&entry(sent), stored.map(entry).as_ref(), NOW) {
             Meeting::Apart { gone, again } => Some((gone.hlc, again)),
             Meeting::Known | Meeting::Agreed => None,
         })
@@ -153,17 +151,13 @@ mod tests {
 
     #[test]
     fn what_has_expired_is_not_given_up() {
-        let expired = EntryRef { expires_at_ms: Some(NOW_MS), ..entry(1) };
+        let expired = EntryRef { expires_at_ms: Some(NOW.unix_ms), ..entry(1) };
         let mut intake = Intake::new(EPOCH);
-        assert_eq!(intake.meet(&entry(2), Some(&expired), NOW_MS), Meeting::Agreed);
-        assert_eq!(Intake::new(EPOCH).meet(&expired, Some(&entry(2)), NOW_MS), Meeting::Agreed);
+        assert_eq!(intake.meet(&entry(2), Some(&expired), NOW), Meeting::Agreed);
+        assert_eq!(Intake::new(EPOCH).meet(&expired, Some(&entry(2)), NOW), Meeting::Agreed);
         let gone = Meeting::Apart { gone: entry(2).version, again: false };
         assert_eq!(
-            Intake::new(EPOCH).meet(
-                &EntryRef { version: entry(3).version, ..expired },
-                Some(&entry(2)),
-                NOW_MS
-            ),
+            Intake::new(EPOCH).meet(&EntryRef { version: entry(3).version, ..expired }, Some(&entry(2)), NOW),
             gone
         );
     }
@@ -171,16 +165,18 @@ mod tests {
     #[test]
     fn what_comes_after_the_end_is_late_and_a_silent_merge_is_forgotten() {
         let mut intake = Intake::new(EPOCH);
-        assert_eq!(intake.meet(&entry(1), None, NOW_MS), Meeting::Agreed);
+        assert_eq!(intake.meet(&entry(1), None, NOW), Meeting::Agreed);
         let next = Epoch { counter: 4, ..EPOCH };
         assert!(!intake.is_past(EPOCH) && !intake.is_past(next));
         intake.end(Epoch { counter: 2, ..EPOCH });
         assert!(!intake.is_past(EPOCH), "the end of an older one");
         intake.end(EPOCH);
         assert!(intake.is_past(EPOCH) && !intake.is_past(next));
+        let later = |seconds| Now { at: NOW.at + Duration::from_secs(seconds), ..NOW };
+        assert!(intake.is_recent(later(59)) && !intake.is_recent(later(60)));
         assert!(
-            intake.is_recent(NOW_MS + FORGOTTEN_AFTER_MS - 1)
-                && !intake.is_recent(NOW_MS + FORGOTTEN_AFTER_MS)
+            intake.is_recent(Now { unix_ms: NOW.unix_ms + 3_600_000, ..NOW }),
+            "the clock was set forward"
         );
     }
 }

@@ -359,8 +359,9 @@ impl Inner {
         let slots = u16::try_from(SLOTS).expect("invariant: 16384 slots");
         for first in (0..slots).step_by(step.into()).cycle() {
             ticks.tick().await;
+            let now = self.now();
             for slot in first..first + step {
-                let removed = self.slots.sweep(slot, unix_ms());
+                let removed = self.slots.sweep(slot, now);
                 self.swept.fetch_add(removed as u64, Ordering::Relaxed);
             }
         }

@@ -11,6 +11,7 @@ use crate::message::{SlotRun, Status};
 use crate::operation::{Applier, Effect, Operation};
 use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Disposition, Header, State};
+use crate::time::Now;
 use crate::view::Routes;
 
 /// Longer keys take more time to hash once more than it takes to wait for what they lead to.
@@ -216,11 +217,11 @@ impl Slots {
     ///
     /// Only a slot that is held and at rest is swept: a tombstone that vanished in the midst of a copy would
     /// bring the deleted key back at the target.
-    pub fn sweep(&self, slot: u16, unix_ms: u64) -> usize {
+    pub fn sweep(&self, slot: u16, now: Now) -> usize {
         let mut guard = self.store.lock(usize::from(slot));
         let (header, entries) = guard.split();
-        header.intakes.retain(|_, intake| intake.is_recent(unix_ms));
-        if matches!(header.state, State::Held { .. }) { entries.sweep(unix_ms) } else { 0 }
+        header.intakes.retain(|_, intake| intake.is_recent(now));
+        if matches!(header.state, State::Held { .. }) { entries.sweep(now.unix_ms) } else { 0 }
     }
 
     /// Totals over all slots.

@@ -205,7 +205,7 @@ impl Machine {
             if self.bug(Canary::MergesForget) {
                 intake = Intake::new(epoch);
             }
-            match intake.meet(&entry, stored.as_ref(), now.unix_ms) {
+            match intake.meet(&entry, stored.as_ref(), now) {
                 Meeting::Known => continue,
                 Meeting::Agreed => {}
                 Meeting::Apart { gone, again } => {

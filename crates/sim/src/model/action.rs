@@ -136,9 +136,7 @@ impl World {
             Action::Lose(client) => self.lose(client),
             Action::Sweep(place, slot) => {
                 let now = self.now();
-                self.with(self.nodes[place].pid, |machine: &mut Machine| {
-                    machine.slots().sweep(slot, now.unix_ms)
-                });
+                self.with(self.nodes[place].pid, |machine: &mut Machine| machine.slots().sweep(slot, now));
             }
         }
     }

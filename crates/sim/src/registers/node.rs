@@ -354,7 +354,7 @@ impl Node {
             Alarm::Sweep => {
                 let now = self.now(outbox);
                 for slot in (self.next_sweep..self.setup.slots).step_by(SWEEP_STEPS.into()) {
-                    self.slots.sweep(slot, now.unix_ms);
+                    self.slots.sweep(slot, now);
                 }
                 self.next_sweep = (self.next_sweep + 1) % SWEEP_STEPS;
                 self.set_alarm(now.at + SWEEP, Alarm::Sweep);
