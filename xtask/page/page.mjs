@@ -89,6 +89,17 @@ async function watch(browser) {
   await page.waitForSelector("text=deleted");
   expect((await fetch(`${two.origin}/greeting`)).status === 404, "a key is deleted");
 
+  await fetch(`${one.origin}/binary?ttl=500`, { method: "PUT", body: new Uint8Array([255, 0, 254]), headers: { "content-type": "image/x" } });
+  await page.fill("#key", "binary");
+  await page.click("text=Look up");
+  await page.waitForSelector("#found dd:has-text('image/x')");
+  expect(await page.locator("#found pre").textContent() === "ff 00 fe", "a binary value is shown in hexadecimal digits");
+  await page.click("#set");
+  const kept = [await page.inputValue("#value"), Number(await page.inputValue("#ttl")) > 400, await page.isVisible("#whole")];
+  expect(kept.join() === ",true,true", "a binary value is not damaged by editing, and its time is kept");
+  await page.screenshot({ path: join(shots, "dialog-light.png") });
+  await page.click("#ask >> text=Cancel");
+
   await start("four", "page");
   await until("a node that joins is shown with its share", async () => await shares() === 4 && await state("four") === "alive");
   await until("its join is among the events", async () => (await page.locator("#feed").textContent()).includes("four"));

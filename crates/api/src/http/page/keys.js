@@ -17,7 +17,10 @@ async function preview(response) {
   const text = new TextDecoder().decode(whole.subarray(0, PREVIEW_BYTES)), all = whole.length <= PREVIEW_BYTES;
   let editable = null;
   try { editable = all ? new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(whole) : null; } catch { /* it is not text */ }
-  return { size: whole.length, text: all ? text : `${text} …`, editable };
+  const binary = text.includes("\uFFFD") || text.includes("\0");
+  const shown = binary ? [...whole.subarray(0, PREVIEW_BYTES / 16)].map(byte => byte.toString(16).padStart(2, "0")).join(" ") : text;
+  const cut = binary ? whole.length > PREVIEW_BYTES / 16 : !all;
+  return { size: whole.length, text: cut ? `${shown} …` : shown, editable };
 }
 
 const tell = (text, className) => at("found").replaceChildren(make("p", text, className));
