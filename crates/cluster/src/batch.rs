@@ -263,6 +263,8 @@ mod tests {
                 counted: false,
                 frozen: 0,
                 allowance: Some(0),
+                began_at: Duration::ZERO,
+                frozen_at: Duration::ZERO,
                 transfer: Transfer::new(1, entries, Duration::ZERO),
             };
             header.state = State::Copying(Box::new(giving));

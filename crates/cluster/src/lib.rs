@@ -77,7 +77,7 @@ pub use canary::Canary;
 pub use machine::Superseded;
 #[cfg(feature = "model")]
 pub use machine::Timer;
-pub use machine::{Config, Event, Input, Limits, Machine, Output, Progress, Stats};
+pub use machine::{BOUNDS_MS, Config, Event, Input, Limits, Machine, Output, Progress, Stats, Times};
 pub use message::{
     Answer, Applied, Digest, Frame, Greeting, Item, Lane, Load, Message, Request, Response, Run, SlotRun,
     Standing, Status,

@@ -19,6 +19,7 @@ mod receive;
 mod standing;
 mod take;
 mod tick;
+mod times;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -42,6 +43,7 @@ pub use interface::{Config, Event, Input, Limits, Output, Progress, Stats};
 pub use merge::Superseded;
 #[cfg(feature = "model")]
 pub use model::Timer;
+pub use times::{BOUNDS_MS, Times};
 
 use claim::Claim;
 use give::Budget;

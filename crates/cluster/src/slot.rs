@@ -90,6 +90,9 @@ pub struct Giving {
     /// Bytes that may still be written, less than none after a large write, where writes have to keep to half the
     /// pace of the copy; `None`: they need not.
     pub(crate) allowance: Option<isize>,
+    /// When it began, and when the slot was frozen.
+    pub(crate) began_at: Duration,
+    pub(crate) frozen_at: Duration,
     /// What has been sent.
     pub transfer: Transfer,
 }

@@ -326,7 +326,10 @@ impl Client {
         let status = response.status();
         let reason = status.canonical_reason().unwrap_or("an unknown status").to_owned();
         let problem = response.into_body().into_with_config().limit(JSON_MAX).read_json::<Problem>().ok();
-        let detail = problem.and_then(|problem| problem.detail.or(problem.title)).unwrap_or(reason);
+        let mut detail = problem.and_then(|problem| problem.detail.or(problem.title)).unwrap_or(reason);
+        if status.as_u16() == 401 {
+            detail += " (commands take it from --client-secret-file, and what only operators may do from --secret-file)";
+        }
         ClientError::Refused { addr: self.addr, status: status.as_u16(), detail }
     }
 }

@@ -3,14 +3,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use boato_cluster::quic::Cluster;
+use boato_cluster::{BOUNDS_MS, Times};
 use boato_transport::{Path, Transport};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
 
 use crate::attributes::VERSION;
 use crate::membership::Membership;
@@ -116,8 +119,28 @@ impl Collector for NodeMetrics {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
         }
-        Ok(())
+        let times = [
+            ("handoff_duration", "Time that a slot with entries took to another node", stats.handoffs),
+            (
+                "handoff_pause",
+                "The part of it in which neither node served the slot, as the giver sees it",
+                stats.pauses,
+            ),
+        ];
+        times.into_iter().try_for_each(|(name, help, times)| encode_times(&mut encoder, name, help, &times))
     }
+}
+
+fn encode_times(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, times: &Times) -> fmt::Result {
+    let bounds = BOUNDS_MS.iter().map(|ms| Duration::from_millis(*ms).as_secs_f64()).chain([f64::MAX]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(times.counts).collect();
+    let unit = Some(&Unit::Seconds);
+    encoder.encode_descriptor(name, help, unit, MetricType::Histogram)?.encode_histogram::<NoLabelSet>(
+        times.sum.as_secs_f64(),
+        times.counts.iter().sum(),
+        &buckets,
+        None,
+    )
 }
 
 /// What a way to a peer counts.
@@ -169,7 +192,7 @@ impl NodeMetrics {
         };
         let paths: Vec<_> = self.transport.paths().into_iter().map(|path| (name(path.to), path)).collect();
         let help = "Smoothed round-trip time to a peer";
-        let unit = Some(&prometheus_client::registry::Unit::Seconds);
+        let unit = Some(&Unit::Seconds);
         let mut family = encoder.encode_descriptor("peer_rtt", help, unit, MetricType::Gauge)?;
         for (peer, path) in &paths {
             family.encode_family(&[("peer", &**peer)])?.encode_gauge(&path.rtt.as_secs_f64())?;

@@ -33,7 +33,7 @@ pub(crate) fn watch(cluster: Cluster) -> (impl Future<Output = ()> + Send, Lates
             // A node without a cluster has no slots to wait for yet.
             let claimed = cluster.standing() == Standing::Claimed;
             let left = if claimed { cluster.progress() } else { Progress::default() };
-            let (moving, line) = moves.look(start.elapsed(), left, cluster.stats());
+            let (moving, line) = moves.look(start.elapsed(), left, &cluster.stats());
             sender.send_replace(moving);
             if let Some(line) = line {
                 line.write();
@@ -92,7 +92,7 @@ struct Moves {
 
 impl Moves {
     /// Takes what is left and what has been counted at `at`.
-    fn look(&mut self, at: Duration, left: Progress, counted: Stats) -> (Option<Moving>, Option<Line>) {
+    fn look(&mut self, at: Duration, left: Progress, counted: &Stats) -> (Option<Moving>, Option<Line>) {
         if left == Progress::default() {
             return (None, self.rest(at, counted));
         }
@@ -105,10 +105,10 @@ impl Moves {
         (Some(moving), due.then_some(Line::Going(moving)))
     }
 
-    fn rest(&mut self, at: Duration, counted: Stats) -> Option<Line> {
+    fn rest(&mut self, at: Duration, counted: &Stats) -> Option<Line> {
         self.window.clear();
         self.remember(at, counted.bytes_given);
-        let (since, before) = std::mem::replace(&mut self.rest, (at, counted));
+        let (since, before) = std::mem::replace(&mut self.rest, (at, *counted));
         let given = counted.slots_given - before.slots_given;
         let taken = counted.slots_taken - before.slots_taken;
         let minted = counted.slots_minted - before.slots_minted;
@@ -171,12 +171,12 @@ mod tests {
     #[test]
     fn the_time_left_follows_from_the_rate_of_the_last_seconds() {
         let mut moves = Moves::default();
-        moves.look(s(100), Progress::default(), Stats::default());
+        moves.look(s(100), Progress::default(), &Stats::default());
         for second in 1..20 {
-            moves.look(s(100 + second), left(50, 1000), counted(0, 1));
+            moves.look(s(100 + second), left(50, 1000), &counted(0, 1));
         }
         // Nothing moved for long; then 5 MiB in one second of the five looked back on.
-        let (moving, _) = moves.look(s(120), left(30, 20), counted(20, 6));
+        let (moving, _) = moves.look(s(120), left(30, 20), &counted(20, 6));
         let moving = moving.unwrap();
         assert_eq!((moving.bytes_per_s, moving.seconds_left), (MIB as u64, Some(20)));
     }
@@ -184,22 +184,22 @@ mod tests {
     #[test]
     fn without_a_rate_or_anything_to_give_no_time_is_told() {
         let mut moves = Moves::default();
-        let (moving, _) = moves.look(s(1), left(5, 1), Stats::default());
+        let (moving, _) = moves.look(s(1), left(5, 1), &Stats::default());
         assert_eq!((moving.unwrap().bytes_per_s, moving.unwrap().seconds_left), (0, None));
         let taking = Progress { slots_to_take: 9, ..Progress::default() };
-        let (moving, _) = moves.look(s(2), taking, counted(5, 1));
+        let (moving, _) = moves.look(s(2), taking, &counted(5, 1));
         assert_eq!((moving.unwrap().slots_to_take, moving.unwrap().seconds_left), (9, None));
     }
 
     #[test]
     fn the_log_has_a_line_each_five_seconds_and_one_at_the_end() {
         let mut moves = Moves::default();
-        assert_eq!(moves.look(s(0), Progress::default(), Stats::default()), (None, None));
+        assert_eq!(moves.look(s(0), Progress::default(), &Stats::default()), (None, None));
         let lines: Vec<u64> = (1..=13)
-            .filter(|&second| moves.look(s(second), left(8, 8), counted(second, 1)).1.is_some())
+            .filter(|&second| moves.look(s(second), left(8, 8), &counted(second, 1)).1.is_some())
             .collect();
         assert_eq!(lines, [1, 6, 11]);
-        let (moving, line) = moves.look(s(14), Progress::default(), counted(14, 2));
+        let (moving, line) = moves.look(s(14), Progress::default(), &counted(14, 2));
         let over = Line::Over {
             given: 14,
             taken: 0,
@@ -209,16 +209,16 @@ mod tests {
             took: s(14),
         };
         assert_eq!((moving, line), (None, Some(over)));
-        assert_eq!(moves.look(s(15), Progress::default(), counted(14, 2)), (None, None));
-        let again = |second| moves.look(s(second), left(8, 8), counted(14, 2)).1.is_some();
+        assert_eq!(moves.look(s(15), Progress::default(), &counted(14, 2)), (None, None));
+        let again = |second| moves.look(s(second), left(8, 8), &counted(14, 2)).1.is_some();
         assert_eq!([15, 16].map(again), [false, true], "the next move keeps the distance, too");
     }
 
     #[test]
     fn a_move_between_two_looks_is_told_when_it_is_over() {
         let mut moves = Moves::default();
-        moves.look(s(0), Progress::default(), Stats::default());
-        let (_, line) = moves.look(s(1), Progress::default(), counted(7, 0));
+        moves.look(s(0), Progress::default(), &Stats::default());
+        let (_, line) = moves.look(s(1), Progress::default(), &counted(7, 0));
         assert!(matches!(line, Some(Line::Over { given: 7, took, .. }) if took == s(1)));
     }
 }

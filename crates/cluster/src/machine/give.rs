@@ -87,8 +87,18 @@ impl Machine {
         let transfer = Transfer::new(xfer, cell.entries, now.at);
         let counted = !cell.entries.is_empty();
         let purpose = Purpose::HandOver;
-        let giving =
-            Giving { epoch, target, purpose, next: epoch, counted, frozen: 0, allowance: None, transfer };
+        let giving = Giving {
+            epoch,
+            target,
+            purpose,
+            next: epoch,
+            counted,
+            frozen: 0,
+            allowance: None,
+            began_at: now.at,
+            frozen_at: now.at,
+            transfer,
+        };
         self.enter(cell, State::Copying(Box::new(giving)));
         // An empty slot goes over in this very step.
         self.tick(cell, now);
@@ -196,6 +206,7 @@ impl Machine {
     fn freeze(&mut self, cell: &mut Cell, now: Now) {
         let State::Copying(mut giving) = std::mem::take(&mut cell.header.state) else { return };
         giving.next = cell.header.floor.after(giving.epoch, giving.target);
+        giving.frozen_at = now.at;
         cell.header.raise_floor(giving.next);
         self.enter(cell, State::Committing(giving));
         while self.send_chunk(cell, now) {}
@@ -317,7 +328,7 @@ impl Machine {
     }
 
     /// The target has everything: the slot goes over. What was ended otherwise is answered as it ended.
-    pub(super) fn on_taken(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch) {
+    pub(super) fn on_taken(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch, now: Now) {
         if !is_committing(cell, from, epoch) {
             return self.answer_ended(cell, from, epoch);
         }
@@ -327,6 +338,10 @@ impl Machine {
         cell.header.hint = Some(Hint { pid: from, epoch });
         cell.entries.clear();
         self.stats.slots_given += 1;
+        if giving.counted {
+            self.stats.handoffs.add(now.at.saturating_sub(giving.began_at));
+            self.stats.pauses.add(now.at.saturating_sub(giving.frozen_at));
+        }
         let floor = cell.header.floor;
         self.send(cell, from, Message::Released { epoch, floor });
         self.enter(cell, State::Absent);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use boato_placement::Strategy;
 
+use super::times::Times;
 use crate::message::{Answer, Frame, Lane};
 use crate::operation::Operation;
 use crate::pid::{Epoch, Pid};
@@ -221,6 +222,10 @@ pub struct Stats {
     pub keys_superseded: u64,
     /// Bytes of entries sent to other nodes.
     pub bytes_given: u64,
+    /// How long slots with entries took on their way to other nodes, from the first chunk to the target's word that it has all.
+    pub handoffs: Times,
+    /// The last part of that: the slot is frozen here and not yet served there.
+    pub pauses: Times,
     /// State changes of slots: while it stays the same, so do all states.
     pub transitions: u64,
     /// Slots in custody now.

@@ -137,6 +137,8 @@ impl Machine {
             counted: true,
             frozen: 0,
             allowance: None,
+            began_at: now.at,
+            frozen_at: now.at,
             transfer,
         };
         self.count_giving(winner);

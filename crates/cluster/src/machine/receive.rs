@@ -101,7 +101,7 @@ impl Machine {
             Message::Need { xfer, epoch, ref missing } => {
                 self.on_need(cell, from, (xfer, epoch), missing, now);
             }
-            Message::Taken { epoch } => self.on_taken(cell, from, epoch),
+            Message::Taken { epoch } => self.on_taken(cell, from, epoch, now),
             Message::Refuse { epoch, .. } => self.on_refuse(cell, from, epoch),
             Message::Released { epoch, .. } | Message::Forgotten { epoch, .. } => {
                 self.on_released(cell, from, epoch);

@@ -51,6 +51,9 @@ fn a_node_is_drained_and_comes_back_and_leaves() {
     }
     assert_eq!(done(&two, &["status", "--ready"]), "");
     assert_eq!(done(&two, &["drain"]), "drained: the node has no keys any more, and leave ends it\n");
+    let given = ["handoff_duration", "handoff_pause"]
+        .map(|name| two.view().metric(&format!("boato_{name}_seconds_count")));
+    assert!(given[0] > 0 && given[0] == given[1], "{given:?}");
     let status: Value = serde_json::from_str(&done(&two, &["status", "--json"])).unwrap();
     assert_eq!((&status["slots"], &status["entries"]), (&0.into(), &0.into()));
     let (code, said) = run(&two, &["status", "--ready"]);
