@@ -14,6 +14,7 @@ mod trouble;
 mod verdict;
 mod view;
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -59,6 +60,10 @@ pub(crate) struct Args {
     /// How many clients
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=64))]
     clients: u8,
+    /// With `--scenario upgrade`: the program to begin with, a build of the version before [default: the same program,
+    /// told to speak the previous wire version only]
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
     /// Build the nodes optimised
     #[arg(long)]
     release: bool,
@@ -104,6 +109,8 @@ enum Scenario {
     Chance,
     /// All nodes restart, one after the other; clients try again after 503, and must see no error
     Rolling,
+    /// The same, and each speaks a newer wire version than before: see --before
+    Upgrade,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -115,6 +122,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let dir = dir.context("making a temporary folder")?;
     let cluster = format!("churn-{}", std::process::id());
     let launch = Launch { program, cluster, dir: dir.path().to_owned(), args: args.rest.clone() };
+    ensure!(
+        args.before.is_none() || args.scenario == Scenario::Upgrade,
+        "--before is for --scenario upgrade only"
+    );
     let outcome = churn(args, length, launch, &signals);
     if outcome.is_err() {
         eprintln!("logs are kept in {}", dir.keep().display());
@@ -126,9 +137,10 @@ fn churn(args: &Args, length: Duration, launch: Launch, signals: &Signals) -> Re
     let made_up = || u64::from(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos());
     let seed = args.seed.unwrap_or_else(made_up);
     println!("{}", options(args, seed));
-    let mut fleet = Fleet::new(launch, relay(args, seed)?);
+    let mut fleet = Fleet::new(before(args, &launch), relay(args, seed)?);
     let doors = fleet.assemble(args.nodes.into(), signals)?;
-    let patient = args.scenario == Scenario::Rolling;
+    fleet.launch = launch;
+    let patient = args.scenario != Scenario::Chance;
     let (keys, ballast_bytes) = (usize::try_from(args.keys)?, usize::from(args.ballast_mib) << 20);
     let load = Load::new(keys, ballast_bytes, doors, patient, &fleet.http)?;
     let filled = Client::new(&load, seed).fill();
@@ -137,7 +149,7 @@ fn churn(args: &Args, length: Duration, launch: Launch, signals: &Signals) -> Re
     let mut tally = with_clients(&load, args.clients, seed, || {
         let done = match args.scenario {
             Scenario::Chance => conductor.trouble(&args.faults, length),
-            Scenario::Rolling => conductor.roll(),
+            Scenario::Rolling | Scenario::Upgrade => conductor.roll(),
         };
         // Clients wait for stopped nodes, not for dead ones.
         done.inspect_err(|_| conductor.fleet.end())
@@ -146,6 +158,17 @@ fn churn(args: &Args, length: Duration, launch: Launch, signals: &Signals) -> Re
     tally.add(&read_all(&load)?);
     let events = conductor.finish();
     judge(&load, &mut conductor, &tally, events, patient)
+}
+
+/// How the first nodes are started.
+fn before(args: &Args, launch: &Launch) -> Launch {
+    let mut launch = launch.clone();
+    match (args.scenario, &args.before) {
+        (Scenario::Upgrade, Some(program)) => launch.program.clone_from(program),
+        (Scenario::Upgrade, None) => launch.args.push("--previous-wire".to_owned()),
+        (Scenario::Chance | Scenario::Rolling, _) => {}
+    }
+    launch
 }
 
 /// Between the nodes, if they want a bad network.

@@ -65,6 +65,8 @@ mod route;
 mod shared;
 mod slot;
 mod time;
+#[cfg(feature = "quic")]
+mod trace;
 mod transfer;
 mod view;
 mod wire;
@@ -91,6 +93,8 @@ pub use route::{Attempt, Failure, Next, Sent, Verdict};
 pub use shared::Slots;
 pub use slot::{Asking, Claiming, Ended, Giving, Header, Purpose, Queued, Retry, Staging, State};
 pub use time::Now;
+#[cfg(feature = "quic")]
+pub use trace::Trace;
 pub use transfer::Transfer;
 pub use view::{Liveness, Routes};
 pub use wire::{PROTOCOL, WireError};

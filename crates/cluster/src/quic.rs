@@ -5,13 +5,12 @@ mod execute;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use boato_placement::SLOTS;
 use boato_transport::{Channel, Peer, Responder, Transport};
-use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
@@ -22,12 +21,16 @@ use crate::message::{Answer, Frame, Lane, Load, Request, Response, Standing, Sta
 use crate::pid::{Epoch, Pid};
 use crate::shared::Slots;
 use crate::time::Now;
+use crate::trace::Trace;
 use crate::view::Liveness;
 
 /// Small messages about slots.
 pub const CONTROL: Channel = Channel(1);
 /// Requests: operations of clients, and status.
 pub const OPERATIONS: Channel = Channel(2);
+/// Requests of operations that their clients trace, [`Trace`] first; not for peers that do not know this channel: see
+/// [`Cluster::trace_from`].
+pub const TRACED: Channel = Channel(3);
 /// Entries on their way to another node: the last channel, as everything else goes first.
 pub const BULK: Channel = Channel(7);
 
@@ -69,6 +72,8 @@ struct Inner {
     origin: Instant,
     /// How long a client's operation may take.
     patience: Duration,
+    /// Peers with whom this version of the transport's protocol is spoken, or a newer one, take traces.
+    traces_from: AtomicU32,
     timer: watch::Sender<Option<Duration>>,
     events: broadcast::Sender<Event>,
     departed: watch::Sender<Option<usize>>,
@@ -81,8 +86,24 @@ struct Inner {
 /// Who gets the answer to an operation in the machine's hands.
 enum Waiter {
     Here(oneshot::Sender<Answer>),
-    Peer(Responder),
+    Peer(Reply),
 }
+
+/// The way back to a peer that asked.
+struct Reply {
+    responder: Responder,
+    /// Kept until the answer is on its way.
+    _watch: Option<Watch>,
+}
+
+impl Reply {
+    fn send(self, response: &Response) {
+        self.responder.send(response.encode().into());
+    }
+}
+
+/// What is dropped once a traced operation has been answered.
+pub type Watch = Box<dyn Send>;
 
 impl Cluster {
     /// Starts a node's part. `patience` bounds a client's operation, waiting for a slot in hand-over included.
@@ -100,6 +121,7 @@ impl Cluster {
             tokens: AtomicU64::new(0),
             origin,
             patience,
+            traces_from: AtomicU32::new(u32::MAX),
             timer: watch::Sender::new(None),
             events: broadcast::Sender::new(EVENTS),
             departed: watch::Sender::new(None),
@@ -184,6 +206,12 @@ impl Cluster {
         departed.wait_for(Option::is_some).await.ok().and_then(|left| *left).unwrap_or_default()
     }
 
+    /// Sends traces along to peers with whom this version of the transport's protocol is spoken, or a newer one; at first
+    /// to nobody.
+    pub fn trace_from(&self, protocol: u32) {
+        self.0.traces_from.store(protocol, Ordering::Relaxed);
+    }
+
     /// Stops serving, whatever has not been handed off: before the others hear that this process is gone.
     pub fn abandon(&self) {
         self.0.drive(Input::Abandon);
@@ -201,10 +229,30 @@ impl Cluster {
     }
 
     /// Takes a request from the transport.
-    pub fn request(&self, from: Peer, payload: &[u8], reply: Responder) {
-        match Request::decode(payload) {
-            Ok(Request::Status) => reply.send(encode(&Response::Status(self.own_status()))),
-            Ok(Request::Load) => reply.send(encode(&Response::Load(self.own_load()))),
+    pub fn request(&self, from: Peer, payload: &[u8], responder: Responder) {
+        self.answer(from, payload, Reply { responder, _watch: None });
+    }
+
+    /// Takes a request that came on [`TRACED`]. What `watch` makes of the trace is dropped once it has been answered.
+    pub fn traced(
+        &self,
+        from: Peer,
+        payload: &[u8],
+        responder: Responder,
+        watch: impl FnOnce(Trace) -> Option<Watch>,
+    ) {
+        match Trace::split(payload) {
+            Some((trace, request)) => self.answer(from, request, Reply { responder, _watch: watch(trace) }),
+            None => {
+                tracing::warn!(peer = %from.addr, "a request without the trace that it has to have is not answered");
+            }
+        }
+    }
+
+    fn answer(&self, from: Peer, request: &[u8], reply: Reply) {
+        match Request::decode(request) {
+            Ok(Request::Status) => reply.send(&Response::Status(self.own_status())),
+            Ok(Request::Load) => reply.send(&Response::Load(self.own_load())),
             Ok(Request::Operate { to, .. }) if to != self.0.slots.me() => respond(reply, Answer::Moved(None)),
             Ok(Request::Operate { used, wait_ms, operation, .. }) => {
                 if let Some((effect, epoch)) = self.0.slots.try_apply(&operation, unix_ms()) {
@@ -221,7 +269,7 @@ impl Cluster {
                 } else {
                     vec![None; operations.len()]
                 };
-                reply.send(encode(&Response::Batch(answers)));
+                reply.send(&Response::Batch(answers));
             }
             Err(error) => tracing::warn!(peer = %from.addr, %error, "a request is not answered"),
         }
@@ -368,12 +416,8 @@ impl Inner {
     }
 }
 
-fn respond(reply: Responder, answer: Answer) {
-    reply.send(encode(&Response::Operate(answer)));
-}
-
-fn encode(response: &Response) -> Bytes {
-    response.encode().into()
+fn respond(reply: Reply, answer: Answer) {
+    reply.send(&Response::Operate(answer));
 }
 
 /// For the log, which takes no larger numbers.

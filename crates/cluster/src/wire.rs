@@ -10,8 +10,10 @@ use crate::operation::Operation;
 use crate::pid::{Epoch, Hint};
 
 /// The version of what nodes say to each other about slots. Any change of [`Frame`], [`Request`] or [`Response`], or of
-/// a type in them, is another one. It is not part of the bytes: whoever connects nodes lets only equal versions meet.
-pub const PROTOCOL: u32 = 5;
+/// a type in them, is another one. It is not part of the bytes: whoever connects nodes knows what each speaks.
+///
+/// Since 6 a request may come with a trace, on a channel of its own; else 6 is 5.
+pub const PROTOCOL: u32 = 6;
 
 /// Why bytes from a peer are not taken. Nothing was changed by them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

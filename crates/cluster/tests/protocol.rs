@@ -183,6 +183,6 @@ fn the_bytes_of_the_protocol_change_with_its_version_only() {
     let hashes = [frame().encode(), requests, responses].map(|bytes| hash(&bytes));
     assert_eq!(
         (boato_cluster::PROTOCOL, hashes),
-        (5, [13_178_627_992_692_474_702, 10_865_533_246_094_704_239, 17_660_132_240_836_640_078])
+        (6, [13_178_627_992_692_474_702, 10_865_533_246_094_704_239, 17_660_132_240_836_640_078])
     );
 }

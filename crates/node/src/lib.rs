@@ -81,6 +81,7 @@ mod slot_map;
 mod start_error;
 mod supervisor;
 mod tally;
+mod wire;
 
 pub use builder::Builder;
 pub use config::{Config, Settings};

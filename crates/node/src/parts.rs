@@ -25,12 +25,7 @@ use crate::listen;
 use crate::membership::{Listeners, Membership, Name};
 use crate::roster::Roster;
 use crate::start_error::StartError;
-
-/// What peers have to agree on: gossip's messages, the slots' frames and the placement; three decimal digits each.
-const PROTOCOL: u32 =
-    boato_gossip::PROTOCOL * 1_000_000 + boato_cluster::PROTOCOL * 1_000 + boato_placement::VERSION;
-const _: () = assert!(boato_gossip::PROTOCOL < 1_000, "three digits");
-const _: () = assert!(boato_cluster::PROTOCOL < 1_000 && boato_placement::VERSION < 1_000, "three digits");
+use crate::wire;
 
 /// How long a client's operation may take, waiting for a slot in hand-over included.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -128,6 +123,7 @@ impl Parts {
             ..cluster::Config::new(bound.me, fastrand::u64(..))
         };
         let cluster = Cluster::spawn(machine, bound.transport.clone(), PATIENCE, stop.clone());
+        cluster.trace_from(wire::TRACES_FROM);
         bound.transport.serve(Arc::new(Dispatch {
             gossip: handle.clone(),
             cluster: cluster.downgrade(),
@@ -192,9 +188,12 @@ impl Handler for Dispatch {
 }
 
 fn transport_config(config: &Config, me: Pid, addr: SocketAddr) -> boato_transport::Config {
+    let (protocol, previous) =
+        if config.previous_wire { (wire::PREVIOUS, None) } else { (wire::NEWEST, Some(wire::PREVIOUS)) };
     boato_transport::Config {
         secret: config.secret.clone(),
+        previous,
         limits: Limits { queue_bytes: PEER_QUEUE_BYTES, ..Limits::default() },
-        ..boato_transport::Config::new(config.cluster.clone(), me.node, addr, PROTOCOL)
+        ..boato_transport::Config::new(config.cluster.clone(), me.node, addr, protocol)
     }
 }

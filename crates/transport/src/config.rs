@@ -19,8 +19,11 @@ pub struct Config {
     pub node: u128,
     /// Address of the one UDP socket; port 0 takes a free one.
     pub bind: SocketAddr,
-    /// Version of what is spoken over this transport. Nodes of another version are refused in the handshake.
+    /// Version of what is spoken over this transport. A node that has none in common with this one is refused in the
+    /// handshake.
     pub protocol: u32,
+    /// A version that is spoken, too, with peers that do not know `protocol`.
+    pub previous: Option<u32>,
     /// Bounds and patience.
     pub limits: Limits,
 }
@@ -28,7 +31,13 @@ pub struct Config {
 impl Config {
     /// A configuration without a secret and with default [`Limits`].
     pub fn new(cluster: impl Into<String>, node: u128, bind: SocketAddr, protocol: u32) -> Self {
-        Self { cluster: cluster.into(), secret: None, node, bind, protocol, limits: Limits::default() }
+        let (cluster, limits) = (cluster.into(), Limits::default());
+        Self { cluster, secret: None, node, bind, protocol, previous: None, limits }
+    }
+
+    /// The versions that it speaks, the one it would rather speak first.
+    pub(crate) fn protocols(&self) -> impl Iterator<Item = u32> {
+        [Some(self.protocol), self.previous].into_iter().flatten()
     }
 
     pub(crate) fn validate(&self) -> Result<(), BindError> {

@@ -64,7 +64,8 @@ impl fmt::Display for Refusal {
             Self::Cluster => "other cluster name",
             Self::Secret => "other cluster secret",
             Self::Protocol => {
-                "other protocol version; every node has to run the same version of this software"
+                "no protocol version in common; run versions of this software that follow each other: an upgrade goes \
+                 from one to the next"
             }
             Self::Busy => "no room for more connections, or closing",
         })

@@ -22,7 +22,7 @@ pub(crate) enum HandshakeError {
     Connect(#[from] quinn::ConnectError),
     #[error(transparent)]
     Connection(#[from] ConnectionError),
-    #[error("the peer's certificate names no node")]
+    #[error("the peer's certificate names no node, or it agreed on no protocol")]
     Nameless,
     #[error("no answer in time")]
     TimedOut,
@@ -54,7 +54,7 @@ impl Mesh {
 
     async fn reach(&self, addr: SocketAddr) -> Result<Link, HandshakeError> {
         let Credentials { client, server_name, .. } = self.credentials.borrow().clone();
-        let link = identify(self.endpoint.connect_with(client, addr, &server_name)?.await?)?;
+        let link = self.identify(self.endpoint.connect_with(client, addr, &server_name)?.await?)?;
         // The welcome. Until then the peer may still refuse our certificate, or prefer another connection.
         link.connection.accept_uni().await?;
         Ok(link)
@@ -82,7 +82,7 @@ impl Mesh {
 
     async fn admit(self: Arc<Self>, incoming: Incoming, permit: OwnedSemaphorePermit, place: Place) {
         let (addr, begun) = (canonical(incoming.remote_address()), Instant::now());
-        let handshake = timeout(self.shared.limits.handshake_timeout, receive(incoming));
+        let handshake = timeout(self.shared.limits.handshake_timeout, self.receive(incoming));
         match handshake.await.unwrap_or(Err(HandshakeError::TimedOut)) {
             Ok(link) => self.accepted(Accepted { link, place, begun }),
             Err(error) => {
@@ -94,15 +94,16 @@ impl Mesh {
         }
         drop(permit);
     }
-}
 
-async fn receive(incoming: Incoming) -> Result<Link, HandshakeError> {
-    identify(incoming.accept()?.await?)
-}
+    async fn receive(&self, incoming: Incoming) -> Result<Link, HandshakeError> {
+        self.identify(incoming.accept()?.await?)
+    }
 
-/// Who is at the other end of a connection.
-fn identify(connection: Connection) -> Result<Link, HandshakeError> {
-    let node = identity::peer_node(&connection).ok_or(HandshakeError::Nameless)?;
-    let addr = canonical(connection.remote_address());
-    Ok(Link { connection, peer: Peer { addr, node } })
+    /// Who is at the other end of a connection.
+    fn identify(&self, connection: Connection) -> Result<Link, HandshakeError> {
+        let node = identity::peer_node(&connection).ok_or(HandshakeError::Nameless)?;
+        let protocol = identity::protocol(&connection, &self.config).ok_or(HandshakeError::Nameless)?;
+        let addr = canonical(connection.remote_address());
+        Ok(Link { connection, peer: Peer { addr, node, protocol } })
+    }
 }

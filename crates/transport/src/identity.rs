@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, PKCS_ED25519, SerialNumber, date_time_ymd,
@@ -60,7 +60,7 @@ impl Identity {
                 used.chain(others).map(|(_, secret)| issue(Some(secret))).collect::<Result<_, _>>()?
             }
         };
-        let alpn = vec![format!("boato/{WIRE_VERSION}.{}", config.protocol).into_bytes()];
+        let alpn: Vec<Vec<u8>> = config.protocols().map(|protocol| alpn(protocol).into_bytes()).collect();
         let mut roots = RootCertStore::empty();
         for issued in &issued {
             roots.add(issued.authority.clone())?;
@@ -181,6 +181,18 @@ pub(crate) fn peer_node(connection: &quinn::Connection) -> Option<u128> {
 pub(crate) fn peer_issuer(connection: &quinn::Connection) -> Option<Vec<u8>> {
     let chain = peer_chain(connection)?;
     Some(webpki::EndEntityCert::try_from(chain.first()?).ok()?.issuer().to_vec())
+}
+
+/// What both ends of an established connection agreed to speak: the newest that both do.
+pub(crate) fn protocol(connection: &quinn::Connection, config: &Config) -> Option<u32> {
+    let agreed: Box<HandshakeData> = connection.handshake_data()?.downcast().ok()?;
+    let agreed = agreed.protocol?;
+    config.protocols().find(|protocol| alpn(*protocol).as_bytes() == agreed)
+}
+
+/// The name of a protocol version in handshakes.
+fn alpn(protocol: u32) -> String {
+    format!("boato/{WIRE_VERSION}.{protocol}")
 }
 
 fn peer_chain(connection: &quinn::Connection) -> Option<Vec<CertificateDer<'static>>> {

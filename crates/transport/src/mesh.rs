@@ -29,7 +29,7 @@ use crate::lane::{self, Outgoing, Pushed};
 use crate::refusal::RefusalLog;
 use crate::session::{Link, Session, Shared, code};
 use crate::stats::{Counters, Path};
-use crate::{Channel, Handler, Refusal, SendError, identity, serve};
+use crate::{Channel, Config, Handler, Refusal, SendError, identity, serve};
 
 /// Pause after a first failed dial; it doubles with every further one.
 const REST_MIN: Duration = Duration::from_millis(100);
@@ -81,7 +81,7 @@ pub(crate) struct Credentials {
 pub(crate) struct Mesh {
     pub(crate) shared: Arc<Shared>,
     pub(crate) endpoint: quinn::Endpoint,
-    pub(crate) node: u128,
+    pub(crate) config: Config,
     pub(crate) credentials: watch::Sender<Credentials>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) refusals: RefusalLog,
@@ -97,14 +97,14 @@ impl Mesh {
     pub(crate) fn new(
         shared: Arc<Shared>,
         endpoint: quinn::Endpoint,
-        node: u128,
+        config: Config,
         credentials: Credentials,
     ) -> Arc<Self> {
         Arc::new(Self {
             gate: Gate::new(&shared.limits),
             shared,
             endpoint,
-            node,
+            config,
             credentials: watch::Sender::new(credentials),
             refusals: RefusalLog::default(),
             handler: SetOnce::new(),
@@ -194,7 +194,7 @@ impl Mesh {
         let mut entries = self.entries.write();
         match entries.get_mut(&addr) {
             // This node dialled itself: the dialled end is in the pool, this one only serves.
-            _ if node == self.node => {
+            _ if node == self.config.node => {
                 let session = Session::new(Arc::clone(&self.shared), addr, 0);
                 self.start(&session, accepted.link, Some(accepted.place));
             }
@@ -202,7 +202,7 @@ impl Mesh {
                 if let Some(older) = held.replace(accepted) {
                     older.link.connection.close(code::REPLACED, b"replaced");
                 }
-                if self.node > node {
+                if self.config.node > node {
                     session.give_way.notify_one();
                 }
             }
@@ -234,7 +234,8 @@ impl Mesh {
     }
 
     fn start(self: &Arc<Self>, session: &Arc<Session>, link: Link, place: Option<Place>) {
-        tracing::debug!(peer = %session.addr, accepted = place.is_some(), "connected");
+        let protocol = link.peer.protocol;
+        tracing::debug!(peer = %session.addr, accepted = place.is_some(), protocol, "connected");
         for channel in session.connect(link) {
             self.run_lane(session, channel);
         }
@@ -348,6 +349,13 @@ impl Mesh {
     pub(crate) fn rtt(&self, to: SocketAddr) -> Option<Duration> {
         match self.entries.read().get(&canonical(to)) {
             Some(Entry::Up(session)) => session.rtt(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn protocol(&self, to: SocketAddr) -> Option<u32> {
+        match self.entries.read().get(&canonical(to)) {
+            Some(Entry::Up(session)) => Some(session.peer().protocol),
             _ => None,
         }
     }

@@ -26,6 +26,8 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// Its node id, from the certificate it proved.
     pub node: u128,
+    /// The protocol version that both ends agreed on: [`Config::protocol`], or [`Config::previous`].
+    pub protocol: u32,
 }
 
 /// One of [`CHANNELS`](crate::CHANNELS) independent ordered streams to a peer: a full channel does not hold up another.
@@ -59,7 +61,6 @@ pub struct Transport(Arc<Owner>);
 
 /// Closes the endpoint when the last handle is gone; the tasks hold only the mesh.
 struct Owner {
-    config: Config,
     mesh: Arc<Mesh>,
     local: SocketAddr,
     socket_buffers: (usize, usize),
@@ -75,10 +76,10 @@ impl Transport {
         let identity = Identity::new(&config, None)?;
         let opened = endpoint::open(&config, &identity)?;
         let shared = Arc::new(Shared::new(config.limits.clone()));
-        let mesh = Mesh::new(shared, opened.endpoint, config.node, credentials(identity));
+        let mesh = Mesh::new(shared, opened.endpoint, config, credentials(identity));
         tokio::spawn(Arc::clone(&mesh).sweep());
         let socket_buffers = (opened.receive_buffer, opened.send_buffer);
-        Ok(Self(Arc::new(Owner { config, mesh, local: opened.local, socket_buffers })))
+        Ok(Self(Arc::new(Owner { mesh, local: opened.local, socket_buffers })))
     }
 
     /// Accepts peers that know any of these secrets from now on, and shows the one in use where the peer knows it. What
@@ -88,7 +89,7 @@ impl Transport {
     /// # Errors
     /// [`BindError::Identity`]; nothing has changed.
     pub fn set_keys(&self, keys: &Keyring) -> Result<(), BindError> {
-        let identity = Identity::new(&self.0.config, Some(keys))?;
+        let identity = Identity::new(&self.0.mesh.config, Some(keys))?;
         self.0.mesh.credentials.send_modify(|current| {
             self.0.mesh.endpoint.set_server_config(Some(endpoint::server(&identity)));
             *current = credentials(identity);
@@ -166,6 +167,11 @@ impl Transport {
     /// Smoothed round-trip time of the connection to `to`, if there is one.
     pub fn rtt(&self, to: SocketAddr) -> Option<Duration> {
         self.0.mesh.rtt(to)
+    }
+
+    /// The protocol version spoken with the peer at `to`, once it is connected.
+    pub fn protocol(&self, to: SocketAddr) -> Option<u32> {
+        self.0.mesh.protocol(to)
     }
 
     /// The way to each peer that is connected, in no particular order.

@@ -91,6 +91,21 @@ async fn another_cluster_name_is_refused_under_the_same_secret() {
 #[tokio::test]
 async fn another_protocol_version_is_refused() {
     refuses(config(), Config { protocol: 2, ..config() }, Refusal::Protocol).await;
+    refuses(config(), Config { protocol: 3, previous: Some(2), ..config() }, Refusal::Protocol).await;
+}
+
+#[tokio::test]
+async fn two_nodes_speak_the_newest_version_that_both_know() {
+    let speaks = |protocol, previous| Config { protocol, previous, ..config() };
+    let versions = [(1, None), (2, Some(1)), (3, Some(2)), (2, None)];
+    for (one, other, agreed) in [(0, 1, 1), (1, 1, 2), (1, 2, 2), (2, 3, 2), (2, 2, 3)] {
+        for (dials, is_dialled) in [(one, other), (other, one)] {
+            let [a, b] = [dials, is_dialled].map(|n: usize| start(speaks(versions[n].0, versions[n].1)));
+            a.ask(b.addr(), "hello").await.unwrap();
+            assert_eq!(a.transport.protocol(b.addr()), Some(agreed));
+            assert_eq!(b.transport.protocol(a.addr()), Some(agreed));
+        }
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Nodes that run.
 pub(super) struct Fleet {
-    launch: Launch,
+    /// How nodes are started from now on.
+    pub(super) launch: Launch,
     pub(super) http: Http,
     members: Vec<Member>,
     /// Told to leave.

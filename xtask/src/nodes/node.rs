@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use super::Http;
 
 /// What nodes of one cluster have in common.
+#[derive(Clone)]
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
     /// Name of the cluster.

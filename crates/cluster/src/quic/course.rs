@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::micros;
 use crate::pid::Pid;
 use crate::route::{Next, Sent};
+use crate::trace::Trace;
 
 /// An operation, or a step of the machine, that takes longer is slow.
 pub(super) const SLOW: Duration = Duration::from_millis(10);
@@ -13,6 +14,8 @@ pub(super) const SLOW: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Course {
     slot: u16,
+    /// What its client traces it by.
+    pub(super) trace: Option<Trace>,
     begun: Duration,
     /// Kept by this node's machine until its slot settled.
     here: Duration,
@@ -26,9 +29,10 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub(super) fn begin(slot: u16, now: Duration) -> Self {
+    pub(super) fn begin(slot: u16, trace: Option<Trace>, now: Duration) -> Self {
         Self {
             slot,
+            trace,
             begun: now,
             here: Duration::ZERO,
             peers: Duration::ZERO,
@@ -63,6 +67,7 @@ impl Course {
         if took >= SLOW {
             tracing::debug!(
                 slot = self.slot,
+                trace = self.trace.map(tracing::field::display),
                 took_us = micros(took),
                 here_us = micros(self.here),
                 peers_us = micros(self.peers),

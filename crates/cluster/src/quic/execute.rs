@@ -1,6 +1,7 @@
 //! The operations of clients, from the node that was asked.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use boato_transport::RequestError;
@@ -10,12 +11,13 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::course::{self, Course};
-use super::{Cluster, Inner, OPERATIONS, Waiter, unix_ms};
+use super::{Cluster, Inner, OPERATIONS, TRACED, Waiter, unix_ms};
 use crate::batch::{Batch, Fate};
 use crate::message::{Answer, Request, Response};
 use crate::operation::{Effect, Operation, Outcome};
 use crate::pid::{Epoch, Pid};
 use crate::route::{Attempt, Failure, Next, Sent, Verdict};
+use crate::trace::Trace;
 
 /// What a peer gets beyond the time the operation may wait in its queue, before its answer counts as lost.
 const GRACE: Duration = Duration::from_millis(500);
@@ -34,8 +36,17 @@ impl Cluster {
     ///
     /// [`Failure`], which says whether the operation may have been applied.
     pub async fn execute(&self, operation: Operation) -> Answered {
+        self.execute_traced(operation, None).await
+    }
+
+    /// [`Cluster::execute`] for an operation that its client traces: the trace goes with it where the holder takes traces.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::execute`].
+    pub async fn execute_traced(&self, operation: Operation, trace: Option<Trace>) -> Answered {
         let deadline = self.0.now().at + self.0.patience;
-        self.0.execute(&operation, deadline).await
+        self.0.execute(&operation, trace, deadline).await
     }
 
     /// [`Cluster::execute`] for several operations side by side, those on one slot one after the other in their order.
@@ -60,11 +71,11 @@ impl Cluster {
 }
 
 impl Inner {
-    async fn execute(&self, operation: &Operation, deadline: Duration) -> Answered {
+    async fn execute(&self, operation: &Operation, trace: Option<Trace>, deadline: Duration) -> Answered {
         if !operation.fits() {
             return Ok((Effect::Key(Outcome::TooLarge), self.slots.me()));
         }
-        let mut course = Course::begin(operation.slot(), self.now().at);
+        let mut course = Course::begin(operation.slot(), trace, self.now().at);
         let answered = self.pursue(operation, deadline, &mut course).await;
         course.end(self.now().at);
         answered
@@ -80,7 +91,7 @@ impl Inner {
             let since = self.now().at;
             let sent = match next {
                 Next::Here { used } => self.here(operation, used, deadline).await,
-                Next::Peer { to, used } => self.ask(operation, to, used, deadline).await,
+                Next::Peer { to, used } => self.ask(operation, course.trace, to, used, deadline).await,
                 Next::Nowhere => Sent::NotSent,
             };
             let now = self.now().at;
@@ -122,7 +133,7 @@ impl Inner {
             .map(|places| async move {
                 let mut answers = Vec::with_capacity(places.len());
                 for place in places {
-                    answers.push((place, self.execute(&operations[place], deadline).await));
+                    answers.push((place, self.execute(&operations[place], None, deadline).await));
                 }
                 answers
             })
@@ -136,7 +147,7 @@ impl Inner {
     async fn ask_all(&self, batch: &Batch, to: Pid, operations: &[Operation], deadline: Duration) -> Fate {
         let request = batch.request(to, operations);
         let begun = self.now().at;
-        let fate = match self.request(to, &request, deadline.saturating_sub(self.now().at)).await {
+        let fate = match self.request(to, &request, None, deadline.saturating_sub(self.now().at)).await {
             Ok(Response::Batch(answers)) => Fate::Answered(answers),
             Ok(_) | Err(Unanswered::Lost) => Fate::Lost,
             Err(Unanswered::NotSent) => Fate::NotSent,
@@ -146,9 +157,20 @@ impl Inner {
     }
 
     /// A peer's answer to a request that may wait there for so long.
-    async fn request(&self, to: Pid, request: &Request, wait: Duration) -> Result<Response, Unanswered> {
+    async fn request(
+        &self,
+        to: Pid,
+        request: &Request,
+        trace: Option<Trace>,
+        wait: Duration,
+    ) -> Result<Response, Unanswered> {
         let addr = self.address(to).ok_or(Unanswered::NotSent)?;
-        let pending = self.transport.request(addr, OPERATIONS, Bytes::from(request.encode()));
+        let takes_traces = || self.transport.protocol(addr) >= Some(self.traces_from.load(Ordering::Relaxed));
+        let (channel, bytes) = match trace.filter(|_| takes_traces()) {
+            Some(trace) => (TRACED, trace.before(&request.encode())),
+            None => (OPERATIONS, request.encode()),
+        };
+        let pending = self.transport.request(addr, channel, Bytes::from(bytes));
         match timeout(wait + GRACE, pending).await {
             Ok(Ok(bytes)) => Response::decode(&bytes).map_err(|_| Unanswered::Lost),
             Ok(Err(RequestError::NotSent(_))) => Err(Unanswered::NotSent),
@@ -176,11 +198,18 @@ impl Inner {
         answer.await.map_or(Sent::Lost, Sent::Answered)
     }
 
-    async fn ask(&self, operation: &Operation, to: Pid, used: Option<Epoch>, deadline: Duration) -> Sent {
+    async fn ask(
+        &self,
+        operation: &Operation,
+        trace: Option<Trace>,
+        to: Pid,
+        used: Option<Epoch>,
+        deadline: Duration,
+    ) -> Sent {
         let wait = deadline.saturating_sub(self.now().at);
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         let request = Request::Operate { to, used, wait_ms, operation: operation.clone() };
-        match self.request(to, &request, wait).await {
+        match self.request(to, &request, trace, wait).await {
             Ok(Response::Operate(answer)) => Sent::Answered(answer),
             Ok(_) | Err(Unanswered::Lost) => Sent::Lost,
             Err(Unanswered::NotSent) => Sent::NotSent,

@@ -102,6 +102,8 @@ pub struct Config {
     pub on_query: Option<String>,
     /// File that receives the addresses once bound.
     pub ready_file: Option<PathBuf>,
+    /// Only the wire version before this build's own is spoken.
+    pub previous_wire: bool,
     /// What other nodes should dial.
     pub advertise: Option<Advertise>,
     /// One of so many HTTP requests is logged, above 0; `None`: none.
@@ -161,6 +163,7 @@ impl Config {
             on_event: settings.on_event,
             on_query: settings.on_query,
             ready_file: settings.ready_file,
+            previous_wire: settings.previous_wire.unwrap_or(false),
             advertise: settings.advertise,
             access_log: settings.access_log.filter(|&every| every > 0),
             slow_log: settings.slow_log.map(|period| period.0),
@@ -214,6 +217,7 @@ impl Config {
             discover: Some(self.discover),
             leave_timeout: Some(Period(self.leave_timeout)),
             open: Some(self.open),
+            previous_wire: Some(self.previous_wire),
             log: Some(self.log.clone()),
             ..Settings::default()
         };

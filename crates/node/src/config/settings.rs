@@ -176,6 +176,14 @@ pub struct Settings {
     #[arg(long, env = "BOATO_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
 
+    /// Speak only the wire version before this build's own, as nodes do before an upgrade
+    ///
+    /// A node speaks both, with each peer the newest that it knows; this holds back what the newest adds, or tries an
+    /// upgrade out.
+    #[arg(long, env = "BOATO_PREVIOUS_WIRE", value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    pub previous_wire: Option<bool>,
+
     /// Address that other nodes should dial, host or host:port [default: the one of the default route]
     #[arg(long, env = "BOATO_ADVERTISE", value_name = "HOST[:PORT]")]
     #[serde(with = "scalar")]
