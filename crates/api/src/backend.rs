@@ -21,6 +21,7 @@ use crate::info::{
 };
 use crate::membership::Membership;
 use crate::reply::{Execution, Failure, Outcome, Reply};
+use crate::trace::Trace;
 use crate::version::Version;
 
 /// The most keys in one [`Backend::fetch`].
@@ -45,6 +46,12 @@ pub trait Backend: Send + Sync + 'static {
                     .boxed(),
             ),
         }
+    }
+
+    /// [`Backend::execute`] for a command whose client traces it: the trace goes with it to the node that holds the key.
+    fn execute_traced(&self, command: &Command<'_>, trace: Trace) -> Execution {
+        let _ = trace;
+        self.execute(command)
     }
 
     /// Runs operations on several keys, those of one slot in their order; not one step. The answers are in the order of the

@@ -140,6 +140,7 @@ mod per_thread;
 mod reply;
 pub mod resp;
 mod token;
+mod trace;
 mod traffic;
 mod version;
 
@@ -155,4 +156,5 @@ pub use membership::{
 pub use per_thread::PerThread;
 pub use reply::{Execution, Failure, Outcome, Reply, Source};
 pub use token::{Token, Tokens};
+pub use trace::Trace;
 pub use version::{Version, VersionError};

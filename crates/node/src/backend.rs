@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use boato_api::{
-    self as api, Backend, Change, Command, Entry, FETCH_MAX, KeysPage, KeysQuery, Load, MemberInfo, Owner,
-    Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, Source, Topology, Transaction,
+    self as api, Backend, Change, Command, Entry, Execution, FETCH_MAX, KeysPage, KeysQuery, Load,
+    MemberInfo, Owner, Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, Source, Topology, Transaction,
 };
 use boato_cluster::quic::Cluster;
 use boato_cluster::{self as cluster, Effect, Operation, Pid, Standing, Value};
@@ -71,6 +71,26 @@ impl Backend for NodeBackend {
         let result = self.try_apply(&operation)?;
         self.tally.answered(Asked::of(command), &result);
         Some(result)
+    }
+
+    fn execute_traced(&self, command: &Command<'_>, trace: api::Trace) -> Execution {
+        if let Some(result) = self.try_execute(command) {
+            return Execution::Ready(result);
+        }
+        let operation = match convert::operation(command) {
+            Ok(operation) => operation.to_bytes(),
+            Err(failure) => return Execution::Ready(Err(failure)),
+        };
+        let (cluster, roster, me) = (self.cluster.clone(), Arc::clone(&self.roster), self.me);
+        let (tally, asked) = (Arc::clone(&self.tally), Asked::of(command));
+        let api::Trace { id, parent, flags } = trace;
+        let traced = async move {
+            let trace = cluster::Trace { id, parent, flags };
+            let result = answered(cluster.execute_traced(operation, Some(trace)).await, &roster, me);
+            tally.answered(asked, &result);
+            result
+        };
+        Execution::Pending(traced.boxed())
     }
 
     fn execute_all(&self, commands: &[Command<'_>]) -> BoxFuture<'static, Vec<Result<Reply, api::Failure>>> {

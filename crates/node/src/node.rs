@@ -83,7 +83,10 @@ impl Node {
         let stop = CancellationToken::new();
         // Ends what has been started, should something after it fail.
         let guard = stop.clone().drop_guard();
-        let Parts { cluster, membership, listeners } = Parts::start(&config, &bound, &stop)?;
+        let access_log = AccessLog::default();
+        access_log.set(config.access_log, config.slow_log);
+        let Parts { cluster, membership, listeners } =
+            Parts::start(&config, &bound, access_log.clone(), &stop)?;
         let (roster, journal) = (Arc::clone(&listeners.roster), Arc::clone(&listeners.journal));
         let replaced = listeners.replaced.clone();
         tokio::spawn(membership.clone().run(listeners, stop.clone()));
@@ -109,8 +112,6 @@ impl Node {
         let discovery = tokio::spawn(join_found(discovery, membership.clone(), stop.clone()));
 
         let tally = Arc::new(Tally::default());
-        let access_log = AccessLog::default();
-        access_log.set(config.access_log, config.slow_log);
         let live = Arc::new(Live {
             me: bound.me,
             reread,

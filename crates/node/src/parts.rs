@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS, WeakCluster};
-use boato_cluster::{self as cluster, Pid};
+use boato_api::http::AccessLog;
+use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS, TRACED, WeakCluster};
+use boato_cluster::{self as cluster, Pid, Trace};
 use boato_gossip::Gossip;
 use boato_gossip::quic::Handle;
 use boato_transport::{BindError, Channel, Handler, Limits, Peer, Responder, Transport};
@@ -92,6 +93,7 @@ impl Parts {
     pub(crate) fn start(
         config: &Config,
         bound: &Bound,
+        access_log: AccessLog,
         stop: &CancellationToken,
     ) -> Result<Self, StartError> {
         let attributes = Attributes {
@@ -128,6 +130,7 @@ impl Parts {
             gossip: handle.clone(),
             cluster: cluster.downgrade(),
             keys: bound.keys.as_ref().map(Keys::downgrade),
+            access_log,
         }));
         let listeners = Listeners {
             cluster: cluster.clone(),
@@ -155,6 +158,7 @@ struct Dispatch {
     gossip: Handle,
     cluster: WeakCluster,
     keys: Option<WeakKeys>,
+    access_log: AccessLog,
 }
 
 impl Handler for Dispatch {
@@ -179,6 +183,13 @@ impl Handler for Dispatch {
             && let Some(cluster) = self.cluster.upgrade()
         {
             cluster.request(from, &payload, reply);
+        } else if channel == TRACED
+            && let Some(cluster) = self.cluster.upgrade()
+        {
+            cluster.traced(from, &payload, reply, |Trace { id, parent, flags }| {
+                let held = self.access_log.held(boato_api::Trace { id, parent, flags })?;
+                Some(Box::new(held))
+            });
         } else if channel == keyring::CHANNEL
             && let Some(keys) = self.keys.as_ref().and_then(WeakKeys::upgrade)
         {

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use parking_lot::Mutex;
+
+use crate::Trace;
 
 const NEVER: u64 = u64::MAX;
 
@@ -75,7 +77,7 @@ impl AccessLog {
         self.is_on().then(|| Line {
             method: head.method.clone(),
             path: head.uri.path().to_owned(),
-            trace: Trace::of(&head.headers),
+            trace: trace(head),
         })
     }
 
@@ -87,7 +89,7 @@ impl AccessLog {
             return;
         }
         let Line { method, path, trace } = line;
-        let (status, trace) = (status.as_u16(), trace.as_ref().map(|trace| &*trace.id));
+        let (status, trace) = (status.as_u16(), trace.map(tracing::field::display));
         if slow {
             tracing::warn!(%method, path, status, took_us, trace, "a slow request");
         } else {
@@ -98,13 +100,40 @@ impl AccessLog {
     /// One of so many, and those that their callers trace, up to [`TRACED_PER_S_MAX`].
     fn is_chosen(&self, line: &Line) -> bool {
         let every = self.0.every.load(Relaxed);
-        if every == 0 {
-            return false;
-        }
-        let traced = line.trace.as_ref().is_some_and(|trace| trace.sampled);
-        traced && self.0.traced.lock().takes(Instant::now())
-            || self.0.count.fetch_add(1, Relaxed).is_multiple_of(every)
+        every > 0
+            && (line.trace.is_some_and(|trace| self.takes(trace))
+                || self.0.count.fetch_add(1, Relaxed).is_multiple_of(every))
     }
+
+    fn takes(&self, trace: Trace) -> bool {
+        trace.is_sampled() && self.0.traced.lock().takes(Instant::now())
+    }
+
+    /// A client of another node asks for a key that this node holds, and traces it: a line is written when this is dropped,
+    /// as for requests that came here.
+    pub fn held(&self, trace: Trace) -> Option<Held> {
+        let is_chosen = self.0.every.load(Relaxed) > 0 && self.takes(trace);
+        is_chosen.then(|| Held { trace, begun: Instant::now() })
+    }
+}
+
+/// A traced operation at the node that holds the key.
+#[derive(Debug)]
+pub struct Held {
+    trace: Trace,
+    begun: Instant,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let took_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(NEVER);
+        tracing::info!(trace = %self.trace, took_us, "an operation from another node");
+    }
+}
+
+/// The trace that a request's caller has named.
+pub(super) fn trace(head: &Parts) -> Option<Trace> {
+    Trace::parse(head.headers.get("traceparent")?.to_str().ok()?)
 }
 
 /// A request as the log shows it.
@@ -113,30 +142,6 @@ pub(super) struct Line {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) trace: Option<Trace>,
-}
-
-/// What a `traceparent` header says (W3C Trace Context, level 1, section 3.2.2): a higher version may go on after the flags.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Trace {
-    id: String,
-    sampled: bool,
-}
-
-impl Trace {
-    fn of(headers: &HeaderMap) -> Option<Trace> {
-        let text = headers.get("traceparent")?.to_str().ok()?;
-        let fields: Vec<&str> = text.split('-').collect();
-        let &[version, id, parent, flags, ref more @ ..] = fields.as_slice() else { return None };
-        let is_hex = |text: &str, len| {
-            text.len() == len && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        };
-        let is_set = |text: &str| text.bytes().any(|byte| byte != b'0');
-        let known = is_hex(version, 2) && version != "ff" && (version != "00" || more.is_empty());
-        let ids = is_hex(id, 32) && is_set(id) && is_hex(parent, 16) && is_set(parent);
-        let valid = known && ids && is_hex(flags, 2);
-        let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
-        valid.then(|| Trace { id: id.to_owned(), sampled })
-    }
 }
 
 #[cfg(test)]
@@ -151,7 +156,7 @@ mod tests {
     fn one_of_so_many_is_chosen_and_every_one_that_is_traced() {
         let log = AccessLog::default();
         let chosen = |sampled: Option<bool>| {
-            let trace = || sampled.map(|sampled| Trace { id: "a".repeat(32), sampled });
+            let trace = || sampled.map(|sampled| Trace { id: 1, parent: 2, flags: u8::from(sampled) });
             (0..30).filter(|_| log.is_chosen(&line(trace()))).count()
         };
         assert!(!log.is_on() && chosen(Some(true)) == 0);
@@ -169,32 +174,5 @@ mod tests {
         let mut written =
             |after_ms| (0..1000).filter(|_| second.takes(start + Duration::from_millis(after_ms))).count();
         assert_eq!([written(0), written(999), written(1000)], [100, 0, 100]);
-    }
-
-    #[test]
-    fn a_trace_is_read_as_the_standard_says() {
-        let trace = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", text.parse().unwrap());
-            Trace::of(&headers)
-        };
-        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
-        let read = trace(&format!("00-{id}-00f067aa0ba902b7-01"));
-        assert_eq!(read, Some(Trace { id: id.to_owned(), sampled: true }));
-        assert!(trace(&format!("00-{id}-00f067aa0ba902b7-02")).is_some_and(|trace| !trace.sampled));
-        assert!(trace(&format!("01-{id}-00f067aa0ba902b7-01-more")).is_some());
-        let parent = "00f067aa0ba902b7";
-        for text in [
-            "",
-            "00",
-            "00-x-y-01",
-            &format!("00-{}-{parent}-01", "0".repeat(32)),
-            &format!("00-{id}-{}-01", "0".repeat(16)),
-            &format!("ff-{id}-{parent}-01"),
-            &format!("0-{id}-{parent}-01"),
-            &format!("00-{id}-{parent}-01-more"),
-        ] {
-            assert_eq!(trace(text), None, "{text}");
-        }
     }
 }

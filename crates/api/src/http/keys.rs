@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::access;
 use super::activity::Activity;
 use super::body::Body;
 use super::door::{Answer, Door, options, status};
@@ -19,7 +20,7 @@ use super::precondition::{Preconditions, Read};
 use super::problem::Problem;
 use super::{query, ttl};
 use crate::budget::Budget;
-use crate::{Action, Command, Condition, Execution, Expiry, Failure, Outcome, Reply, Source, Version};
+use crate::{Action, Command, Condition, Execution, Expiry, Failure, Outcome, Reply, Source, Trace, Version};
 
 const ALLOW: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 const X_SOURCE: HeaderName = HeaderName::from_static("x-source");
@@ -52,7 +53,7 @@ pub(super) fn answer(
 fn read(door: &Arc<Door>, head: &Parts, key: &[u8]) -> Result<Answer, Problem> {
     let [] = query::parameters(head.uri.query(), [])?;
     let preconditions = Preconditions::parse(&head.headers)?;
-    let execution = door.backend.execute(&Command { key, action: Action::Get });
+    let execution = execute(door, access::trace(head), &Command { key, action: Action::Get });
     let door = Arc::clone(door);
     Ok(when_done(execution, move |reply| read_response(reply, &preconditions, &door.downloads)))
 }
@@ -61,7 +62,7 @@ fn remove(door: &Arc<Door>, head: &Parts, key: &[u8]) -> Result<Answer, Problem>
     let [] = query::parameters(head.uri.query(), [])?;
     let condition = Preconditions::parse(&head.headers)?.condition()?;
     let action = Action::Delete { condition, previous: false };
-    Ok(when_done(door.backend.execute(&Command { key, action }), write_response))
+    Ok(when_done(execute(door, access::trace(head), &Command { key, action }), write_response))
 }
 
 /// Judges everything that the head tells before it asks for the body.
@@ -79,10 +80,11 @@ fn write(
         if condition != Condition::Always || !body.is_end_stream() || head.method != Method::POST {
             return Err(Problem::bad_request("?incr takes POST, no body and no If-Match or If-None-Match"));
         }
-        return add(door, key, by, ttl);
+        return add(door, head, key, by, ttl);
     }
     let content_type = content_type(&head.headers)?;
     door.uploads.admit(&body)?;
+    let trace = access::trace(head);
     let (door, key, activity) = (Arc::clone(door), Bytes::copy_from_slice(key), Arc::clone(activity));
     Ok(Answer::Pending(Box::pin(async move {
         let (value, _share) = match door.uploads.read(body).await {
@@ -93,7 +95,7 @@ fn write(
         let content_type = content_type.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
         let expiry = ttl.map_or(Expiry::Never, Expiry::After);
         let action = Action::Put { value: &value, content_type, expiry, condition, previous: false };
-        match door.backend.execute(&Command { key: &key, action }) {
+        match execute(&door, trace, &Command { key: &key, action }) {
             Execution::Ready(reply) => write_response(reply),
             Execution::Pending(reply) => write_response(reply.await),
         }
@@ -101,10 +103,24 @@ fn write(
 }
 
 /// Adds to a counter. A second time is not the same as once, so it is no PUT.
-fn add(door: &Arc<Door>, key: &[u8], by: &str, ttl: Option<Duration>) -> Result<Answer, Problem> {
+fn add(
+    door: &Arc<Door>,
+    head: &Parts,
+    key: &[u8],
+    by: &str,
+    ttl: Option<Duration>,
+) -> Result<Answer, Problem> {
     let by =
         by.parse().map_err(|_| Problem::bad_request("incr is a whole number of 64 bits, say ?incr=1"))?;
-    Ok(when_done(door.backend.execute(&Command { key, action: Action::Add { by, ttl } }), write_response))
+    let command = Command { key, action: Action::Add { by, ttl } };
+    Ok(when_done(execute(door, access::trace(head), &command), write_response))
+}
+
+fn execute(door: &Door, trace: Option<Trace>, command: &Command<'_>) -> Execution {
+    match trace {
+        Some(trace) => door.backend.execute_traced(command, trace),
+        None => door.backend.execute(command),
+    }
 }
 
 fn when_done(

@@ -67,7 +67,7 @@ mod socket;
 mod target;
 mod ttl;
 
-pub use access::AccessLog;
+pub use access::{AccessLog, Held};
 pub use config::{Config, Limits};
 pub use guard::Guard;
 pub use metrics::Metrics;

@@ -16,3 +16,4 @@ mod operate;
 mod refusal;
 mod resp;
 mod supervised;
+mod upgrade;
