@@ -49,8 +49,8 @@ const STEPS: &[Step] = &[
     step("model-detours", "xtask model-check --detours 1 --minutes 0.15"),
     step("build-tests", "test --workspace --no-run"),
     step(
-        "rolling",
-        "xtask churn --scenario rolling --nodes 3 --seed 1 --keys 500 --ballast-mib 4 --clients 3",
+        "upgrade",
+        "xtask churn --scenario upgrade --nodes 3 --seed 1 --keys 500 --ballast-mib 4 --clients 3",
     ),
     step(
         "bad-network",
