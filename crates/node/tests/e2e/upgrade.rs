@@ -5,7 +5,7 @@ use crate::harness::{Cluster, Node, ensure, wait};
 /// A key that `holder` does not hold, written through it.
 fn key_elsewhere(holder: &Node) -> String {
     let mut client = holder.client();
-    (0..)
+    (0..1000)
         .map(|n| format!("/key-{n}"))
         .find(|path| client.put(path, "1").header("x-source") == Some("cluster"))
         .unwrap()
