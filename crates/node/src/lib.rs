@@ -70,6 +70,7 @@ mod membership;
 mod metrics;
 mod moves;
 mod node;
+mod otlp;
 mod parts;
 mod process;
 mod ready;

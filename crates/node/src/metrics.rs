@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use boato_cluster::quic::Cluster;
@@ -18,6 +19,7 @@ use prometheus_client::registry::Unit;
 use crate::attributes::VERSION;
 use crate::membership::Membership;
 use crate::moves;
+use crate::otlp::Exported;
 use crate::roster::Roster;
 use crate::tally::Tally;
 
@@ -29,6 +31,7 @@ pub(crate) struct NodeMetrics {
     pub(crate) transport: Transport,
     pub(crate) moving: moves::Latest,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) exported: Arc<Exported>,
     pub(crate) ready: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
@@ -113,6 +116,12 @@ impl Collector for NodeMetrics {
             ),
             ("gossip_messages_received", "Messages of gossip received", gossip.messages_received),
             ("gossip_messages_refused", "Messages of gossip that could not be read", gossip.messages_refused),
+            ("spans_exported", "Spans of traces taken by the collector", self.exported.sent.load(Relaxed)),
+            (
+                "spans_dropped",
+                "Spans of traces that the collector did not take, or that had no room to wait",
+                self.exported.dropped.load(Relaxed),
+            ),
             ("gossip_stalls", "How often this process had not run for a while", gossip.stalls),
         ];
         for (name, help, value) in counters {

@@ -29,12 +29,13 @@ use crate::live::{Live, Reread};
 use crate::local::Keys;
 use crate::membership::Membership;
 use crate::metrics::NodeMetrics;
+use crate::otlp::Exported;
 use crate::parts::{Bound, Parts};
 use crate::process::Process;
 use crate::remembered::Remembered;
 use crate::start_error::StartError;
 use crate::tally::Tally;
-use crate::{Identity, logging, moves, ready, reports};
+use crate::{Identity, logging, moves, otlp, ready, reports};
 
 /// How long a node without anybody to join looks around before it begins a cluster: the neighbours on its machine
 /// are found at once, those on its network may be heard of only by the second question.
@@ -83,8 +84,7 @@ impl Node {
         let stop = CancellationToken::new();
         // Ends what has been started, should something after it fail.
         let guard = stop.clone().drop_guard();
-        let access_log = AccessLog::default();
-        access_log.set(config.access_log, config.slow_log);
+        let (access_log, exported) = access_log(&config, &bound, &stop);
         let Parts { cluster, membership, listeners } =
             Parts::start(&config, &bound, access_log.clone(), &stop)?;
         let (roster, journal) = (Arc::clone(&listeners.roster), Arc::clone(&listeners.journal));
@@ -153,6 +153,7 @@ impl Node {
             transport: transport.clone(),
             moving,
             tally,
+            exported,
             ready: Box::new(move || asked.readiness() == Readiness::Ready),
         };
         let registry = registry(node_metrics);
@@ -317,6 +318,14 @@ impl Node {
             );
         }
     }
+}
+
+/// What is told of requests: to the log, and to a collector of traces.
+fn access_log(config: &Config, bound: &Bound, stop: &CancellationToken) -> (AccessLog, Arc<Exported>) {
+    let log = AccessLog::default();
+    log.set(config.access_log, config.slow_log);
+    let exported = otlp::start(config, &bound.name, bound.identity.id.to_string(), &log, stop);
+    (log, exported)
 }
 
 /// What `/_/metrics` tells beside what the doors count.

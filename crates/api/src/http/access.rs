@@ -1,9 +1,11 @@
 //! The access log: a sample of the requests, those whose caller traces them, and all that take long.
 
-use std::sync::Arc;
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -28,6 +30,33 @@ struct Settings {
     slow_us: AtomicU64,
     count: AtomicU32,
     traced: Mutex<Second>,
+    /// Takes the spans of traced requests.
+    spans: OnceLock<Sink>,
+}
+
+struct Sink(Box<dyn Fn(Span) + Send + Sync>);
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sink")
+    }
+}
+
+/// A request that its caller samples, once it is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The trace, never 0.
+    pub trace: u128,
+    /// The caller's span, never 0.
+    pub parent: u64,
+    /// This one, never 0.
+    pub id: u64,
+    /// The method of a request that came here; `None`: an operation that another node passed on.
+    pub request: Option<(Method, String, StatusCode)>,
+    /// When it began.
+    pub began: SystemTime,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// How many were written in a second.
@@ -55,6 +84,7 @@ impl Default for Settings {
             slow_us: AtomicU64::new(NEVER),
             count: AtomicU32::new(0),
             traced: Mutex::new(Second { began: Instant::now(), count: 0 }),
+            spans: OnceLock::new(),
         }
     }
 }
@@ -67,28 +97,57 @@ impl AccessLog {
         self.0.slow_us.store(slow.map_or(NEVER, us), Relaxed);
     }
 
-    /// Whether any request may be written.
-    pub(super) fn is_on(&self) -> bool {
-        self.0.every.load(Relaxed) > 0 || self.0.slow_us.load(Relaxed) != NEVER
+    /// Has `sink`, which must not block, take the spans of requests that their callers sample, from now on; the first sink stays.
+    pub fn export(&self, sink: impl Fn(Span) + Send + Sync + 'static) {
+        // A second one would be told half.
+        let _ = self.0.spans.set(Sink(Box::new(sink)));
     }
 
-    /// What is to be kept of a request for the log until it is answered.
-    pub(super) fn begin(&self, head: &Parts) -> Option<Line> {
-        self.is_on().then(|| Line {
-            method: head.method.clone(),
-            path: head.uri.path().to_owned(),
-            trace: trace(head),
-        })
+    /// Whether any request may be written or exported.
+    pub(super) fn is_on(&self) -> bool {
+        self.0.every.load(Relaxed) > 0
+            || self.0.slow_us.load(Relaxed) != NEVER
+            || self.0.spans.get().is_some()
+    }
+
+    /// What is to be kept of a request for the log until it is answered. A request whose span is exported goes on as that span's.
+    pub(super) fn begin(&self, head: &mut Parts) -> Option<Line> {
+        if !self.is_on() {
+            return None;
+        }
+        let trace = trace(head);
+        let span = trace.and_then(|trace| self.span(trace));
+        if let (Some(trace), Some(id)) = (trace, span) {
+            head.extensions.insert(Trace { parent: id, ..trace });
+        }
+        Some(Line { method: head.method.clone(), path: head.uri.path().to_owned(), trace, span })
+    }
+
+    /// An id for the span of a request, if it is exported.
+    fn span(&self, trace: Trace) -> Option<u64> {
+        (trace.is_sampled() && self.0.spans.get().is_some())
+            // Keys of the standard's hashes are random, and another pair each time.
+            .then(|| RandomState::new().build_hasher().finish().max(1))
+    }
+
+    fn ended(&self, trace: Trace, id: u64, request: Option<(Method, String, StatusCode)>, took: Duration) {
+        if let Some(Sink(take)) = self.0.spans.get() {
+            let began = SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH);
+            take(Span { trace: trace.id, parent: trace.parent, id, request, began, took });
+        }
     }
 
     /// A request was answered: writes it if it is chosen or slow.
     pub(super) fn answered(&self, line: &Line, status: StatusCode, took: Duration) {
+        if let (Some(trace), Some(id)) = (line.trace, line.span) {
+            self.ended(trace, id, Some((line.method.clone(), line.path.clone(), status)), took);
+        }
         let took_us = u64::try_from(took.as_micros()).unwrap_or(NEVER);
         let slow = took_us > self.0.slow_us.load(Relaxed);
         if !slow && !self.is_chosen(line) {
             return;
         }
-        let Line { method, path, trace } = line;
+        let Line { method, path, trace, .. } = line;
         let (status, trace) = (status.as_u16(), trace.map(tracing::field::display));
         if slow {
             tracing::warn!(%method, path, status, took_us, trace, "a slow request");
@@ -112,27 +171,47 @@ impl AccessLog {
     /// A client of another node asks for a key that this node holds, and traces it: a line is written when this is dropped,
     /// as for requests that came here.
     pub fn held(&self, trace: Trace) -> Option<Held> {
-        let is_chosen = self.0.every.load(Relaxed) > 0 && self.takes(trace);
-        is_chosen.then(|| Held { trace, begun: Instant::now() })
+        let written = self.0.every.load(Relaxed) > 0 && self.takes(trace);
+        let span = self.span(trace);
+        (written || span.is_some()).then(|| Held {
+            log: self.clone(),
+            trace,
+            span,
+            written,
+            begun: Instant::now(),
+        })
     }
 }
 
 /// A traced operation at the node that holds the key.
 #[derive(Debug)]
 pub struct Held {
+    log: AccessLog,
     trace: Trace,
+    span: Option<u64>,
+    written: bool,
     begun: Instant,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let took_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(NEVER);
+        let took = self.begun.elapsed();
+        if let Some(id) = self.span {
+            self.log.ended(self.trace, id, None, took);
+        }
+        if !self.written {
+            return;
+        }
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(NEVER);
         tracing::info!(trace = %self.trace, took_us, "an operation from another node");
     }
 }
 
-/// The trace that a request's caller has named.
+/// The trace that a request's caller has named; its parent is the request's own span where that is exported.
 pub(super) fn trace(head: &Parts) -> Option<Trace> {
+    if let Some(trace) = head.extensions.get() {
+        return Some(*trace);
+    }
     Trace::parse(head.headers.get("traceparent")?.to_str().ok()?)
 }
 
@@ -142,6 +221,8 @@ pub(super) struct Line {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) trace: Option<Trace>,
+    /// The request's own span, where it is exported.
+    pub(super) span: Option<u64>,
 }
 
 #[cfg(test)]
@@ -149,7 +230,7 @@ mod tests {
     use super::*;
 
     fn line(trace: Option<Trace>) -> Line {
-        Line { method: Method::GET, path: "/k".to_owned(), trace }
+        Line { method: Method::GET, path: "/k".to_owned(), trace, span: None }
     }
 
     #[test]
@@ -165,6 +246,29 @@ mod tests {
         assert_eq!([chosen(None), chosen(Some(false)), chosen(Some(true))], [3, 3, 30]);
         log.set(None, Some(Duration::from_secs(1)));
         assert!(log.is_on() && chosen(None) == 0);
+    }
+
+    #[test]
+    fn what_a_caller_samples_is_exported_as_a_span_of_its_own() {
+        let log = AccessLog::default();
+        let (sender, spans) = std::sync::mpsc::channel();
+        let sender = Mutex::new(sender);
+        log.export(move |span| sender.lock().send(span).unwrap());
+        let head = |flags: &str| {
+            let traceparent = format!("00-{:032x}-{:016x}-{flags}", 7, 8);
+            http::Request::get("/k").header("traceparent", traceparent).body(()).unwrap().into_parts().0
+        };
+        let mut unsampled = head("00");
+        assert_eq!(log.begin(&mut unsampled).unwrap().span, None);
+        let mut sampled = head("01");
+        let line = log.begin(&mut sampled).unwrap();
+        log.answered(&line, StatusCode::OK, Duration::from_millis(1));
+        let span = spans.try_recv().unwrap();
+        assert_eq!((span.trace, span.parent, Some(span.id)), (7, 8, line.span));
+        assert_eq!(trace(&sampled).unwrap().parent, span.id, "the holder's span follows from it");
+        drop(log.held(trace(&sampled).unwrap()));
+        let passed_on = spans.try_recv().unwrap();
+        assert_eq!((passed_on.parent, passed_on.request, spans.try_recv().is_err()), (span.id, None, true));
     }
 
     #[test]

@@ -67,7 +67,7 @@ mod socket;
 mod target;
 mod ttl;
 
-pub use access::{AccessLog, Held};
+pub use access::{AccessLog, Held, Span};
 pub use config::{Config, Limits};
 pub use guard::Guard;
 pub use metrics::Metrics;

@@ -83,7 +83,7 @@ impl Plain {
             let done = Instant::now();
             self.door.metrics.answered(metrics::place(&Method::GET), status, done - started);
             if self.door.access_log.is_on() {
-                let line = Line { method: Method::GET, path: format!("/{key}"), trace: None };
+                let line = Line { method: Method::GET, path: format!("/{key}"), trace: None, span: None };
                 self.door.access_log.answered(&line, status, done - started);
             }
             started = done;

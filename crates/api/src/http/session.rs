@@ -29,12 +29,12 @@ impl Service<Request<Incoming>> for Session {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let started = Instant::now();
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let exchange = self.activity.begin(head.version == Version::HTTP_2);
         if !body.is_end_stream() {
             self.activity.set_unread(true);
         }
-        let line = self.door.access_log.begin(&head);
+        let line = self.door.access_log.begin(&mut head);
         Answering {
             line,
             access_log: self.door.access_log.clone(),

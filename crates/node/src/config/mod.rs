@@ -1,6 +1,7 @@
 //! What a node is told: settings from flags, variables and a file, resolved into one [`Config`].
 
 mod address;
+mod collector;
 mod door;
 mod error;
 mod layers;
@@ -25,6 +26,7 @@ pub use address::{
     Address, AddressError, Advertise, HTTP_PORT, HostError, Join, QUIC_PORT, RESP_CLUSTER_PORT, RESP_PORT,
 };
 pub(crate) use address::{reachable, resolve};
+pub use collector::{Collector, CollectorError};
 pub use door::DoorAddress;
 pub use error::ConfigError;
 pub(crate) use layers::variable;
@@ -110,6 +112,8 @@ pub struct Config {
     pub access_log: Option<u32>,
     /// HTTP requests that take longer are logged.
     pub slow_log: Option<Duration>,
+    /// Where traces are sent, by OTLP over HTTP; `None`: nowhere.
+    pub otlp: Option<Collector>,
     /// Directives of the log filter.
     pub log: String,
     /// What to say in the log once it is there.
@@ -167,6 +171,7 @@ impl Config {
             advertise: settings.advertise,
             access_log: settings.access_log.filter(|&every| every > 0),
             slow_log: settings.slow_log.map(|period| period.0),
+            otlp: settings.otlp,
             log: crate::logging::filter(settings.log.as_deref().unwrap_or(crate::logging::DEFAULT_FILTER))?,
             secret,
             client_secret,

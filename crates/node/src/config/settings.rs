@@ -9,6 +9,7 @@ use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
 
 use super::address::{Address, Advertise, Join};
+use super::collector::Collector;
 use super::door::DoorAddress;
 use super::period::Period;
 use super::size::ByteSize;
@@ -200,6 +201,12 @@ pub struct Settings {
     #[arg(long, env = "BOATO_SLOW_LOG", value_name = "TIME")]
     #[serde(with = "scalar")]
     pub slow_log: Option<Period>,
+
+    /// Send traces that callers sample (traceparent) to this collector, by OTLP over HTTP, like http://localhost:4318
+    /// [default: nowhere]
+    #[arg(long, env = "BOATO_OTLP", value_name = "URL")]
+    #[serde(with = "scalar")]
+    pub otlp: Option<Collector>,
 
     /// What to log: a level or tracing directives like info,boato_gossip=debug [default: info]
     #[arg(long, env = "BOATO_LOG", value_name = "FILTER", value_parser = logging::filter)]

@@ -16,4 +16,5 @@ mod operate;
 mod refusal;
 mod resp;
 mod supervised;
+mod traces;
 mod upgrade;
