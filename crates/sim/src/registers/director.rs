@@ -314,11 +314,15 @@ impl Run<'_> {
         true
     }
 
-    fn join(&mut self, now: Duration) -> bool {
+    /// How many nodes may join: faults that make others likely must not add up.
+    pub(super) fn room(&self) -> usize {
         let running = self.seats.iter().filter(|seat| seat.running).count();
-        let room = (self.scenario.nodes as usize + NODES_MORE).saturating_sub(running);
+        (self.scenario.nodes as usize + NODES_MORE).saturating_sub(running)
+    }
+
+    fn join(&mut self, now: Duration) -> bool {
         let joins: Vec<Host> = self.staying().into_iter().map(|index| self.seats[index].host).collect();
-        let many = self.rng.usize(1..=3).min(room);
+        let many = self.rng.usize(1..=3).min(self.room());
         for _ in 0..many {
             if let Some(&join) = joins.get(self.rng.usize(..joins.len().max(1))) {
                 let at = now + Duration::from_millis(self.rng.u64(..300));

@@ -36,7 +36,7 @@ impl Run<'_> {
         hosts.sort_by_key(|host| Some(self.seats[host.index()].pid) != holder);
         let plot = if self.scenario.may_fork() && self.rng.bool() { 5 } else { self.rng.u8(..5) };
         match (plot, &hosts[..]) {
-            (0, &[newcomer, _, ..]) => self.introduce_and_end(newcomer),
+            (0, &[introducer, _, ..]) if self.room() > 0 => self.introduce_and_end(introducer),
             (1, &[holder, target, claimant, ..]) => self.late_commit(holder, target, claimant),
             (2, &[first, _, _, ..]) => self.contradicting_claims(first, &hosts[1..]),
             (3, &[first, _, _, _, ..]) => {
