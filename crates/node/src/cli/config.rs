@@ -1,6 +1,7 @@
 //! `boato config`: what a node would be told, and whether it could start with it.
 
 use clap::{ArgMatches, Subcommand};
+use serde_json::json;
 
 use super::failure::Failure;
 use super::run::{self, secret_variable};
@@ -24,7 +25,7 @@ enum Command {
     /// Say whether a node could start with this configuration, and why not
     ///
     /// Takes the flags of `run`. Nothing is bound or written; host names are looked up, secrets are read.
-    Check(Box<run::Args>),
+    Check(Box<CheckArgs>),
 }
 
 /// Which configuration.
@@ -34,26 +35,48 @@ pub(super) struct PrintArgs {
     #[arg(long)]
     defaults: bool,
 
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    run: run::Args,
+}
+
+/// Which configuration.
+#[derive(clap::Args)]
+pub(super) struct CheckArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     run: run::Args,
 }
 
 pub(super) fn run(args: &Args, matches: &ArgMatches) -> Result<(), Failure> {
     match &args.command {
-        Command::Print(args) if args.defaults => print(&Layers::default(), None),
-        Command::Print(args) => print(&args.run.layers(matches)?, secret_variable().as_deref()),
+        Command::Print(args) if args.defaults => print(&Layers::default(), None, args.json),
+        Command::Print(args) => print(&args.run.layers(matches)?, secret_variable().as_deref(), args.json),
         Command::Check(args) => {
-            let config = Config::resolve(&args.layers(matches)?, secret_variable().as_deref())?;
+            let config = Config::resolve(&args.run.layers(matches)?, secret_variable().as_deref())?;
+            if args.json {
+                return Ok(output::json(&json!({ "usable": true, "warnings": config.warnings }))?);
+            }
             target::warn(&config.warnings);
             Ok(output::line("a node can start with this configuration")?)
         }
     }
 }
 
-fn print(layers: &Layers, secret: Option<&str>) -> Result<(), Failure> {
+fn print(layers: &Layers, secret: Option<&str>, json: bool) -> Result<(), Failure> {
     let config = Config::resolve(layers, secret)?;
     target::warn(&config.warnings);
-    let mut text = config.complete(layers)?.to_toml();
+    let complete = config.complete(layers)?;
+    if json {
+        return Ok(output::json(&complete.to_json())?);
+    }
+    let mut text = complete.to_toml();
     if secret.is_some() {
         text.push_str("# BOATO_SECRET is set; it is not printed\n");
     }

@@ -94,6 +94,14 @@ impl Layers {
         }
         text
     }
+
+    /// The settings that have a value, each with its origin.
+    pub fn to_json(&self) -> serde_json::Value {
+        let setting = |(key, value): (&String, &toml::Value)| {
+            (key.clone(), serde_json::json!({ "value": value, "origin": self.origin(key).to_string() }))
+        };
+        self.values.iter().map(setting).collect()
+    }
 }
 
 /// The variable of a setting: `data-dir` is `BOATO_DATA_DIR`.

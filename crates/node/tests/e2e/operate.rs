@@ -213,7 +213,13 @@ fn the_configuration_and_the_manual_are_printed() {
     let output = boato(["config", "print", "--defaults"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("leave-timeout = \"25s\"  # default"), "{text}");
+    let print = boato(["config", "print", "--json", "--weight", "3"]);
+    let printed: Value = serde_json::from_slice(&print.stdout).unwrap();
+    assert_eq!(printed["weight"], serde_json::json!({ "value": 3, "origin": "from the command line" }));
+    assert_eq!(printed["http"]["origin"], "default");
     assert_eq!(boato(["config", "check"]).status.code(), Some(0));
+    let checked: Value = serde_json::from_slice(&boato(["config", "check", "--json"]).stdout).unwrap();
+    assert_eq!(checked["usable"], true);
     let refused = boato(["config", "check", "--quic", "0.0.0.0:7400"]);
     assert_eq!(refused.status.code(), Some(78));
     let dir = tempfile::tempdir().unwrap();
