@@ -10,6 +10,7 @@ mod cluster;
 mod cluster_sim;
 mod dist;
 mod fault;
+mod fuzz;
 mod licences;
 mod model_check;
 mod nodes;
@@ -52,6 +53,8 @@ enum Command {
     ModelCheck(model_check::Args),
     /// Run the benchmarks, or compare boato under load with other servers
     Bench(bench::Args),
+    /// Try to break every reader of bytes from outside
+    Fuzz(fuzz::Args),
     /// Let clients that others wrote use a cluster while nodes come and go
     Clients(clients::Args),
     /// Watch the page of a node in a real browser while nodes come and go
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Campaign(args) => campaign::run(&args),
         Command::ModelCheck(args) => model_check::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Clients(args) => clients::run(&args),
         Command::Page(args) => page::run(&args),
         Command::Dist(args) => dist::run(&args),

@@ -8,9 +8,6 @@ use tokio::time::timeout;
 
 use crate::client::{PATIENCE, TestDoor, encoded};
 
-/// How many streams of bytes are tried.
-const CASES: u32 = 300;
-
 /// Commands with any arguments, whole or cut off, and bytes between them.
 fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let names = prop::sample::select(vec![
@@ -53,7 +50,7 @@ fn garbage() -> impl Strategy<Value = Vec<u8>> {
 fn whatever_is_sent_is_answered_or_refused() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let door = runtime.block_on(TestDoor::open());
-    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     runner
         .run(&garbage(), |bytes| {
             runtime.block_on(async {

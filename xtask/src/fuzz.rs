@@ -1,0 +1,66 @@
+//! Every reader of bytes from outside against bytes that were made to break it: its property tests, with other cases round after
+//! round, until the time is over.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// Cases of each property in one round.
+const CASES: &str = "20000";
+
+/// A reader, and where the properties of it are.
+struct Target {
+    name: &'static str,
+    package: &'static str,
+    /// Which of the package's tests.
+    tests: &'static [&'static str],
+}
+
+const TARGETS: [Target; 6] = [
+    Target { name: "resp", package: "boato-api", tests: &["--lib", "resp::parser"] },
+    Target { name: "door", package: "boato-api", tests: &["--test", "resp", "garbage"] },
+    Target { name: "http", package: "boato-api", tests: &["--lib", "http::"] },
+    Target { name: "cluster", package: "boato-cluster", tests: &["--lib", "wire"] },
+    Target { name: "gossip", package: "boato-gossip", tests: &["--lib", "codec"] },
+    Target { name: "transport", package: "boato-transport", tests: &["--lib", "frame"] },
+];
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How long each target is tried
+    #[arg(long, default_value_t = 300)]
+    seconds: u64,
+    /// Only these targets: resp, door, http, cluster, gossip, transport
+    targets: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    for name in &args.targets {
+        ensure!(TARGETS.iter().any(|target| target.name == name), "there is no target {name}");
+    }
+    let is_meant =
+        |target: &&Target| args.targets.is_empty() || args.targets.iter().any(|name| name == target.name);
+    for target in TARGETS.iter().filter(is_meant) {
+        target.test("1").context("building the tests")?;
+        let (started, mut rounds) = (Instant::now(), 0);
+        while started.elapsed() < Duration::from_secs(args.seconds) {
+            target.test(CASES)?;
+            rounds += 1;
+        }
+        println!("{}: {rounds} rounds of {CASES} cases, nothing found", target.name);
+    }
+    Ok(())
+}
+
+impl Target {
+    /// Runs its properties; a case that breaks one is printed, and kept by proptest beside the test.
+    fn test(&self, cases: &str) -> Result<()> {
+        let Self { name, package, tests } = self;
+        let mut command = crate::cargo();
+        command.args(["test", "--quiet", "-p", package]).args(*tests).env("PROPTEST_CASES", cases);
+        let output = command.output().context("starting cargo test")?;
+        let said = || [&*output.stdout, &*output.stderr].map(String::from_utf8_lossy).concat();
+        ensure!(output.status.success(), "{name} is broken:\n{}", said());
+        Ok(())
+    }
+}
