@@ -56,7 +56,9 @@ fn local(c: &mut Criterion) {
     group.bench_function("read", |b| {
         b.iter(|| {
             out.clear();
-            backend.read(pick(), &mut |entry| out.extend_from_slice(entry.map_or(b"", |entry| entry.value)))
+            backend.read(pick(), backend.now_ms(), &mut |entry| {
+                out.extend_from_slice(entry.map_or(b"", |entry| entry.value));
+            })
         });
     });
     group.bench_function("put", |b| b.iter(|| put(&*backend, pick())));

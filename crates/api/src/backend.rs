@@ -8,7 +8,7 @@
 use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -20,7 +20,7 @@ use crate::info::{
     SlotMap, Status, Topology,
 };
 use crate::membership::Membership;
-use crate::reply::{Execution, Failure, Outcome, Reply};
+use crate::reply::{Execution, Failure, Outcome, Reply, Source};
 use crate::trace::Trace;
 use crate::version::Version;
 
@@ -33,12 +33,30 @@ pub const FETCH_MAX: usize = 16;
 /// stream. Commands and queries borrow from the connection's buffers: a pending execution copies what it keeps. A door
 /// drops a pending execution when its client goes away; an operation that has been sent by then may still be applied.
 pub trait Backend: Send + Sync + 'static {
+    /// The time in Unix milliseconds, for [`Backend::try_execute`] and [`Backend::read`]. Commands that are run in one go are told
+    /// the same, as reading a clock takes a good part of the time that a command takes.
+    fn now_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The holder in replies of this node.
+    fn name(&self) -> Arc<str> {
+        self.status().name.into()
+    }
+
     /// Runs one operation on one key, if this node serves its slot now. `None`: it does not, and nothing was done.
-    fn try_execute(&self, command: &Command<'_>) -> Option<Result<Reply, Failure>>;
+    fn try_execute(&self, command: &Command<'_>, now_ms: u64) -> Option<Result<Outcome, Failure>>;
+
+    /// [`Backend::try_execute`] at this moment, with a whole reply.
+    fn execute_here(&self, command: &Command<'_>) -> Option<Result<Reply, Failure>> {
+        let result = self.try_execute(command, self.now_ms())?;
+        Some(result.map(|outcome| Reply { source: Source::Local, holder: self.name(), outcome }))
+    }
 
     /// Runs one operation on one key, wherever it is held.
     fn execute(&self, command: &Command<'_>) -> Execution {
-        match self.try_execute(command) {
+        match self.execute_here(command) {
             Some(result) => Execution::Ready(result),
             None => Execution::Pending(
                 self.execute_all(std::slice::from_ref(command))
@@ -65,7 +83,7 @@ pub trait Backend: Send + Sync + 'static {
     /// way.
     ///
     /// `found` runs under the slot's lock: it copies what it needs and returns.
-    fn read(&self, key: &[u8], found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool;
+    fn read(&self, key: &[u8], now_ms: u64, found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool;
 
     /// The same with all that is known of the entry, and this node's name, for a door that answers some entries this way and
     /// others by [`Backend::execute`]: `found` says whether it has answered. If it has not, this is false, as if nothing had been read.

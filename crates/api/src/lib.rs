@@ -49,7 +49,7 @@
 //! struct Map(Mutex<HashMap<Vec<u8>, Bytes>>);
 //!
 //! impl Backend for Map {
-//!     fn try_execute(&self, command: &Command<'_>) -> Option<Result<Reply, Failure>> {
+//!     fn try_execute(&self, command: &Command<'_>, _: u64) -> Option<Result<Outcome, Failure>> {
 //!         let version = Version { hlc: 1, node: 1 };
 //!         let mut map = self.0.lock().unwrap();
 //!         let outcome = match command.action {
@@ -70,14 +70,15 @@
 //!                 retry_after: std::time::Duration::MAX,
 //!             })),
 //!         };
-//!         Some(Ok(Reply { source: Source::Local, holder: "map".into(), outcome }))
+//!         Some(Ok(outcome))
 //!     }
 //!
 //!     fn execute_all(&self, commands: &[Command<'_>]) -> BoxFuture<'static, Vec<Result<Reply, Failure>>> {
-//!         let results = commands.iter().filter_map(|command| self.try_execute(command)).collect();
-//!         Box::pin(ready(results))
+//!         let reply = |outcome| Reply { source: Source::Local, holder: self.name(), outcome };
+//!         let results = commands.iter().filter_map(|command| Some(self.try_execute(command, 0)?.map(reply)));
+//!         Box::pin(ready(results.collect()))
 //!     }
-//! #   fn read(&self, _: &[u8], _: &mut dyn FnMut(Option<Entry<'_>>)) -> bool { false }
+//! #   fn read(&self, _: &[u8], _: u64, _: &mut dyn FnMut(Option<Entry<'_>>)) -> bool { false }
 //! #   fn transact(
 //! #       &self,
 //! #       _: Transaction<'_>,

@@ -13,7 +13,8 @@ use std::time::Instant;
 
 use boato_api::{
     self as api, Backend, Change, Command, Entry, Execution, FETCH_MAX, KeysPage, KeysQuery, Load,
-    MemberInfo, Owner, Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, Source, Topology, Transaction,
+    MemberInfo, Outcome, Owner, Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, Source, Topology,
+    Transaction,
 };
 use boato_cluster::quic::Cluster;
 use boato_cluster::{self as cluster, Effect, Operation, Pid, Standing, Value};
@@ -63,18 +64,26 @@ pub(crate) struct NodeBackend {
 }
 
 impl Backend for NodeBackend {
-    fn try_execute(&self, command: &Command<'_>) -> Option<Result<Reply, api::Failure>> {
+    fn now_ms(&self) -> u64 {
+        self.cluster.unix_ms()
+    }
+
+    fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name.load())
+    }
+
+    fn try_execute(&self, command: &Command<'_>, now_ms: u64) -> Option<Result<Outcome, api::Failure>> {
         let operation = match convert::operation(command) {
             Ok(operation) => operation,
             Err(failure) => return Some(Err(failure)),
         };
-        let result = self.try_apply(&operation)?;
-        self.tally.answered(Asked::of(command), &result);
+        let result = self.try_apply(&operation, now_ms)?;
+        self.tally.answered(Asked::of(command), Source::Local, &result);
         Some(result)
     }
 
     fn execute_traced(&self, command: &Command<'_>, trace: api::Trace) -> Execution {
-        if let Some(result) = self.try_execute(command) {
+        if let Some(result) = self.execute_here(command) {
             return Execution::Ready(result);
         }
         let operation = match convert::operation(command) {
@@ -86,9 +95,8 @@ impl Backend for NodeBackend {
         let api::Trace { id, parent, flags } = trace;
         let traced = async move {
             let trace = cluster::Trace { id, parent, flags };
-            let result = answered(cluster.execute_traced(operation, Some(trace)).await, &roster, me);
-            tally.answered(asked, &result);
-            result
+            let result = cluster.execute_traced(operation, Some(trace)).await;
+            answered(result, &roster, me, &tally, asked)
         };
         Execution::Pending(traced.boxed())
     }
@@ -98,6 +106,7 @@ impl Backend for NodeBackend {
         let mut pending = Vec::new();
         // A command waits for those before it on the same slot.
         let mut waits: HashSet<u16> = HashSet::new();
+        let now_ms = self.now_ms();
         for (at, command) in commands.iter().enumerate() {
             if at % FETCH_MAX == 0 {
                 self.cluster.slots().fetch(commands[at..].iter().map(|next| next.key));
@@ -105,10 +114,14 @@ impl Backend for NodeBackend {
             let asked = Asked::of(command);
             let result = convert::operation(command).map(|operation| {
                 let slot = operation.slot();
-                let done = if waits.contains(&slot) { None } else { self.try_apply(&operation) };
+                let done = if waits.contains(&slot) { None } else { self.try_apply(&operation, now_ms) };
                 if let Some(result) = done {
-                    self.tally.answered(asked, &result);
-                    return result;
+                    self.tally.answered(asked, Source::Local, &result);
+                    return result.map(|outcome| Reply {
+                        source: Source::Local,
+                        holder: self.name(),
+                        outcome,
+                    });
                 }
                 waits.insert(slot);
                 pending.push(((results.len(), asked), operation.to_bytes()));
@@ -121,16 +134,14 @@ impl Backend for NodeBackend {
         async move {
             let (places, operations): (Vec<(usize, Asked)>, Vec<Operation>) = pending.into_iter().unzip();
             for ((place, asked), result) in places.into_iter().zip(cluster.execute_all(operations).await) {
-                results[place] = answered(result, &roster, me);
-                tally.answered(asked, &results[place]);
+                results[place] = answered(result, &roster, me, &tally, asked);
             }
             results
         }
         .boxed()
     }
 
-    fn read(&self, key: &[u8], found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool {
-        let now_ms = self.cluster.unix_ms();
+    fn read(&self, key: &[u8], now_ms: u64, found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool {
         let show = |value: Option<Value<'_>>| {
             self.tally.read(value.is_some());
             found(value.map(|value| Entry {
@@ -161,7 +172,7 @@ impl Backend for NodeBackend {
     fn transact(
         &self,
         transaction: Transaction<'_>,
-    ) -> BoxFuture<'static, Result<Option<Vec<Result<api::Outcome, api::Failure>>>, api::Failure>> {
+    ) -> BoxFuture<'static, Result<Option<Vec<Result<Outcome, api::Failure>>>, api::Failure>> {
         let operation = match convert::transaction(&transaction) {
             Ok(operation) => operation,
             Err(failure) => return ready(Err(failure)).boxed(),
@@ -329,9 +340,9 @@ impl Backend for NodeBackend {
 }
 
 impl NodeBackend {
-    fn try_apply(&self, operation: &Operation<&[u8]>) -> Option<Result<Reply, api::Failure>> {
-        let (effect, _) = self.cluster.slots().try_apply(operation, self.cluster.unix_ms())?;
-        Some(convert::reply(Source::Local, Arc::clone(&self.name.load()), effect))
+    fn try_apply(&self, operation: &Operation<&[u8]>, now_ms: u64) -> Option<Result<Outcome, api::Failure>> {
+        let (effect, _) = self.cluster.slots().try_apply(operation, now_ms)?;
+        Some(convert::answer(effect))
     }
 
     fn unready(&self) -> Option<&'static str> {
@@ -354,14 +365,23 @@ impl NodeBackend {
     }
 }
 
+/// The reply to a command that was asked for elsewhere, counted.
 fn answered(
     result: Result<(Effect, Pid), cluster::Failure>,
     roster: &Roster,
     me: Pid,
+    tally: &Tally,
+    asked: Asked,
 ) -> Result<Reply, api::Failure> {
-    let (effect, holder) = result.map_err(failure)?;
-    let source = if holder == me { Source::Local } else { Source::Cluster };
-    convert::reply(source, roster.name(holder), effect)
+    let (source, holder, result) = match result {
+        Ok((effect, holder)) => {
+            let source = if holder == me { Source::Local } else { Source::Cluster };
+            (source, roster.name(holder), convert::answer(effect))
+        }
+        Err(error) => (Source::Cluster, Arc::default(), Err(failure(error))),
+    };
+    tally.answered(asked, source, &result);
+    result.map(|outcome| Reply { source, holder, outcome })
 }
 
 fn text(addr: Option<SocketAddr>) -> Option<String> {

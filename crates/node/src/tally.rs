@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use boato_api::{Action, Command, Outcome, PerThread, Reply, Source};
+use boato_api::{Action, Command, Outcome, PerThread, Source};
 
 /// Counts of all operations on keys since the start.
 #[derive(Debug, Default)]
@@ -61,13 +61,13 @@ impl Tally {
     }
 
     /// A command has its answer.
-    pub(crate) fn answered<E>(&self, asked: Asked, result: &Result<Reply, E>) {
+    pub(crate) fn answered<E>(&self, asked: Asked, source: Source, result: &Result<Outcome, E>) {
         let counts = self.0.mine();
         let counter = match result {
             Err(_) => &counts.failed,
-            Ok(reply) => {
-                let place = if reply.source == Source::Local { &counts.local } else { &counts.forwarded };
-                match reply.outcome {
+            Ok(outcome) => {
+                let place = if source == Source::Local { &counts.local } else { &counts.forwarded };
+                match outcome {
                     Outcome::Missing if asked.is_read => &place.misses,
                     _ if asked.is_read => &place.hits,
                     _ => &place.others,
@@ -105,17 +105,17 @@ mod tests {
     #[test]
     fn reads_count_as_hits_or_misses_and_by_holder() {
         let tally = Tally::default();
-        let reply = |source, outcome| Ok::<_, ()>(Reply { source, holder: "n".into(), outcome });
         let version = boato_api::Version { hlc: 1, node: 1 };
         let value =
             Outcome::Value { value: Bytes::new(), content_type: Bytes::new(), version, ttl_left: None };
         let asked = |action| Asked::of(&Command { key: b"k", action });
         tally.read(true);
         tally.read(false);
-        tally.answered(asked(Action::Get), &reply(Source::Cluster, value));
-        tally.answered(asked(Action::Get), &reply(Source::Cluster, Outcome::Missing));
-        tally.answered(asked(Action::put(b"")), &reply(Source::Local, Outcome::Created(version)));
-        tally.answered(asked(Action::Get), &Err::<Reply, ()>(()));
+        tally.answered(asked(Action::Get), Source::Cluster, &Ok::<_, ()>(value));
+        tally.answered(asked(Action::Get), Source::Cluster, &Ok::<_, ()>(Outcome::Missing));
+        let created = Ok::<_, ()>(Outcome::Created(version));
+        tally.answered(asked(Action::put(b"")), Source::Local, &created);
+        tally.answered(asked(Action::Get), Source::Local, &Err(()));
         assert_eq!(tally.sums(), Sums { local: 3, forwarded: 2, failed: 1, hits: 2, misses: 2 });
     }
 }

@@ -14,12 +14,14 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Has the backend fetch what the commands from `at` on look up, unless it has done so already.
+    /// Has the backend fetch what the commands from `at` on look up, unless it has done so already: then this is false.
     #[inline]
-    pub(super) fn fetch(&mut self, input: &[u8], at: usize, backend: &dyn Backend) {
-        if at >= self.until {
+    pub(super) fn fetch(&mut self, input: &[u8], at: usize, backend: &dyn Backend) -> bool {
+        let is_new = at >= self.until;
+        if is_new {
             self.look(input, at, backend);
         }
+        is_new
     }
 
     fn look(&mut self, input: &[u8], mut at: usize, backend: &dyn Backend) {

@@ -156,8 +156,8 @@ impl Connection {
         let (mut at, mut ahead) = (0, Ahead::default());
         let stop = loop {
             bounds.stranger = !client.session.authenticated();
-            if !bounds.stranger {
-                ahead.fetch(bytes, at, &*client.door.backend);
+            if !bounds.stranger && ahead.fetch(bytes, at, &*client.door.backend) {
+                client.session.now_ms = client.door.backend.now_ms();
             }
             let next = match parser.next(&bytes[at..], &bounds, &mut parts) {
                 Ok(Some(Frame::Command(length))) => {
@@ -171,6 +171,8 @@ impl Connection {
                 Ok(Some(Frame::Line(line, length))) => {
                     at += length;
                     settle(stream, client, &mut batch, share).await?;
+                    // What was looked at before anything was waited for is no longer so.
+                    ahead = Ahead::default();
                     match client.run_line(line).await {
                         Ok(next) => next,
                         Err(error) => break Stop::Broken(error),
@@ -185,6 +187,7 @@ impl Connection {
             };
             let much = client.out.waiting().len() > WRITE_BYTES;
             if batch.is_full() || much || !matches!(next, Next::GoOn) {
+                ahead = Ahead::default();
                 settle(stream, client, &mut batch, share).await?;
             }
             match next {

@@ -14,6 +14,8 @@ use super::table;
 pub(super) struct Session {
     /// Slots of commands that are still on their way to another node.
     pub(super) pending: PendingSlots,
+    /// The backend's clock when the commands that are run now began.
+    pub(super) now_ms: u64,
     /// Place of the last command in the table.
     pub(super) command: usize,
     /// Between `MULTI` and `EXEC`.
@@ -45,6 +47,7 @@ impl Session {
     pub(super) fn new(door: &Door, peer: SocketAddr) -> Session {
         Session {
             pending: PendingSlots::default(),
+            now_ms: 0,
             command: table::UNKNOWN,
             queue: None,
             watched: Vec::new(),

@@ -153,11 +153,11 @@ fn kind<'a>(command: &Command<'a>) -> &'a [u8] {
 }
 
 impl Backend for Memory {
-    fn try_execute(&self, command: &Command<'_>) -> Option<Result<Reply, Failure>> {
+    fn try_execute(&self, command: &Command<'_>, _: u64) -> Option<Result<Outcome, Failure>> {
         match kind(command) {
             b"cluster" | b"busy" | b"unknown" | b"full" | b"never" => None,
             b"large" => Some(Err(Failure::TooLarge { limit: 5 })),
-            _ => Some(Ok(reply(Source::Local, "this one", self.apply(command)))),
+            _ => Some(Ok(self.apply(command))),
         }
     }
 
@@ -170,7 +170,10 @@ impl Backend for Memory {
             })),
             b"unknown" => Some(Err(Failure::OutcomeUnknown)),
             b"full" => Some(Ok(reply(Source::Cluster, "another", Outcome::Full))),
-            _ => self.try_execute(command),
+            _ => {
+                let result = self.try_execute(command, 0);
+                result.map(|result| result.map(|outcome| reply(Source::Local, "this one", outcome)))
+            }
         };
         let results: Option<Vec<_>> = commands.iter().map(result).collect();
         Box::pin(async {
@@ -182,7 +185,7 @@ impl Backend for Memory {
         })
     }
 
-    fn read(&self, _: &[u8], _: &mut dyn FnMut(Option<boato_api::Entry<'_>>)) -> bool {
+    fn read(&self, _: &[u8], _: u64, _: &mut dyn FnMut(Option<boato_api::Entry<'_>>)) -> bool {
         false
     }
 

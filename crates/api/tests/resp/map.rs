@@ -120,8 +120,8 @@ pub(crate) fn slot(key: &[u8]) -> u16 {
 }
 
 impl Backend for Map {
-    fn try_execute(&self, command: &Command<'_>) -> Option<Result<Reply, Failure>> {
-        self.is_here(command.key).then(|| self.reply(command, Source::Local))
+    fn try_execute(&self, command: &Command<'_>, _: u64) -> Option<Result<Outcome, Failure>> {
+        self.is_here(command.key).then(|| self.apply(command))
     }
 
     fn execute_all(&self, commands: &[Command<'_>]) -> BoxFuture<'static, Vec<Result<Reply, Failure>>> {
@@ -134,7 +134,7 @@ impl Backend for Map {
         })
     }
 
-    fn read(&self, key: &[u8], found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool {
+    fn read(&self, key: &[u8], _: u64, found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool {
         let here = self.is_here(key);
         if here {
             found(self.values().get(key).map(|value| Entry {

@@ -1,7 +1,6 @@
 //! The doors' words in those of the cluster, and back.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use boato_api as api;
@@ -144,13 +143,9 @@ pub(super) fn shown<'a>(entry: &cluster::EntryRef<'a>, now_ms: u64) -> api::Show
 }
 
 /// What came of a command.
-pub(super) fn reply(
-    source: api::Source,
-    holder: Arc<str>,
-    effect: Effect,
-) -> Result<api::Reply, api::Failure> {
+pub(super) fn answer(effect: Effect) -> Result<api::Outcome, api::Failure> {
     match effect {
-        Effect::Key(outcome) => Ok(api::Reply { source, holder, outcome: self::outcome(outcome)? }),
+        Effect::Key(outcome) => self::outcome(outcome),
         other => Err(refusal(&other)),
     }
 }

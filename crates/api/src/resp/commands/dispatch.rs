@@ -150,7 +150,7 @@ fn keyed<'a>(
 fn alone<'a>(context: &mut Context<'_>, command: Command<'a>, form: Form) -> Result<Step<'a>, Refusal> {
     let Context { session, door, out } = context;
     let overtakes = !session.pending.is_empty() && session.pending.contains(door.backend.slot(command.key));
-    if !overtakes && done_here(&*door.backend, &command, form, out) {
+    if !overtakes && done_here(&*door.backend, &command, session.now_ms, form, out) {
         return Ok(Step::Done);
     }
     if door.kind == Kind::Cluster {
@@ -159,14 +159,20 @@ fn alone<'a>(context: &mut Context<'_>, command: Command<'a>, form: Form) -> Res
     Ok(Step::Key(command, form))
 }
 
-fn done_here(backend: &dyn Backend, command: &Command<'_>, form: Form, out: &mut Replies) -> bool {
+fn done_here(
+    backend: &dyn Backend,
+    command: &Command<'_>,
+    now_ms: u64,
+    form: Form,
+    out: &mut Replies,
+) -> bool {
     if form == Form::Value && command.action == Action::Get {
-        return backend.read(command.key, &mut |entry| match entry {
+        return backend.read(command.key, now_ms, &mut |entry| match entry {
             Some(entry) => out.bulk(entry.value),
             None => out.null(),
         });
     }
-    backend.try_execute(command).map(|result| form.write(result, out)).is_some()
+    backend.try_execute(command, now_ms).map(|result| form.write_outcome(result, out)).is_some()
 }
 
 fn common_slot(door: &Door, commands: &[Command<'_>]) -> Option<u16> {
