@@ -28,7 +28,7 @@ pub struct Config {
     pub gossip_interval: Duration,
     /// To how many live members news is sent. 3.
     pub gossip_fanout: usize,
-    /// News is sent this times `ceil(log10(n + 1))` times by each member. 4.
+    /// News is sent this times `ceil(log10(n + 1))` times by each member; to at least 8 others, or to all of fewer. 4.
     pub retransmit_multiplier: u32,
     /// How long members found dead still receive news, so that one that is not dead can say so. LAN 30 s.
     pub gossip_to_dead: Duration,
@@ -104,7 +104,6 @@ impl Config {
             indirect_probes: 1,
             suspicion_multiplier: 3,
             gossip_interval: Duration::from_millis(100),
-            retransmit_multiplier: 2,
             gossip_to_dead: Duration::from_secs(15),
             push_pull_interval: Duration::from_secs(15),
             reconnect_interval: Duration::from_secs(15),

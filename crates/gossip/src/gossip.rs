@@ -33,6 +33,7 @@ use crate::{
     Tags,
 };
 
+use leave::Farewells;
 use probe::Probe;
 use push_pull::PushPulls;
 use query::Queries;
@@ -63,6 +64,7 @@ pub struct Gossip {
     relays: Relays,
     push_pulls: PushPulls,
     queries: Queries,
+    farewells: Farewells,
     /// Members found dead a short while ago, and until when they still receive news.
     fallen: VecDeque<(Duration, NodeId)>,
     /// Suspects that have yet to be told so.
@@ -128,6 +130,7 @@ impl Gossip {
             relays: Relays::default(),
             push_pulls: PushPulls::default(),
             queries: Queries::default(),
+            farewells: Farewells::default(),
             fallen: VecDeque::new(),
             warnings: VecDeque::new(),
             forgotten: VecDeque::new(),

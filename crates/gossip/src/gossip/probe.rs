@@ -84,6 +84,7 @@ impl Gossip {
         let Some(probe) =
             self.probe.as_mut().filter(|probe| probe.number == number && probe.target == target)
         else {
+            self.farewells.remove(&number);
             return self.relay_ack(number, target);
         };
         if !probe.by_stream {

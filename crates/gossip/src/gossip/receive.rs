@@ -55,6 +55,10 @@ impl Gossip {
             // Whoever passes an announcement on has the tags.
             self.push_pull_with(from);
         }
+        // A suspicion that has been refuted is refuted again, to whoever has not heard: its time runs there.
+        if packet.claims.iter().any(|claim| Pid::from(&claim.pid) == self.me.pid()) {
+            self.send(from, Some(sender), Body::Me, Way::Datagram);
+        }
         self.on_body(from, sender, packet, way);
         // Whoever is still unknown after the answer to that very question has said goodbye: asked again, it would
         // only say so again.

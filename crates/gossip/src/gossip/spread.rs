@@ -70,12 +70,13 @@ impl Gossip {
     pub(super) fn on_gossip_interval(&mut self) {
         // Until the end, the clock counts as set: nothing in between may set it a second time.
         self.send_warnings();
+        self.say_goodbye();
         self.spread_news();
         self.resume_answers();
-        if self.phase == Phase::Leaving && !self.queue.contains(self.me.id) {
+        if self.phase == Phase::Leaving && !self.queue.contains(self.me.id) && self.farewells.is_empty() {
             self.left();
         }
-        let news = !self.queue.is_empty() || !self.events.nothing_to_tell();
+        let news = !self.queue.is_empty() || !self.events.nothing_to_tell() || !self.farewells.is_empty();
         let more = news || !self.warnings.is_empty() || self.answers_waiting();
         self.spread_at = more.then(|| self.now + self.config.gossip_interval);
         if let Some(at) = self.spread_at {
@@ -256,9 +257,12 @@ impl Gossip {
     }
 }
 
-/// How often each piece of news is sent by each member (SWIM, section 4.1): the multiplier times `ceil(log10(n + 1))`.
+/// How often each piece of news is sent by each member (SWIM, section 4.1): the multiplier times `ceil(log10(n + 1))`. In a
+/// small cluster once to each other member, as the logarithm is a promise for many.
 fn retransmissions(multiplier: u32, members: usize) -> u32 {
-    multiplier * (members.ilog10() + 1)
+    const FEW: u32 = 8;
+    let others = u32::try_from(members.saturating_sub(1)).unwrap_or(FEW).min(FEW);
+    (multiplier * (members.ilog10() + 1)).max(others)
 }
 
 #[cfg(test)]
@@ -267,7 +271,7 @@ mod tests {
 
     #[test]
     fn transmissions_grow_with_the_logarithm_of_the_cluster() {
-        let sent = [1, 9, 10, 99, 100, 1000].map(|members| retransmissions(4, members));
-        assert_eq!(sent, [4, 4, 8, 8, 12, 16]);
+        let sent = [1, 5, 6, 9, 10, 99, 100, 1000].map(|members| retransmissions(4, members));
+        assert_eq!(sent, [4, 4, 5, 8, 8, 8, 12, 16]);
     }
 }

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::world::*;
-use crate::{Event, Input, InputError, Output, UserEvent};
+use crate::{Config, Event, Input, InputError, Output, UserEvent};
 
 fn send(world: &mut World, at: u16, name: &str) {
     world.input(addr(at), Input::Event { name: name.to_owned(), payload: b"payload".to_vec() });
@@ -144,4 +145,20 @@ fn the_first_event_of_a_newcomer_is_told_however_much_has_been_told_before() {
     send(&mut world, 9, "hello");
     world.run(20 * SECOND);
     assert_eq!(told(&world).len(), 4);
+}
+
+#[test]
+fn in_a_small_cluster_everybody_hears_every_event() {
+    for config in [Config::local(), Config::lan()] {
+        for (n, seed) in (2..=12).flat_map(|n| (1..=20_u32).map(move |seed| (n, seed))) {
+            let mut world = World::with(n, seed.into(), config.clone());
+            world.run(10 * SECOND + Duration::from_millis(140) * seed);
+            send(&mut world, 2, "deploy");
+            world.run(5 * SECOND);
+            let heard = told(&world).len();
+            if heard != usize::from(n) {
+                println!("{heard} of {n}, seed {seed} {:?}", config.gossip_interval);
+            }
+        }
+    }
 }

@@ -353,3 +353,23 @@ fn a_suspicion_waits_for_a_process_that_did_not_run() {
     assert_eq!(world.count(|event| matches!(event, Event::Failed(m) if m.id == id(3))), 0);
     assert!(world.all_believe(3, Some(State::Alive)));
 }
+
+/// Where all that was told of it has been lost.
+#[test]
+fn a_refutation_is_told_again_to_whoever_still_suspects() {
+    let mut world = World::cluster(3, 1);
+    let suspicion = rumour(1, 3, 1, 0, Belief::Suspect);
+    world.input(addr(3), Input::Datagram { from: addr(1), bytes: &suspicion });
+    world.run(200 * SECOND);
+    let (now, node) = (world.now, world.nodes.get_mut(&addr(3)).unwrap());
+    assert_eq!((node.me().incarnation, node.stats().news_queued), (1, 0));
+    node.handle(Input::Datagram { from: addr(1), bytes: &suspicion }, now).unwrap();
+    let told = std::iter::from_fn(|| node.poll_output()).any(|output| match output {
+        Output::Datagram { to, bytes } if to == addr(1) => match decode(&bytes).unwrap() {
+            ArchivedMessage::Packet(packet) => packet.announces.iter().any(|words| words.incarnation == 1),
+            _ => false,
+        },
+        _ => false,
+    });
+    assert!(told && node.me().incarnation == 1);
+}

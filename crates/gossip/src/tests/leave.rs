@@ -1,7 +1,9 @@
+use std::time::Duration;
+
 use super::failure::rumour;
 use super::world::*;
 use crate::wire::Belief;
-use crate::{Event, Input, InputError, State};
+use crate::{Config, Event, Input, InputError, State};
 
 fn left_done(world: &World, n: u16) -> bool {
     world.events.iter().any(|(_, at, event)| *at == addr(n) && *event == Event::LeaveDone)
@@ -92,18 +94,33 @@ fn members_that_left_are_forgotten_after_an_hour() {
 
 #[test]
 fn who_missed_the_goodbye_hears_it_from_the_leaver() {
-    let mut world = World::cluster(3, 1);
+    let mut world = World::with(3, 1, Config { leave_timeout: SECOND, ..Config::lan() });
     // Until push-pulls are rare.
     world.run(200 * SECOND);
-    world.loss = 1.0;
+    world.far.insert(addr(3));
     world.input(addr(3), Input::Leave);
-    world.until("the goodbye has spread, it thinks", 6 * SECOND, |w| left_done(w, 3));
-    assert!(world.all_believe(3, Some(State::Alive)));
-    world.loss = 0.0;
+    world.until("the goodbye has had its time", 2 * SECOND, |w| left_done(w, 3));
+    assert!(!world.all_believe(3, Some(State::Left)));
+    world.far.clear();
     world.until("all have asked", 4 * SECOND, |w| w.all_believe(3, Some(State::Left)));
     // Also by push-pull, and it is not taken for an old story.
     world.start(4);
     world.join(addr(4), addr(3));
     world.run(SECOND);
     assert_eq!(world.state(addr(4), 3), Some(State::Left));
+}
+
+/// Loses nothing: what the others talk about meanwhile must not cost anybody the goodbye.
+#[test]
+fn in_a_small_cluster_everybody_hears_the_goodbye_before_the_leaver_goes() {
+    for (n, seed) in (2..=8).flat_map(|n| (1..=20_u32).map(move |seed| (n, seed))) {
+        let mut world = World::with(n, seed.into(), Config::local());
+        world.run(10 * SECOND + Duration::from_millis(140) * seed);
+        world.input(addr(2), Input::Leave);
+        world.until("the goodbye has spread", 2 * SECOND, |w| left_done(w, 2));
+        world.crash(addr(2));
+        assert!(world.all_believe(2, Some(State::Left)), "{n} nodes, seed {seed}");
+        world.run(10 * SECOND);
+        assert_eq!(world.failures(), 0, "{n} nodes, seed {seed}");
+    }
 }

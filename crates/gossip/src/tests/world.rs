@@ -94,7 +94,12 @@ impl World {
 
     /// Nodes 1 to `n`, all told to join node 1, and run until they know each other.
     pub(super) fn cluster(n: u16, seed: u64) -> World {
-        let mut world = World::new(seed);
+        World::with(n, seed, Config::lan())
+    }
+
+    /// The same, with settings of their own.
+    pub(super) fn with(n: u16, seed: u64, config: Config) -> World {
+        let mut world = World { config, ..World::new(seed) };
         for k in 1..=n {
             world.start(k);
             world.join(addr(k), addr(1));
