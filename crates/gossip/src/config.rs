@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::codec::DATAGRAM_BYTES_MIN;
+use crate::member::ATTRIBUTE_BYTES_MAX;
 
 /// Settings of the protocol, equal on all members. Start from [`Config::lan`], [`Config::wan`] or
 /// [`Config::local`] and change single fields.
@@ -50,6 +51,9 @@ pub struct Config {
     pub event_bytes: usize,
     /// Most members kept, dead ones included. Others are not accepted. 65536.
     pub members_max: usize,
+    /// Most bytes of names and tags of all others, kept beside them. Members beyond it are not accepted, and larger tags of known
+    /// ones not taken over. 64 MiB.
+    pub attribute_bytes: usize,
     /// Longest datagram sent, in bytes. What QUIC surely carries right after connecting is 1162.
     pub datagram_bytes: usize,
 }
@@ -77,6 +81,7 @@ impl Config {
             leave_timeout: Duration::from_secs(5),
             event_bytes: 256 << 10,
             members_max: 65_536,
+            attribute_bytes: 64 << 20,
             datagram_bytes: 1162,
         }
     }
@@ -140,6 +145,10 @@ impl Config {
             ((4096..=64 << 20).contains(&self.event_bytes), "event_bytes must be from 4096 to 67108864"),
             ((1..=16).contains(&self.gossip_fanout), "gossip_fanout must be from 1 to 16"),
             ((1..=1 << 20).contains(&self.members_max), "members_max must be from 1 to 1048576"),
+            (
+                (ATTRIBUTE_BYTES_MAX..=1 << 30).contains(&self.attribute_bytes),
+                "attribute_bytes must be from 65536 to 1073741824",
+            ),
             (
                 (DATAGRAM_BYTES_MIN..=65_507).contains(&self.datagram_bytes),
                 "datagram_bytes must be from 1162 to 65507",

@@ -366,6 +366,7 @@ impl Gossip {
             assert!(entry.announced <= entry.member.incarnation, "{id:?}");
             assert_ne!(id, self.me.id);
             assert!(entry.missing.is_none() || entry.announced > 0, "{id:?}");
+            assert!(!(self.queue.contains(id) && self.lacks_words(id)), "{id:?}");
         }
         assert!(self.table.len() <= self.config.members_max);
         assert!(self.queue.len() <= self.table.len() + 1);

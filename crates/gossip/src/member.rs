@@ -134,7 +134,7 @@ impl Tags {
 
     /// The tags in a text that has been found to be one.
     pub(crate) fn from_text(text: &str) -> Tags {
-        let hash = (text.len() > SHORT_TAGS_MAX).then(|| format!("{BETWEEN}{:016x}", hash(text)).into());
+        let hash = (text.len() > SHORT_TAGS_MAX).then(|| hash_of(text).into());
         Tags { text: text.into(), hash }
     }
 
@@ -142,6 +142,11 @@ impl Tags {
     pub(crate) fn is_hash(text: &str) -> bool {
         let digits = text.strip_prefix(BETWEEN).unwrap_or_default();
         digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
+    /// Whether `hash` stands for tags of this text.
+    pub(crate) fn has_text_hash(text: &str, hash: &str) -> bool {
+        hash_of(text) == hash
     }
 
     /// Whether a hash stands for these tags.
@@ -165,9 +170,11 @@ impl Tags {
 }
 
 /// FNV-1a: tells texts apart that nobody has made to be alike; who could, may announce what it likes anyway.
-fn hash(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+fn hash_of(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{BETWEEN}{hash:016x}")
 }
 
 /// Bytes that name and tags take in an announcement, as [`ATTRIBUTE_BYTES_MAX`] counts them.

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 
 use crate::coordinate::Seen;
+use crate::member::attribute_bytes;
 use crate::precedence::Standing;
 use crate::suspicion::Suspicion;
-use crate::{Member, NodeId, State};
+use crate::{Member, NodeId, State, Tags};
 
 /// A member and what this one keeps about it.
 #[derive(Debug)]
@@ -71,6 +73,8 @@ pub(crate) struct Table {
     left: Vec<NodeId>,
     /// How many have been chosen to receive news so far.
     reader: usize,
+    /// Of all names and tags.
+    bytes: usize,
 }
 
 impl Table {
@@ -78,13 +82,18 @@ impl Table {
         self.entries.get(&id)
     }
 
-    /// For changes of anything but the state, which [`Table::set_state`] changes.
+    /// For changes of anything but the state ([`Table::set_state`]), the name and the tags ([`Table::set_attributes`]).
     pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut Entry> {
         self.entries.get_mut(&id)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Bytes of all names and tags.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(crate) fn live(&self) -> &[NodeId] {
@@ -115,6 +124,7 @@ impl Table {
 
     pub(crate) fn insert(&mut self, entry: Entry, rng: &mut Rng) {
         let (id, state) = (entry.member.id, entry.member.state);
+        self.bytes += bytes(&entry.member);
         let former = self.entries.insert(id, entry);
         assert!(former.is_none(), "a node is kept once");
         self.link(id, state, rng);
@@ -122,8 +132,16 @@ impl Table {
 
     pub(crate) fn remove(&mut self, id: NodeId) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
+        self.bytes -= bytes(&entry.member);
         self.unlink(entry.member.state, entry.place);
         Some(entry)
+    }
+
+    pub(crate) fn set_attributes(&mut self, id: NodeId, name: Arc<str>, tags: Tags) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        self.bytes -= bytes(&entry.member);
+        (entry.member.name, entry.member.tags) = (name, tags);
+        self.bytes += bytes(&entry.member);
     }
 
     pub(crate) fn set_state(&mut self, id: NodeId, state: State, rng: &mut Rng) {
@@ -227,7 +245,12 @@ impl Table {
         }
         assert_eq!(self.live.order.len() + self.dead.len() + self.left.len(), self.entries.len());
         assert!(self.live.next <= self.live.order.len());
+        assert_eq!(self.bytes, self.iter().map(|entry| bytes(&entry.member)).sum::<usize>());
     }
+}
+
+fn bytes(member: &Member) -> usize {
+    attribute_bytes(&member.name, member.tags.text())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

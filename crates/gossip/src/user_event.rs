@@ -12,7 +12,7 @@ pub const USER_EVENT_BYTES_MAX: usize = 896;
 /// How far the time of an event may be ahead of the clock: further is a defect, which must not drive it to its end.
 const STEP_MAX: u64 = 1 << 32;
 /// Counted for an event beside its name and payload.
-const OVERHEAD: usize = 128;
+pub(crate) const OVERHEAD: usize = 128;
 
 /// Something that a member told all others. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::{Gossip, Phase};
 use crate::codec::{INCARNATION_MAX, announced};
+use crate::member::attribute_bytes;
 use crate::precedence::Standing;
 use crate::suspicion::Suspicion;
 use crate::table::Entry;
 use crate::timers::Timer;
 use crate::wire::{ArchivedAnnounce, ArchivedPacket, ArchivedRecord};
-use crate::{Event, Member, NodeId, Pid, State, Tags};
+use crate::{Config, Event, Member, NodeId, Pid, State, Tags};
 
 /// How far an incarnation may be ahead of the one known. A member raises it by one per refutation or update, so a
 /// larger step is a defect, which must not drive the number to its end.
@@ -142,7 +143,8 @@ impl Gossip {
         if news.pid.boot > known.boot {
             return self.learn_of_restart(news);
         }
-        if news.incarnation > known.incarnation.saturating_add(INCARNATION_STEP_MAX) {
+        if news.incarnation > known.incarnation.saturating_add(INCARNATION_STEP_MAX) || !self.has_room(&news)
+        {
             return;
         }
         let believed = believed(news, known);
@@ -187,7 +189,7 @@ impl Gossip {
         if gone && news.gone >= self.reclaim_after(news.state) {
             return;
         }
-        if !self.make_room(gone) {
+        if !self.make_room(gone, attribute_bytes(&words.name, &words.tags)) {
             self.stats.members_refused += 1;
             return;
         }
@@ -206,13 +208,28 @@ impl Gossip {
         }
     }
 
-    /// Room for one more member; for a live one, somebody dead or gone is forgotten before its time.
-    fn make_room(&mut self, gone: bool) -> bool {
-        if self.table.len() < self.config.members_max {
-            return true;
+    /// Room for one more member with so many bytes of name and tags; for a live one, some dead or gone are forgotten before
+    /// their time.
+    fn make_room(&mut self, gone: bool, bytes: usize) -> bool {
+        let Config { members_max, attribute_bytes, .. } = self.config;
+        while self.table.len() >= members_max || self.table.bytes() + bytes > attribute_bytes {
+            let place = self.table.any_gone().filter(|_| !gone);
+            if place.and_then(|id| self.remove(id)).is_none() {
+                return false;
+            }
         }
-        let place = self.table.any_gone().filter(|_| !gone);
-        place.is_some_and(|id| self.remove(id).is_some())
+        true
+    }
+
+    /// Whether there is room for what the words of a known member add to its name and tags.
+    fn has_room(&mut self, news: &News<'_>) -> bool {
+        let Some(words) = news.words.filter(|words| !Tags::is_hash(&words.tags)) else { return true };
+        let known =
+            self.member(news.pid.id).map_or(0, |known| attribute_bytes(&known.name, known.tags.text()));
+        let more = attribute_bytes(&words.name, &words.tags).saturating_sub(known);
+        let fits = more == 0 || self.table.bytes() + more <= self.config.attribute_bytes;
+        self.stats.members_refused += u64::from(!fits);
+        fits
     }
 
     /// A newer boot replaces the older at once; the older is dead, whatever it said last.
@@ -304,12 +321,16 @@ impl Gossip {
 
     /// A suspicion overtook the announcement it speaks of: its words are still news, its state is not.
     fn catch_up(&mut self, news: News<'_>) {
+        let id = news.pid.id;
+        let lacked = self.lacks_words(id);
         if self.take_words(&news) {
-            let id = news.pid.id;
             if self.table.get(id).is_some_and(|entry| entry.member.is_live()) {
                 self.event(id, Event::Updated);
             }
             self.pass_on(&news);
+        }
+        if lacked && !self.lacks_words(id) {
+            self.tell(id);
         }
     }
 
@@ -318,12 +339,13 @@ impl Gossip {
         let Some(entry) = self.table.get_mut(news.pid.id) else { return false };
         let Some(words) = news.words else { return false };
         let (said, hash) = (words.incarnation.to_native(), Tags::is_hash(&words.tags));
-        let fetched = said == entry.announced && entry.missing.is_some() && !hash;
+        let wanted = entry.missing.as_deref().is_some_and(|hash| Tags::has_text_hash(&words.tags, hash));
+        let fetched = said == entry.announced && wanted;
         if said <= entry.announced && !fetched {
             return false;
         }
         entry.announced = said;
-        let Member { addr, name, mut tags, .. } = announced(words);
+        let Member { id, addr, name, mut tags, .. } = announced(words);
         let known = &mut entry.member;
         let lacking = hash && !known.tags.have_hash(&words.tags);
         entry.missing = lacking.then(|| (*words.tags).into());
@@ -333,7 +355,8 @@ impl Gossip {
         if (addr, &name, &tags) == (known.addr, &known.name, &known.tags) {
             return false;
         }
-        (known.addr, known.name, known.tags) = (addr, name, tags);
+        known.addr = addr;
+        self.table.set_attributes(id, name, tags);
         true
     }
 

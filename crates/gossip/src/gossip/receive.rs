@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::{Gossip, Phase};
 use crate::codec::decode;
+use crate::user_event::OVERHEAD;
 use crate::wire::{ArchivedBody, ArchivedMessage, ArchivedPacket, Body};
 use crate::{Coordinate, DecodeError, InputError, NodeId, Pid};
 
@@ -28,6 +29,7 @@ impl Gossip {
         }
         let message = decode(bytes).and_then(|message| {
             fits(message, way)?;
+            self.check_events(message)?;
             comes_from(message, peer)?;
             Ok(message)
         });
@@ -44,6 +46,16 @@ impl Gossip {
         self.stats.messages_received += 1;
         self.roll_call.void(self.now);
         Ok(())
+    }
+
+    /// Nobody keeps more events than there is room for, so nobody tells more at a time.
+    fn check_events(&self, message: &ArchivedMessage<'static>) -> Result<(), DecodeError> {
+        match message {
+            ArchivedMessage::Events(events) if events.list.len() > self.config.event_bytes / OVERHEAD => {
+                Err(DecodeError::Range("number of events"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn on_packet(&mut self, from: SocketAddr, packet: &ArchivedPacket<'static>, way: Way) {
@@ -146,6 +158,9 @@ fn fits(message: &ArchivedMessage<'static>, way: Way) -> Result<(), DecodeError>
         (ArchivedMessage::PushPull(_), Way::Datagram) => Err(DecodeError::Way("a push-pull in a datagram")),
         (ArchivedMessage::Events(events), Way::Datagram) if events.recall => {
             Err(DecodeError::Way("a recall in a datagram"))
+        }
+        (ArchivedMessage::Events(events), Way::Stream) if events.list.iter().any(|e| !e.terms.is_empty()) => {
+            Err(DecodeError::Way("a query on a stream"))
         }
         (ArchivedMessage::Packet(packet), Way::Stream) => match packet.body {
             ArchivedBody::Ping { .. } | ArchivedBody::Ack { .. } | ArchivedBody::Other { .. } => Ok(()),

@@ -27,15 +27,27 @@ const INTRODUCTIONS_MAX: usize = 32;
 impl Gossip {
     /// There is news about `subject`: it goes out with the next packets.
     pub(super) fn tell(&mut self, subject: NodeId) {
-        self.queue.push(subject, 0);
-        self.wake_gossip();
+        self.tell_from(subject, 0);
     }
 
     /// There is news about `subject` that others know: it goes out after fresher news, and less often.
     pub(super) fn tell_some(&mut self, subject: NodeId) {
         let sent = self.retransmissions().saturating_sub(self.config.retransmit_multiplier);
+        self.tell_from(subject, sent);
+    }
+
+    fn tell_from(&mut self, subject: NodeId, sent: u32) {
+        if self.lacks_words(subject) {
+            return self.queue.remove(subject);
+        }
         self.queue.push(subject, sent);
         self.wake_gossip();
+    }
+
+    /// Whether there is nothing to say of `id` before its tags are here: whoever hears of it asks for them. It is told
+    /// when they have come.
+    pub(super) fn lacks_words(&self, id: NodeId) -> bool {
+        self.table.get(id).is_some_and(|entry| entry.missing.is_some() && entry.member.state == State::Alive)
     }
 
     /// Somebody is suspected because of what was heard in an exchange: it is told soon, and by itself. The queue drops
@@ -194,7 +206,8 @@ impl Gossip {
     fn to_be_told(&self, reader: Pid) -> Option<NodeId> {
         let member = &self.table.get(reader.id)?.member;
         let disbelieved = member.boot == reader.boot && member.state != State::Alive;
-        (disbelieved || member.boot > reader.boot).then_some(reader.id)
+        let told = disbelieved || member.boot > reader.boot;
+        (told && !self.lacks_words(reader.id)).then_some(reader.id)
     }
 
     fn add_news(&mut self, reader: Option<Pid>, room: usize, subjects: &mut Vec<NodeId>) {
@@ -212,16 +225,8 @@ impl Gossip {
         retransmissions(self.config.retransmit_multiplier, self.size())
     }
 
-    /// Bytes that the news about `id` takes. Only members that are known are in the queue. Nothing is announced before
-    /// its tags are here: whoever hears of it asks for them.
+    /// Bytes that the news about `id` takes. Only members that are known are in the queue.
     fn news_bytes(&self, id: NodeId) -> usize {
-        if self
-            .table
-            .get(id)
-            .is_some_and(|entry| entry.missing.is_some() && entry.member.state == State::Alive)
-        {
-            return usize::MAX;
-        }
         match self.member(id) {
             Some(member) if member.state == State::Alive => announce_bytes(member),
             _ => CLAIM_BYTES,

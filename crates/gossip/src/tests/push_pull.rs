@@ -6,7 +6,7 @@ use crate::wire::{ArchivedMessage, ArchivedStep, Belief, Message, PushPull, Reco
 use crate::{Gossip, Input, Member, NodeId, Output, State, Tags};
 
 /// A push-pull from node 2 that says this of a member.
-fn push_pull(number: u64, step: Step, member: &Member, state: Belief) -> Vec<u8> {
+pub(super) fn push_pull(number: u64, step: Step, member: &Member, state: Belief) -> Vec<u8> {
     let record = Record {
         announce: announce(member, member.incarnation),
         state,

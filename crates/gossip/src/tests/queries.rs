@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::world::*;
-use crate::{Event, Filter, Input, InputError, NodeId, Query, QueryId, RESPONSE_BYTES_MAX, Reply};
+use crate::codec::decode;
+use crate::wire::ArchivedMessage;
+use crate::{Event, Filter, Input, InputError, NodeId, Output, Query, QueryId, RESPONSE_BYTES_MAX, Reply};
 
 fn ask(world: &mut World, at: u16, query: Query) {
     world.input(addr(at), Input::Query { number: 7, query });
@@ -154,4 +156,23 @@ fn past_queries_are_not_recalled() {
     world.input(addr(9), Input::Recall);
     world.run(SECOND);
     assert!(asked(&world).is_empty());
+}
+
+#[test]
+fn queries_do_not_come_in_lists_on_streams() {
+    let mut world = World::cluster(2, 1);
+    let now = world.now;
+    let asker = world.nodes.get_mut(&addr(1)).unwrap();
+    asker.handle(Input::Query { number: 7, query: query("load") }, now).unwrap();
+    asker.handle(Input::Timeout, now + SECOND).unwrap();
+    let datagram = std::iter::from_fn(|| asker.poll_output()).find_map(|output| match output {
+        Output::Datagram { bytes, .. } if matches!(decode(&bytes), Ok(ArchivedMessage::Events(_))) => {
+            Some(bytes)
+        }
+        _ => None,
+    });
+    let bytes = datagram.unwrap();
+    let other = world.nodes.get_mut(&addr(2)).unwrap();
+    let refused = other.handle(Input::Stream { from: addr(1), bytes: &bytes }, now).unwrap_err();
+    assert!(refused.to_string().contains("on a stream"), "{refused}");
 }

@@ -1,5 +1,8 @@
+use super::failure::news;
+use super::push_pull::push_pull;
 use super::world::*;
-use crate::{ATTRIBUTE_BYTES_MAX, Event, Input, InputError, State};
+use crate::wire::{Belief, Step};
+use crate::{ATTRIBUTE_BYTES_MAX, Config, Event, Input, InputError, Member, State, Tags};
 
 /// Tags of so many bytes.
 fn tags(bytes: usize, with: char) -> Vec<(String, String)> {
@@ -71,4 +74,59 @@ fn what_is_too_large_for_anybody_is_refused() {
     assert!(refused.to_string().contains("at most 65536"), "{refused}");
     let refused = node.handle(Input::SetName("x".repeat(385)), now).unwrap_err();
     assert!(matches!(refused, InputError::Attributes(_)), "{refused}");
+}
+
+/// What node 1 hears of node `n`, from node 4: that it has tags of this hash.
+fn hint(world: &mut World, n: u16, hash: &str) -> Member {
+    let mut member = world.node(addr(1)).member(id(n)).unwrap().clone();
+    member.incarnation += 1;
+    member.tags = Tags::from_text(hash);
+    world.input(addr(1), Input::Datagram { from: addr(4), bytes: &news(4, &member) });
+    member
+}
+
+#[test]
+fn tags_that_never_come_hold_up_no_other_news() {
+    let mut world = World::cluster(20, 1);
+    world.run(200 * SECOND);
+    for n in 5..=16 {
+        hint(&mut world, n, "\u{1f}0123456789abcdef");
+    }
+    set(&mut world, 1, vec![("role".to_owned(), "db".to_owned())]);
+    world.run(5 * SECOND);
+    let me = world.node(addr(1)).me();
+    assert!(world.nodes.values().all(|node| node.member(id(1)) == Some(me)));
+    assert!(world.nodes.values().all(|node| node.stats().news_queued == 0));
+}
+
+#[test]
+fn only_the_tags_that_were_named_are_taken() {
+    let mut world = World::cluster(3, 1);
+    let named = Tags::new(tags(2_000, 'x')).unwrap();
+    let hash = Member { tags: named.clone(), ..world.node(addr(1)).me().clone() }.short_tags().to_owned();
+    let mut member = hint(&mut world, 3, &hash);
+    for (tags, taken) in [(Tags::new(tags(2_000, 'y')).unwrap(), false), (named, true)] {
+        member.tags = tags;
+        let step = Step::Difference { standings: vec![], wanted: vec![] };
+        let bytes = push_pull(1, step, &member, Belief::Alive);
+        world.input(addr(1), Input::Stream { from: addr(2), bytes: &bytes });
+        assert_eq!(world.node(addr(1)).member(id(3)).unwrap().tags == member.tags, taken);
+    }
+}
+
+#[test]
+fn what_all_say_together_is_bounded() {
+    let attribute_bytes = 100_000;
+    let mut world = World::with(4, 1, Config { attribute_bytes, ..Config::lan() });
+    for n in 1..=4 {
+        set(&mut world, n, tags(40_000, 'x'));
+    }
+    world.run(120 * SECOND);
+    for node in world.nodes.values() {
+        let size = |member: &Member| member.name.len() + member.tags.text().len();
+        let bytes: usize = node.live().skip(1).map(size).sum();
+        assert!((80_000..=attribute_bytes).contains(&bytes), "{bytes}");
+        assert!(node.live().count() == 4 && node.stats().members_refused > 0);
+    }
+    assert_eq!(world.failures(), 0);
 }
