@@ -67,7 +67,7 @@ impl Member {
         while let Some(output) = self.gossip.poll_output() {
             match output {
                 Output::Datagram { to, bytes } => self.send(to, DATAGRAM, &bytes),
-                Output::Stream { to, bytes } => self.send(to, STREAM, &bytes),
+                Output::Stream { to, bytes } | Output::Bulk { to, bytes } => self.send(to, STREAM, &bytes),
                 Output::Event(event) => println!("{event:?}"),
             }
         }

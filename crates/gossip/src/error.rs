@@ -107,6 +107,9 @@ pub enum InputError {
     /// Too many events wait to be told.
     #[error("too many events are waiting to be told: send fewer, or later")]
     EventsFull,
+    /// Too many queries of this member are under way.
+    #[error("too many queries are under way: ask again when some are over")]
+    QueriesFull,
     /// Too many joins wait for their turn.
     #[error("{0} joins are waiting already: try again when some have been answered")]
     JoinsFull(usize),

@@ -188,6 +188,10 @@ impl Gossip {
                 self.leave();
                 Ok(())
             }
+            Input::Forget { number } => {
+                self.forget_query(number);
+                Ok(())
+            }
             _ if self.phase != Phase::Active => Err(InputError::Ended),
             Input::Join(addr) => self.join(addr),
             Input::Event { name, payload } => self.send_event(name, payload),

@@ -52,6 +52,11 @@ pub enum Input<'a> {
         /// The question.
         query: Query,
     },
+    /// Nobody waits for the answers to a query any more: no event follows.
+    Forget {
+        /// As given in [`Input::Query`].
+        number: u64,
+    },
     /// Answer a query that [`Event::Query`] told of, once.
     Answer {
         /// Which.
@@ -80,6 +85,14 @@ pub enum Output {
     },
     /// Send a message on a stream, whole and in order, dialling if need be.
     Stream {
+        /// Whom to send it to.
+        to: SocketAddr,
+        /// The whole message.
+        bytes: Vec<u8>,
+    },
+    /// The same, on a stream that others go before: an answer to a query, which may be large. It comes in as
+    /// [`Input::Stream`].
+    Bulk {
         /// Whom to send it to.
         to: SocketAddr,
         /// The whole message.

@@ -77,7 +77,7 @@
 //!         while let Some(output) = members[i].poll_output() {
 //!             match output {
 //!                 Output::Datagram { bytes, .. } => members[1 - i].handle(Input::Datagram { from, bytes: &bytes }, now)?,
-//!                 Output::Stream { bytes, .. } => members[1 - i].handle(Input::Stream { from, bytes: &bytes }, now)?,
+//!                 Output::Stream { bytes, .. } | Output::Bulk { bytes, .. } => members[1 - i].handle(Input::Stream { from, bytes: &bytes }, now)?,
 //!                 Output::Event(Event::Joined(member)) => joined.push(member.name.to_string()),
 //!                 Output::Event(_) => {}
 //!             }

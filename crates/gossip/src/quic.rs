@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use boato_transport::{Channel, Peer, Transport};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Event, Gossip, Input, InputError, Member, NodeId, Pid, Query, QueryId, Reply, Stats};
@@ -25,12 +25,17 @@ use driver::Driver;
 
 /// Carries push-pulls and probes by stream.
 pub const CHANNEL: Channel = Channel(0);
+/// Carries answers to queries, which are in no hurry.
+pub const BULK: Channel = Channel(5);
 /// Events kept for a subscriber that is slow. One that falls further behind is told so and reads the snapshot again.
 pub const EVENTS: usize = 1024;
 /// Most messages that wait for the driver.
 const INBOUND: usize = 4096;
 /// Most bytes in them.
 const INBOUND_BYTES: usize = 64 << 20;
+/// Most bytes of responses to the queries of this member that wait to be read; those beyond are dropped, and their senders
+/// count as missing.
+const RESPONSE_BYTES: usize = 64 << 20;
 /// Most commands that wait for the driver.
 const COMMANDS: usize = 1024;
 
@@ -79,7 +84,7 @@ enum Command {
     /// Hand this in and say what came of it.
     Ask(Input<'static>, oneshot::Sender<Result<(), InputError>>),
     Rtt(NodeId, NodeId, oneshot::Sender<Option<Duration>>),
-    Query(Query, oneshot::Sender<Result<mpsc::Receiver<QueryEvent>, InputError>>),
+    Query(Query, oneshot::Sender<Result<Replies, InputError>>),
 }
 
 /// What comes of a query.
@@ -99,10 +104,28 @@ pub enum QueryEvent {
     },
 }
 
+/// What comes of a query, as it comes.
+#[derive(Debug)]
+pub struct Replies(mpsc::Receiver<Waiting>);
+
+impl Replies {
+    /// The next thing; the last is [`QueryEvent::Done`]. `None` without it: the member has ended.
+    pub async fn recv(&mut self) -> Option<QueryEvent> {
+        Some(self.0.recv().await?.event)
+    }
+}
+
+/// Something that waits to be read, and the room that it takes.
+#[derive(Debug)]
+struct Waiting {
+    event: QueryEvent,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
 /// Starts to drive `gossip`, a fresh one, over `transport`. Must be called within a tokio runtime.
 ///
 /// The caller passes on what the transport receives: every datagram to [`Handle::datagram`], every message on
-/// [`CHANNEL`] to [`Handle::message`]. The driver tells the transport which peers live ([`Transport::retain`]).
+/// [`CHANNEL`] and [`BULK`] to [`Handle::message`]. The driver tells the transport which peers live ([`Transport::retain`]).
 pub fn spawn(gossip: Gossip, transport: Transport) -> Handle {
     let board = Arc::new(Board {
         members: ArcSwap::from_pointee(driver::snapshot(&gossip)),
@@ -160,11 +183,11 @@ impl Handle {
         self.command(Command::Tell(Input::Recall));
     }
 
-    /// Asks members something. What they say comes in the receiver, the last is [`QueryEvent::Done`].
+    /// Asks members something. The query ends when nobody waits for what comes of it any more.
     ///
     /// # Errors
     /// It is too large, too many are under way, or this member has left.
-    pub async fn query(&self, query: Query) -> Result<mpsc::Receiver<QueryEvent>, InputError> {
+    pub async fn query(&self, query: Query) -> Result<Replies, InputError> {
         let (sender, receiver) = oneshot::channel();
         self.0.commands.send(Command::Query(query, sender)).await.map_err(|_| InputError::Ended)?;
         receiver.await.unwrap_or(Err(InputError::Ended))
@@ -256,7 +279,7 @@ impl Handle {
         self.pass_on(Inbound { from, bytes, stream: false });
     }
 
-    /// Passes on a message on [`CHANNEL`]; dropped and counted if the driver does not keep up.
+    /// Passes on a message on [`CHANNEL`] or [`BULK`]; dropped and counted if the driver does not keep up.
     pub fn message(&self, from: Peer, bytes: Bytes) {
         self.pass_on(Inbound { from, bytes, stream: true });
     }

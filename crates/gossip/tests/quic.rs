@@ -4,8 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use boato_gossip::quic::{CHANNEL, Handle, spawn};
-use boato_gossip::{Config, Event, Gossip, Identity, Member, NodeId, PROTOCOL, State};
+use boato_gossip::quic::{BULK, CHANNEL, Handle, QueryEvent, Replies, spawn};
+use boato_gossip::{
+    Config, Event, Gossip, Identity, InputError, Member, NodeId, PROTOCOL, Query, RESPONSE_BYTES_MAX, Reply,
+    State,
+};
 use boato_transport::{Channel, Handler, Peer, Responder, Transport};
 use bytes::Bytes;
 use tokio::time::{sleep, timeout};
@@ -31,7 +34,7 @@ impl Handler for Dispatch {
     }
 
     fn message(&self, from: Peer, channel: Channel, payload: Bytes) {
-        assert_eq!(channel, CHANNEL);
+        assert!([CHANNEL, BULK].contains(&channel));
         self.0.message(from, payload);
     }
 
@@ -136,4 +139,47 @@ async fn a_stopped_driver_leaves_at_once_and_ends_subscriptions() {
     timeout(PATIENCE, node.handle.leave()).await.unwrap();
     drop(node);
     assert!(timeout(PATIENCE, events.recv()).await.unwrap().is_err());
+}
+
+/// Asks, and answers so; nothing of it has been read yet.
+async fn ask(node: &Node, response: Option<Vec<u8>>) -> Result<Replies, InputError> {
+    let mut events = node.handle.subscribe();
+    let timeout = Some(Duration::from_mins(1));
+    let replies = node.handle.query(Query { name: "load".into(), timeout, ..Query::default() }).await?;
+    if let Some(response) = response {
+        let Ok(Event::Query(question)) = events.recv().await else { panic!("a question") };
+        node.handle.answer(question.id, Some(response)).await?;
+    }
+    Ok(replies)
+}
+
+#[tokio::test]
+async fn a_query_that_nobody_waits_for_gives_its_place_back() {
+    let node = start(1);
+    let mut waiting = Vec::new();
+    let full = loop {
+        match ask(&node, None).await {
+            Ok(replies) => waiting.push(replies),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, InputError::QueriesFull), "{full}");
+    waiting.pop();
+    assert!(ask(&node, None).await.is_ok());
+}
+
+#[tokio::test]
+async fn responses_that_nobody_reads_take_bounded_memory_and_who_was_not_heard_is_missing() {
+    let node = start(1);
+    let mut all = Vec::new();
+    for _ in 0..65 {
+        all.push(ask(&node, Some(vec![0; RESPONSE_BYTES_MAX])).await.unwrap());
+    }
+    let mut last = all.pop().unwrap();
+    assert_eq!(last.recv().await, Some(QueryEvent::Done { missing: vec![NodeId(1)] }));
+    assert!(matches!(all[0].recv().await, Some(QueryEvent::Reply { reply: Reply::Response(_), .. })));
+    let mut next = ask(&node, Some(vec![0; RESPONSE_BYTES_MAX])).await.unwrap();
+    assert!(matches!(next.recv().await, Some(QueryEvent::Reply { .. })), "there is room again");
+    assert_eq!(next.recv().await, Some(QueryEvent::Done { missing: vec![] }));
+    assert_eq!(next.recv().await, None);
 }

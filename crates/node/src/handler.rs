@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
@@ -43,6 +43,8 @@ pub(crate) enum HandlerError {
     Io(#[from] io::Error),
     #[error("took too long and was ended")]
     Late,
+    #[error("was not run: as many as may run at a time took too long")]
+    Busy,
     #[error("wrote more than {0} bytes")]
     TooLong(usize),
     #[error("ended with {status}: {complaint}")]
@@ -87,10 +89,21 @@ impl Handler {
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
-    /// The same, for at most this long.
-    pub(crate) fn within(mut self, time: Duration) -> Self {
-        self.time_max = self.time_max.min(time);
-        self
+    /// Runs it once there is room, if it is done before `deadline`.
+    pub(crate) async fn run_before(
+        mut self,
+        deadline: Instant,
+        variables: &[(String, String)],
+        input: &[u8],
+        output_bytes_max: usize,
+    ) -> Result<Vec<u8>, HandlerError> {
+        let Ok(_place) = timeout_at(deadline, self.place()).await else { return Err(HandlerError::Busy) };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(HandlerError::Busy);
+        }
+        self.time_max = self.time_max.min(left);
+        self.run(variables, input, output_bytes_max).await
     }
 
     /// Runs it and gives what it writes, which is ignored where nothing may be.
@@ -124,28 +137,37 @@ impl Group {
                 // A command need not read what it is told.
                 let _ = stdin.write_all(input).await;
             }
+            Ok(())
         };
-        let bytes_max = output_bytes_max as u64;
-        let ((), output, complaint) =
-            tokio::join!(feed, read(stdout, bytes_max + 1), read(stderr, COMPLAINT_BYTES));
-        let output = output?;
-        if output.len() > output_bytes_max {
-            return Err(HandlerError::TooLong(output_bytes_max));
-        }
+        // What is too long ends the command; what it complains of is only cut.
+        let output = async {
+            let output = read(stdout, output_bytes_max as u64 + 1, false).await?;
+            if output.len() > output_bytes_max {
+                Err(HandlerError::TooLong(output_bytes_max))
+            } else {
+                Ok(output)
+            }
+        };
+        let complaint = async { Ok(read(stderr, COMPLAINT_BYTES, true).await?) };
+        let ((), output, complaint) = tokio::try_join!(feed, output, complaint)?;
         let status = self.0.wait().await?;
         if status.success() {
             return Ok(output);
         }
-        let complaint = String::from_utf8_lossy(&complaint?).trim_end().to_owned();
+        let complaint = String::from_utf8_lossy(&complaint).trim_end().to_owned();
         Err(HandlerError::Failed { status, complaint })
     }
 }
 
-/// The first bytes that come, and then the end: what is more is read and dropped, if it is not too much for that.
-async fn read(stream: Option<impl AsyncRead + Unpin>, bytes_max: u64) -> io::Result<Vec<u8>> {
+/// The first bytes that come. Of what is only to be logged the rest is read, too, and dropped: whoever writes to a pipe that
+/// nobody reads is ended by it.
+async fn read(stream: Option<impl AsyncRead + Unpin>, bytes_max: u64, rest: bool) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        stream.take(bytes_max).read_to_end(&mut bytes).await?;
+    if let Some(mut stream) = stream {
+        (&mut stream).take(bytes_max).read_to_end(&mut bytes).await?;
+        if rest {
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+        }
     }
     Ok(bytes)
 }
@@ -203,6 +225,25 @@ mod tests {
         let failed = run("echo no such thing >&2; exit 3", b"").await.unwrap_err().to_string();
         assert!(failed.contains('3') && failed.contains("no such thing"), "{failed}");
         assert!(matches!(run("yes", b"").await, Err(HandlerError::TooLong(100))));
+    }
+
+    #[tokio::test]
+    async fn one_that_complains_at_length_is_not_ended_by_it() {
+        assert_eq!(run("seq 100000 >&2; echo done", b"").await.unwrap(), "done\n");
+        let failed = run("seq 100000 >&2; exit 3", b"").await.unwrap_err().to_string();
+        assert!(failed.len() < 1200, "{failed}");
+    }
+
+    #[tokio::test]
+    async fn one_that_has_no_room_in_time_is_not_run() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let handler = Handler::new(&format!("echo >> {}; sleep 60", file.path().display()), "web1", "0a");
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let runs = (0..50).map(|_| handler.clone().run_before(deadline, &[], b"", 100));
+        let ends = futures_util::future::join_all(runs).await;
+        assert!(ends.iter().all(|end| matches!(end, Err(HandlerError::Late | HandlerError::Busy))));
+        assert_eq!(std::fs::read(file.path()).unwrap().len(), CONCURRENCY);
+        assert!(deadline.elapsed() < Duration::from_secs(10), "all are told in time");
     }
 
     #[tokio::test]

@@ -44,6 +44,8 @@ pub(crate) struct Membership {
     /// The cluster's secrets, if it has any.
     keys: Option<Keys>,
     name: Name,
+    /// The name it was given.
+    wanted: Arc<str>,
 }
 
 /// A node's name, which changes where an older node has it, too.
@@ -61,7 +63,8 @@ impl Membership {
         keys: Option<Keys>,
         name: Name,
     ) -> Self {
-        Self { handle, me, addr, announced: Arc::new(Mutex::new(announced)), keys, name }
+        let wanted = Arc::clone(&**name.load());
+        Self { handle, me, addr, announced: Arc::new(Mutex::new(announced)), keys, name, wanted }
     }
 
     /// The cluster's secrets.
@@ -158,6 +161,7 @@ impl Membership {
         for member in members.iter() {
             to.tell(member);
         }
+        self.take_back(to);
     }
 
     /// Two members have one name, and the other has had it longer: this one announces its id with it. Both go on.
@@ -173,10 +177,26 @@ impl Membership {
             "name_conflict",
             json!({ "name": &*other.name, "other": other.id.to_string(), "now": name }),
         );
+        self.rename(name.into());
+    }
+
+    /// No live member has the name any more that this node was given: it takes it back.
+    fn take_back(&self, to: &Listeners) {
+        let name = &self.wanted;
+        let is_taken = |member: &Member| member.id != self.me && member.is_live() && member.name == *name;
+        if **self.name.load() == *name || self.members().iter().any(is_taken) {
+            return;
+        }
+        tracing::info!(name = &**name, "no other member has this node's name any more: it has it again");
+        to.journal.write("name_regained", json!({ "name": &**name }));
+        self.rename(Arc::clone(name));
+    }
+
+    fn rename(&self, name: Arc<str>) {
+        self.name.store(Arc::new(Arc::clone(&name)));
         let handle = self.handle.clone();
-        self.name.store(Arc::new(name.as_str().into()));
         tokio::spawn(async move {
-            if let Err(error) = handle.set_name(name).await {
+            if let Err(error) = handle.set_name(name.to_string()).await {
                 tracing::debug!(%error, "the other name was not announced");
             }
         });
@@ -225,6 +245,7 @@ impl Membership {
         };
         to.roster.set(&self.members());
         to.tell(&member);
+        self.take_back(to);
         let (id, name) = (member.id.to_string(), &*member.name);
         match kind {
             "failed" => {
@@ -241,7 +262,7 @@ impl Membership {
 fn declined(error: &InputError) -> Declined {
     let text = error.to_string();
     match error {
-        InputError::EventsFull => Declined::Busy(text),
+        InputError::EventsFull | InputError::QueriesFull => Declined::Busy(text),
         InputError::Ended | InputError::Lives(_) => Declined::Conflict(text),
         InputError::NoMember(_) => Declined::Unknown(text),
         _ => Declined::Invalid(text),

@@ -173,7 +173,7 @@ impl Handler for Dispatch {
                     cluster.message(from, &payload);
                 }
             }
-            boato_gossip::quic::CHANNEL => self.gossip.message(from, payload),
+            boato_gossip::quic::CHANNEL | boato_gossip::quic::BULK => self.gossip.message(from, payload),
             _ => tracing::debug!(peer = %from.addr, channel = channel.0, "a message on an unknown channel"),
         }
     }

@@ -35,6 +35,8 @@ pub(super) struct Door {
     pub(super) uploads: Reader,
     pub(super) downloads: Arc<Budget>,
     pub(super) subscribers: Arc<Semaphore>,
+    /// Who waits for answers to a query.
+    pub(super) askers: Arc<Semaphore>,
     /// Cancelled when the door starts to shut down.
     pub(super) closing: CancellationToken,
 }
@@ -63,6 +65,7 @@ impl Door {
             },
             downloads: Budget::new(limits.download_memory_bytes),
             subscribers: Arc::new(Semaphore::new(limits.subscribers)),
+            askers: Arc::new(Semaphore::new(limits.subscribers)),
             closing: CancellationToken::new(),
         }
     }

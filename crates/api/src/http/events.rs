@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, future};
 use http::Response;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::sync::CancellationToken;
 
@@ -24,12 +24,12 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const OPENING: &[u8] = b"retry: 2000\n\n";
 
 pub(super) fn response(door: &Door) -> Result<Response<Body>, Problem> {
-    Ok(stream(door, place(door)?, door.backend.events()))
+    Ok(stream(door, place(&door.subscribers)?, door.backend.events()))
 }
 
 /// A place among those who may read events.
-pub(super) fn place(door: &Door) -> Result<OwnedSemaphorePermit, Problem> {
-    Arc::clone(&door.subscribers)
+pub(super) fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(places)
         .try_acquire_owned()
         .map_err(|_| Problem::unavailable("as many clients as allowed read events", Duration::from_secs(10)))
 }

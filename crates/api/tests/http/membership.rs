@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use boato_api::http::Guard;
+use boato_api::http::{Guard, Limits};
 use boato_api::{
     Declined, Event, KeyChange, KeyReport, Membership, Query, Reachability, RoundTrip, TagChange, Token,
     Tokens, Told,
@@ -128,13 +128,25 @@ async fn a_query_streams_what_comes_of_it_and_ends() {
 }
 
 #[tokio::test]
+async fn readers_of_events_leave_room_for_queries() {
+    let door = TestDoor::limited(Limits { subscribers: 1, ..Limits::default() }).await;
+    let mut reader = door.connect().await;
+    reader.write("GET /_/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    reader.read_until("retry: 2000\n\n").await;
+    door.get("/_/events").await.problem(503);
+    let mut asker = door.connect().await;
+    asker.write("POST /_/query?name=load HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await;
+    asker.read_until("event: done\n").await;
+}
+
+#[tokio::test]
 async fn secrets_are_listed_and_changed_by_operators_and_taken_on_the_nodes_own_machine() {
     let guard = |loopback| {
         let admin = Some(Tokens::new([Token::new("admin")]));
         Guard { admin, loopback, ..Guard::default() }
     };
     let admin = "Authorization: Bearer admin\r\n";
-    let door = TestDoor::with(guard(true), boato_api::http::Limits::default()).await;
+    let door = TestDoor::with(guard(true), Limits::default()).await;
     door.get("/_/keyring").await.problem(401);
     door.post("/_/keyring", "", r#"{"use":"1"}"#).await.problem(401);
     assert_eq!(door.request("GET", "/_/keyring", admin, "").await.json()[0]["name"], "a");
@@ -143,7 +155,7 @@ async fn secrets_are_listed_and_changed_by_operators_and_taken_on_the_nodes_own_
     assert_eq!(change(r#"{"remove":"1"}"#).await.problem(409), "1 is needed");
     assert_eq!(door.post("/_/keyring?force=true", admin, r#"{"remove":"1"}"#).await.status, 200);
     change(r#"{"burn":"1"}"#).await.problem(400);
-    let open = TestDoor::with(guard(false), boato_api::http::Limits::default()).await;
+    let open = TestDoor::with(guard(false), Limits::default()).await;
     let path = "/_/keyring";
     assert_eq!(
         open.post(path, admin, r#"{"install":"secret"}"#).await.status,
@@ -159,7 +171,7 @@ async fn secrets_are_listed_and_changed_by_operators_and_taken_on_the_nodes_own_
 #[tokio::test]
 async fn a_dead_member_is_removed_by_operators() {
     let guard = Guard { admin: Some(Tokens::new([Token::new("admin")])), ..Guard::default() };
-    let door = TestDoor::with(guard, boato_api::http::Limits::default()).await;
+    let door = TestDoor::with(guard, Limits::default()).await;
     let path = "/_/force-leave?member=a%20b&prune=true";
     door.post(path, "", "").await.problem(401);
     assert_eq!(door.post(path, "Authorization: Bearer admin\r\n", "").await.status, 200);
@@ -187,7 +199,7 @@ async fn a_round_trip_is_told_in_seconds() {
 #[tokio::test]
 async fn tags_are_changed_by_whoever_may() {
     let admin = Guard { admin: Some(Tokens::new([Token::new("admin")])), ..Guard::default() };
-    let door = TestDoor::with(admin, boato_api::http::Limits::default()).await;
+    let door = TestDoor::with(admin, Limits::default()).await;
     let change = r#"{"set":{"a":"1","b":"2"},"remove":["b"]}"#;
     door.post("/_/tags", "", change).await.problem(401);
     let changed = door.post("/_/tags", "Authorization: Bearer admin\r\n", change).await;

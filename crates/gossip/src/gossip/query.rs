@@ -17,8 +17,6 @@ use crate::{Event, InputError, NodeId, Pid, Query, QueryId, Question, Reply, Use
 const ASKED_MAX: usize = 256;
 /// Most queries that the application has yet to answer; more are declined.
 const OPEN_MAX: usize = 1024;
-/// Most bytes of responses to one query; those beyond are dropped, and their senders count as missing.
-const RESPONSES_BYTES_MAX: usize = 64 << 20;
 /// A query is open for so many gossip intervals for each digit of the number of members (Serf).
 const INTERVALS: u32 = 16;
 
@@ -43,7 +41,6 @@ struct Asked {
     missing: BTreeSet<NodeId>,
     /// Who has.
     replied: BTreeSet<NodeId>,
-    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -59,7 +56,10 @@ impl Gossip {
         if bytes > QUERY_BYTES_MAX {
             return Err(InputError::QueryTooLarge { bytes });
         }
-        if !self.events.has_room() || self.queries.asked.len() >= ASKED_MAX {
+        if self.queries.asked.len() >= ASKED_MAX {
+            return Err(InputError::QueriesFull);
+        }
+        if !self.events.has_room() {
             return Err(InputError::EventsFull);
         }
         let timeout = timeout.unwrap_or_else(|| self.query_timeout());
@@ -75,7 +75,6 @@ impl Gossip {
             acked: BTreeSet::new(),
             missing,
             replied: BTreeSet::new(),
-            bytes: 0,
         };
         self.queries.asked.insert(time, asked);
         self.timers.set(deadline, Timer::Query(time));
@@ -141,8 +140,8 @@ impl Gossip {
     fn send_answer(&mut self, to: SocketAddr, by: Pid, id: QueryId, relayed: bool, reply: &Reply) {
         let (way, size) = match reply {
             Reply::Ack => (Way::Datagram, 0),
-            Reply::Declined => (Way::Stream, 0),
-            Reply::Response(bytes) => (Way::Stream, bytes.len()),
+            Reply::Declined => (Way::Bulk, 0),
+            Reply::Response(bytes) => (Way::Bulk, bytes.len()),
         };
         let QueryId { asker, time } = id;
         let answer = Answer { by: by.into(), asker: asker.into(), time, relayed, reply: reply.into() };
@@ -174,13 +173,7 @@ impl Gossip {
         let Some(asked) = self.queries.asked.get_mut(&time) else { return };
         let is_news = match &reply {
             Reply::Ack => asked.acked.insert(by.id),
-            Reply::Declined => asked.replied.insert(by.id),
-            Reply::Response(bytes) => {
-                let fits = asked.bytes + bytes.len() <= RESPONSES_BYTES_MAX;
-                let is_news = fits && asked.replied.insert(by.id);
-                asked.bytes += if is_news { bytes.len() } else { 0 };
-                is_news
-            }
+            Reply::Declined | Reply::Response(_) => asked.replied.insert(by.id),
         };
         if !is_news {
             return;
@@ -199,9 +192,22 @@ impl Gossip {
         }
     }
 
+    /// Nobody waits for it any more.
+    pub(super) fn forget_query(&mut self, number: u64) {
+        let asked = self.queries.asked.iter().find(|(_, asked)| asked.number == number);
+        if let Some(time) = asked.map(|(time, _)| *time) {
+            self.end_query(time);
+        }
+    }
+
+    fn end_query(&mut self, time: u64) -> Option<Asked> {
+        let asked = self.queries.asked.remove(&time)?;
+        self.timers.cancel(asked.deadline, Timer::Query(time));
+        Some(asked)
+    }
+
     pub(super) fn conclude_query(&mut self, time: u64) {
-        if let Some(asked) = self.queries.asked.remove(&time) {
-            self.timers.cancel(asked.deadline, Timer::Query(time));
+        if let Some(asked) = self.end_query(time) {
             let missing = asked.missing.into_iter().collect();
             self.emit(Event::QueryDone { number: asked.number, missing });
         }

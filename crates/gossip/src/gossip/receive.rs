@@ -14,6 +14,8 @@ use crate::{Coordinate, DecodeError, InputError, NodeId, Pid};
 pub(super) enum Way {
     Datagram,
     Stream,
+    /// Out only: what comes so comes on a stream.
+    Bulk,
 }
 
 impl Gossip {

@@ -189,10 +189,10 @@ impl Gossip {
                 self.stats.datagram_bytes_sent += size;
                 Output::Datagram { to, bytes }
             }
-            Way::Stream => {
+            Way::Stream | Way::Bulk => {
                 self.stats.stream_messages_sent += 1;
                 self.stats.stream_bytes_sent += size;
-                Output::Stream { to, bytes }
+                if way == Way::Bulk { Output::Bulk { to, bytes } } else { Output::Stream { to, bytes } }
             }
         });
     }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use boato_transport::{Peer, Transport};
+use boato_transport::{Channel, Peer, Transport};
 use bytes::Bytes;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Board, CHANNEL, Command, Inbound, QueryEvent};
-use crate::{Event, Gossip, Input, InputError, Member, NodeId, Output, Query};
+use super::{BULK, Board, CHANNEL, Command, Inbound, QueryEvent, RESPONSE_BYTES, Replies, Waiting};
+use crate::{Event, Gossip, Input, InputError, Member, NodeId, Output, Pid, Query, Reply};
 
 /// Messages handled between two looks at the timers.
 const BATCH: usize = 256;
@@ -29,7 +29,16 @@ pub(super) struct Driver {
     base: Duration,
     /// The number of the last query, and who waits for what comes of which.
     asked: u64,
-    queries: BTreeMap<u64, mpsc::Sender<QueryEvent>>,
+    queries: BTreeMap<u64, Asker>,
+    /// Bytes for the responses that wait to be read, of all queries.
+    room: Arc<Semaphore>,
+}
+
+/// Who waits for what comes of a query.
+struct Asker {
+    events: mpsc::Sender<Waiting>,
+    /// Whose response there was no room for.
+    unheard: Vec<NodeId>,
 }
 
 impl Driver {
@@ -49,6 +58,7 @@ impl Driver {
             base,
             asked: 0,
             queries: BTreeMap::new(),
+            room: Arc::new(Semaphore::new(RESPONSE_BYTES)),
         }
     }
 
@@ -101,23 +111,44 @@ impl Driver {
         }
     }
 
-    fn ask(&mut self, query: Query) -> Result<mpsc::Receiver<QueryEvent>, InputError> {
+    fn ask(&mut self, query: Query) -> Result<Replies, InputError> {
+        self.forget_abandoned();
         self.asked += 1;
         let number = self.asked;
         // Room for all that can come: an acknowledgement and an answer of everybody who may join meanwhile, and the end.
-        let (sender, receiver) = mpsc::channel(4 * self.gossip.live().count() + 64);
+        let (events, receiver) = mpsc::channel(4 * self.gossip.live().count() + 64);
         self.gossip.handle(Input::Query { number, query }, self.now())?;
-        self.queries.insert(number, sender);
-        Ok(receiver)
+        self.queries.insert(number, Asker { events, unheard: Vec::new() });
+        Ok(Replies(receiver))
     }
 
-    /// Passes on what came of a query. An error says that nobody waits for it any more.
-    fn tell_asker(&mut self, number: u64, event: QueryEvent) {
-        let done = matches!(event, QueryEvent::Done { .. });
-        if let Some(sender) = self.queries.get(&number)
-            && (sender.try_send(event).is_err() || done)
-        {
-            self.queries.remove(&number);
+    /// Passes on what a member said to a query; who cannot be heard for want of room is missing at the end.
+    fn tell_reply(&mut self, number: u64, from: Pid, reply: Reply) {
+        let Some(asker) = self.queries.get_mut(&number) else { return };
+        let bytes = if let Reply::Response(bytes) = &reply { bytes.len() } else { 0 };
+        let bytes = u32::try_from(bytes).expect("invariant: a response has a megabyte at most");
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+        let told = room.map(|room| {
+            asker.events.try_send(Waiting { event: QueryEvent::Reply { from, reply }, _room: Some(room) })
+        });
+        if !matches!(told, Ok(Ok(()))) {
+            asker.unheard.push(from.id);
+        }
+    }
+
+    fn tell_done(&mut self, number: u64, mut missing: Vec<NodeId>) {
+        let Some(Asker { events, unheard }) = self.queries.remove(&number) else { return };
+        missing.extend(unheard);
+        // An error says that nobody waits for it any more.
+        let _ = events.try_send(Waiting { event: QueryEvent::Done { missing }, _room: None });
+    }
+
+    /// Ends the queries for which nobody waits any more.
+    fn forget_abandoned(&mut self) {
+        let abandoned = self.queries.extract_if(.., |_, asker| asker.events.is_closed());
+        let abandoned: Vec<u64> = abandoned.map(|(number, _)| number).collect();
+        for number in abandoned {
+            self.handle(Input::Forget { number }, None);
         }
     }
 
@@ -149,13 +180,10 @@ impl Driver {
         while let Some(output) = self.gossip.poll_output() {
             match output {
                 Output::Datagram { to, bytes } => self.transport.datagram(to, bytes.into()),
-                Output::Stream { to, bytes } => self.send(to, bytes.into()),
-                Output::Event(Event::Reply { number, from, reply }) => {
-                    self.tell_asker(number, QueryEvent::Reply { from, reply });
-                }
-                Output::Event(Event::QueryDone { number, missing }) => {
-                    self.tell_asker(number, QueryEvent::Done { missing });
-                }
+                Output::Stream { to, bytes } => self.send(to, CHANNEL, bytes.into()),
+                Output::Bulk { to, bytes } => self.send(to, BULK, bytes.into()),
+                Output::Event(Event::Reply { number, from, reply }) => self.tell_reply(number, from, reply),
+                Output::Event(Event::QueryDone { number, missing }) => self.tell_done(number, missing),
                 Output::Event(event) => events.push(event),
             }
         }
@@ -172,8 +200,8 @@ impl Driver {
         }
     }
 
-    fn send(&self, to: SocketAddr, bytes: Bytes) {
-        if let Err(error) = self.transport.send(to, CHANNEL, bytes) {
+    fn send(&self, to: SocketAddr, channel: Channel, bytes: Bytes) {
+        if let Err(error) = self.transport.send(to, channel, bytes) {
             tracing::debug!(peer = %to, %error, "gossip by stream was not sent");
         }
     }

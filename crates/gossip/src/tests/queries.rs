@@ -141,6 +141,10 @@ fn who_declines_is_not_waited_for_and_bounds_are_kept() {
     let accepted =
         (0..400).take_while(|_| node.handle(Input::Query { number: 1, query: nobody.clone() }, now).is_ok());
     assert_eq!(accepted.count(), 256);
+    let refused = node.handle(Input::Query { number: 1, query: nobody.clone() }, now);
+    assert!(matches!(refused, Err(InputError::QueriesFull)));
+    node.handle(Input::Forget { number: 1 }, now).unwrap();
+    node.handle(Input::Query { number: 2, query: nobody }, now).unwrap();
     node.check();
 }
 

@@ -40,7 +40,7 @@ fn real_messages() -> Vec<Vec<u8>> {
             let at = nodes[from].me().addr;
             let (bytes, stream) = match output {
                 Output::Datagram { bytes, .. } => (bytes, false),
-                Output::Stream { bytes, .. } => (bytes, true),
+                Output::Stream { bytes, .. } | Output::Bulk { bytes, .. } => (bytes, true),
                 Output::Event(Event::Query(Question { id: query, .. })) => {
                     nodes[from].handle(Input::Answer { query, response: Some(vec![1]) }, now).unwrap();
                     continue;

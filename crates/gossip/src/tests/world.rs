@@ -30,7 +30,10 @@ pub(super) fn identity(n: u16, boot: u64, addr: SocketAddr) -> Identity {
 /// Everything sent can be read. Datagrams fit. Messages meant to be light carry nothing but what the sender says of itself
 /// and of their reader.
 pub(super) fn check_output(output: &Output) {
-    let (Output::Datagram { bytes, .. } | Output::Stream { bytes, .. }) = output else { return };
+    let (Output::Datagram { bytes, .. } | Output::Stream { bytes, .. } | Output::Bulk { bytes, .. }) = output
+    else {
+        return;
+    };
     let ArchivedMessage::Packet(packet) = decode(bytes).expect("a sound message") else { return };
     let full = match packet.body {
         ArchivedBody::News => true,
@@ -146,7 +149,9 @@ impl World {
                         self.send(Flight { from: at, to, bytes, stream: false });
                     }
                 }
-                Output::Stream { to, bytes } => self.send(Flight { from: at, to, bytes, stream: true }),
+                Output::Stream { to, bytes } | Output::Bulk { to, bytes } => {
+                    self.send(Flight { from: at, to, bytes, stream: true });
+                }
             }
         }
     }

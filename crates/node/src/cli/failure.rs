@@ -127,6 +127,9 @@ pub(super) enum Failure {
         "{0} of {1} live members have not answered, and hear of changes within 30 s of being back: look with boato keys list"
     )]
     Untold(usize, usize),
+    /// What comes of a query ended before its end.
+    #[error("the node ended before all could answer: there may be more answers")]
+    CutShort,
     /// The value on standard input is too large.
     #[error("the value is larger than {0} bytes")]
     TooLarge(u64),

@@ -52,9 +52,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         timeout: args.timeout.map(|period| period.0),
         relays: args.relays,
     };
-    let mut answers = 0;
+    let (mut answers, mut done) = (0, false);
     for event in args.target.client()?.query(&question)?.finite() {
         let event = event?;
+        done |= event.kind == "done";
         if args.json {
             output::line(&monitor::as_json(&event))?;
             continue;
@@ -64,7 +65,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             output::line(&text)?;
         }
     }
-    Ok(())
+    if done { Ok(()) } else { Err(Failure::CutShort) }
 }
 
 /// A line for an answer, and one for the end.

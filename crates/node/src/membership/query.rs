@@ -6,6 +6,7 @@ use boato_gossip::{Event, Filter, Member, NodeId, Query, Question, RESPONSE_BYTE
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Membership, declined, payload};
@@ -56,13 +57,14 @@ impl Membership {
     pub(super) async fn reach(self) -> Result<Reachability, Declined> {
         let query = Query { acks: true, ..Query::default() };
         let mut replies = self.handle.query(query).await.map_err(|error| declined(&error))?;
-        let (mut reached, mut missing) = (Vec::new(), Vec::new());
-        while let Some(event) = replies.recv().await {
-            match event {
-                QueryEvent::Reply { from, .. } => reached.push(from.id),
-                QueryEvent::Done { missing: silent } => missing = silent,
+        let mut reached = Vec::new();
+        let missing = loop {
+            match replies.recv().await {
+                Some(QueryEvent::Reply { from, .. }) => reached.push(from.id),
+                Some(QueryEvent::Done { missing }) => break missing,
+                None => return Err(Declined::Busy("this node ended before all could answer".into())),
             }
-        }
+        };
         let members = self.members();
         let named = |ids: Vec<NodeId>| {
             let mut names: Vec<String> = ids.into_iter().map(|id| name_of(&members, id)).collect();
@@ -108,6 +110,8 @@ pub(crate) async fn answer(handle: Handle, handler: Option<Handler>, stop: Cance
 async fn respond(handle: &Handle, handler: Option<Handler>, question: Question) -> Option<Vec<u8>> {
     let handler = handler?;
     let Question { id, name, payload, timeout } = question;
+    // Nobody waits longer, for room or for the answer: so no more wait here than gossip has open.
+    let deadline = Instant::now() + timeout;
     let variables = [
         ("BOATO_EVENT", "query".to_owned()),
         ("BOATO_EVENT_NAME", name.replace('\0', "")),
@@ -115,9 +119,6 @@ async fn respond(handle: &Handle, handler: Option<Handler>, question: Question) 
         ("BOATO_EVENT_TIME", id.time.to_string()),
     ];
     let variables = variables.map(|(key, value)| (key.to_owned(), value));
-    let handler = handler.within(timeout);
-    // Gossip bounds how many queries are open, and so how many wait here.
-    let _place = handler.place().await?;
-    let done = handler.run(&variables, &payload, RESPONSE_BYTES_MAX).await;
+    let done = handler.run_before(deadline, &variables, &payload, RESPONSE_BYTES_MAX).await;
     done.inspect_err(|error| tracing::warn!(query = &*name, "the query handler {error}")).ok()
 }

@@ -252,9 +252,9 @@ fn a_member_with_half_its_time_stolen_is_not_declared_dead_nor_declares_others()
 }
 
 #[test]
-fn the_younger_of_two_with_one_name_adds_its_id_and_both_go_on() {
+fn the_younger_of_two_with_one_name_adds_its_id_until_the_older_is_gone() {
     let (here, elsewhere) = (Cluster::new("names"), Cluster::new("names"));
-    let one = here.node("one").start();
+    let mut one = here.node("one").start();
     Cluster::settle(&[&one]);
     let twin = elsewhere.node("one").arg("--join", one.quic.to_string()).start();
     let id = format!("{:032x}", twin.id);
@@ -266,6 +266,11 @@ fn the_younger_of_two_with_one_name_adds_its_id_and_both_go_on() {
     let status = parsed(&run(&twin.http.to_string(), &["status", "--json"], 0));
     assert_eq!(status["name"], format!("one-{}", &id[..8]));
     assert!(twin.log().contains("give it a --name of its own"));
+    one.kill();
+    wait("it has its name again", || {
+        let status = parsed(&run(&twin.http.to_string(), &["status", "--json"], 0));
+        ensure(status["name"] == "one", || status["name"].to_string())
+    });
 }
 
 #[test]

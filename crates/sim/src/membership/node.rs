@@ -141,7 +141,9 @@ impl Node {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Datagram { to, bytes } => send(outbox, to, Way::Datagram, bytes),
-                Output::Stream { to, bytes } => send(outbox, to, Way::Stream, bytes),
+                Output::Stream { to, bytes } | Output::Bulk { to, bytes } => {
+                    send(outbox, to, Way::Stream, bytes);
+                }
                 Output::Event(event) => outbox.note(Note::Event(event)),
             }
         }

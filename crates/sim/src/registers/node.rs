@@ -258,7 +258,9 @@ impl Node {
         while let Some(output) = self.gossip.poll_output() {
             match output {
                 boato_gossip::Output::Datagram { to, bytes } => send(outbox, to, Way::Datagram, bytes),
-                boato_gossip::Output::Stream { to, bytes } => send(outbox, to, Way::Stream, bytes),
+                boato_gossip::Output::Stream { to, bytes } | boato_gossip::Output::Bulk { to, bytes } => {
+                    send(outbox, to, Way::Stream, bytes);
+                }
                 boato_gossip::Output::Event(event) => self.pass_on(&event, outbox),
             }
         }
