@@ -2,6 +2,7 @@
 
 mod charts;
 mod compare;
+mod frontier;
 mod options;
 mod registers;
 mod table;
@@ -40,6 +41,10 @@ pub(crate) struct Args {
     /// Membership: show the figures beside those of another run, a file that --json has written
     #[arg(long)]
     compare: Option<PathBuf>,
+    /// Membership: run it with several settings, and draw how soon deaths are found against how often falsely, to this
+    /// file (.html)
+    #[arg(long, conflicts_with_all = ["report", "compare", "json"])]
+    frontier: Option<PathBuf>,
     /// Registers: "all": a few kinds, drawn from the seed; "none"; or the kinds, separated by commas [default: all]
     #[arg(long)]
     faults: Option<String>,
@@ -75,6 +80,9 @@ fn run_membership(args: &Args) -> Result<()> {
         return with_foca();
     }
     let scenario = options.scenario()?;
+    if let Some(file) = &args.frontier {
+        return frontier::run(&scenario, file);
+    }
     let earlier = args.compare.as_deref().map(compare::read).transpose()?;
     let shown = Shown(&scenario);
     if args.json {

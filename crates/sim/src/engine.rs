@@ -11,6 +11,9 @@ use crate::{Host, Network, Outbox, Payload, Process, TraceHash, Way};
 /// A process that is woken this often without time passing is stuck.
 const WAKES_MAX: u32 = 10_000;
 
+/// What comes after something else comes so much later.
+const INSTANT: Duration = Duration::from_nanos(1);
+
 /// A discrete-event simulation of processes of one type on a network.
 ///
 /// Everything it does follows from its seed and from the calls made to it. After each call that lets a process act
@@ -74,8 +77,11 @@ struct Seat<P> {
     alarm: Option<Duration>,
     /// How often it was woken in this instant.
     wakes: u32,
-    /// Until when its process stands still.
+    /// Until when its process stands still, and by how much what arrives meanwhile comes behind its timers.
     paused_until: Duration,
+    behind: Duration,
+    /// Until when messages from and to it wait.
+    held_until: Duration,
     traffic: Traffic,
 }
 
@@ -141,6 +147,8 @@ impl<P: Process> Engine<P> {
             alarm: None,
             wakes: 0,
             paused_until: Duration::ZERO,
+            behind: Duration::ZERO,
+            held_until: Duration::ZERO,
             traffic: Traffic::default(),
         });
         host
@@ -160,7 +168,7 @@ impl<P: Process> Engine<P> {
     pub fn stop(&mut self, host: Host) -> Option<P> {
         let seat = self.seat(host);
         seat.alarm = None;
-        seat.paused_until = Duration::ZERO;
+        (seat.paused_until, seat.held_until) = (Duration::ZERO, Duration::ZERO);
         let process = seat.process.take()?;
         self.record(host, Happened::Stopped);
         Some(process)
@@ -177,7 +185,21 @@ impl<P: Process> Engine<P> {
     /// Lets the process of a host stand still until `until`, as one that gets no processor: what arrives and what it
     /// wanted to do waits, and comes all at once afterwards, messages first.
     pub fn pause(&mut self, host: Host, until: Duration) {
-        self.seat(host).paused_until = until;
+        let seat = self.seat(host);
+        (seat.paused_until, seat.behind) = (until, Duration::ZERO);
+    }
+
+    /// The same, but its timers come first: it finds out how late it is before it hears what has been said to it, as a process
+    /// may whose timers and sockets are served by different threads.
+    pub fn pause_deaf(&mut self, host: Host, until: Duration) {
+        let seat = self.seat(host);
+        (seat.paused_until, seat.behind) = (until, 2 * INSTANT);
+    }
+
+    /// Lets the messages from and to the process of a host wait until `until`, while its timers go on: one whose message
+    /// processing is slow, as in the experiments of Lifeguard.
+    pub fn hold(&mut self, host: Host, until: Duration) {
+        self.seat(host).held_until = until;
     }
 
     /// Whether the process of a host stands still.
@@ -222,9 +244,10 @@ impl<P: Process> Engine<P> {
         self.now = at;
         let seat = &self.seats[next.host.index()];
         if seat.process.is_some() && seat.boot == next.boot {
-            let paused_until = seat.paused_until;
+            let (paused_until, behind, held_until) = (seat.paused_until, seat.behind, seat.held_until);
             match next.what {
-                What::Receive { .. } if paused_until > at => self.queue.push(paused_until, next),
+                What::Receive { .. } if held_until > at => self.queue.push(held_until, next),
+                What::Receive { .. } if paused_until > at => self.queue.push(paused_until + behind, next),
                 What::Receive { from, .. } if self.network.is_cut(from, next.host) => {}
                 What::Receive { from, from_boot, .. } if from_boot <= self.seats[from.index()].silenced => {}
                 What::Receive { from, message, .. } => self.receive(from, next.host, message),
@@ -242,7 +265,7 @@ impl<P: Process> Engine<P> {
 
     /// Puts an alarm off to the end of a pause, behind the messages that wait for it.
     fn delay_wake(&mut self, next: Next<P::Message>, alarm: Duration, paused_until: Duration) {
-        let at = paused_until + Duration::from_nanos(1);
+        let at = paused_until + INSTANT;
         let seat = self.seat(next.host);
         if seat.alarm == Some(alarm) {
             seat.alarm = Some(at);
@@ -290,9 +313,9 @@ impl<P: Process> Engine<P> {
     }
 
     fn send(&mut self, from: Host, to: Host, message: P::Message) {
-        let bytes = message.bytes().len();
+        let (bytes, now) = (message.bytes().len(), self.now);
         let sender = self.seat(from);
-        let from_boot = sender.boot;
+        let (from_boot, leaves) = (sender.boot, sender.held_until.max(now));
         sender.traffic.messages += 1;
         sender.traffic.bytes += bytes as u64;
         // An address where nobody has ever lived.
@@ -300,14 +323,14 @@ impl<P: Process> Engine<P> {
         let boot = seat.boot;
         let (way, stream) = (message.way(), message.stream());
         if way == Way::Datagram && self.network.duplicates((from, to), &mut self.rng) {
-            let arrival = self.network.arrival((from, to), way, stream, bytes, self.now, &mut self.rng);
+            let arrival = self.network.arrival((from, to), way, stream, bytes, leaves, &mut self.rng);
             if let Some(at) = arrival {
                 let message = message.clone();
                 self.queue
                     .push(at, Next { host: to, boot, what: What::Receive { from, from_boot, message } });
             }
         }
-        let arrival = self.network.arrival((from, to), way, stream, bytes, self.now, &mut self.rng);
+        let arrival = self.network.arrival((from, to), way, stream, bytes, leaves, &mut self.rng);
         if let Some(at) = arrival {
             self.queue.push(at, Next { host: to, boot, what: What::Receive { from, from_boot, message } });
         }

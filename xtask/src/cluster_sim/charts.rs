@@ -18,15 +18,15 @@ use super::options::Shown;
 
 const WIDTH: u32 = 620;
 const HEIGHT: u32 = 340;
-const FONT: &str = "sans-serif";
-const TEAL: RGBColor = RGBColor(0x1b, 0x7f, 0x79);
-const RED: RGBColor = RGBColor(0xc4, 0x4e, 0x3b);
+pub(super) const FONT: &str = "sans-serif";
+pub(super) const TEAL: RGBColor = RGBColor(0x1b, 0x7f, 0x79);
+pub(super) const RED: RGBColor = RGBColor(0xc4, 0x4e, 0x3b);
 const GREY: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
-const INK: RGBColor = RGBColor(0x44, 0x44, 0x44);
+pub(super) const INK: RGBColor = RGBColor(0x44, 0x44, 0x44);
 /// Bars of a histogram.
 const BINS: u32 = 40;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Points = Vec<(f64, f64)>;
 
 /// Writes the page.
@@ -61,7 +61,7 @@ fn page(scenario: &Scenario, report: &Report) -> Result<String> {
     Ok(page)
 }
 
-const HEAD: &str = "<!doctype html><meta charset=\"utf-8\"><title>cluster-sim</title><style>\
+pub(super) const HEAD: &str = "<!doctype html><meta charset=\"utf-8\"><title>cluster-sim</title><style>\
     body{font:16px sans-serif;color:#222;background:#fff;width:1280px;margin:24px auto}h1{font-size:28px;margin:0 12px}\
     dl{display:flex;gap:32px;margin:12px}dt{color:#666;font-size:14px}dd{margin:0;font-size:22px}\
     main{display:grid;grid-template-columns:1fr 1fr;gap:12px}footer{color:#666;font-size:13px;margin:12px}</style>";
@@ -83,7 +83,7 @@ fn figures(report: &Report) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn panel(draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
+pub(super) fn panel(draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, (WIDTH, HEIGHT)).into_drawing_area();

@@ -48,6 +48,8 @@ mod tests {
             seed: 7,
             trace_hash: "ab".to_owned(),
             converge_ms: Some(300.0),
+            first_suspect_ms: None,
+            spread_ms: None,
             suspect_p50_ms: None,
             suspect_p99_ms: None,
             detect_p50_ms: Some(5.0),

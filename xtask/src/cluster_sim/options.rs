@@ -96,6 +96,9 @@ options! {
     #[arg(long, value_parser = duration)]
     #[serde(default, deserialize_with = "text_duration")]
     between: Duration,
+    /// Membership: only their messages stand still, and their timers go on [default: false]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+    mute: bool,
     /// Membership: boato's shortest suspicion in probe intervals, for ten nodes [default: 4]
     #[arg(long)]
     suspicion: u32,
@@ -142,6 +145,7 @@ impl Options {
             stalls: self.stalls.unwrap_or(default.stalls),
             stall: self.stall.unwrap_or(default.stall),
             between: self.between.or(self.stall).unwrap_or(default.between),
+            mute: self.mute.unwrap_or(default.mute),
             protocol: match self.protocol.unwrap_or(Protocol::Boato) {
                 Protocol::Boato => membership::Protocol::Boato,
                 Protocol::BoatoSwim => membership::Protocol::BoatoSwim,
@@ -159,8 +163,19 @@ pub(super) struct Shown<'a>(pub(super) &'a Scenario);
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Scenario { nodes, seed, length, loss, latency, tail, bandwidth, skew, .. } = self.0;
-        let Scenario { crashes, burst, partition, one_way, stalls, stall, between, protocol, gossip, .. } =
-            self.0;
+        let Scenario {
+            crashes,
+            burst,
+            partition,
+            one_way,
+            stalls,
+            stall,
+            between,
+            mute,
+            protocol,
+            gossip,
+            ..
+        } = self.0;
         let protocol = match protocol {
             membership::Protocol::Boato => "boato",
             membership::Protocol::BoatoSwim => "boato-swim",
@@ -179,7 +194,7 @@ impl fmt::Display for Shown<'_> {
         write!(f, "burst {burst}  partition {}  one-way {one_way}  ", minutes(partition))?;
         write!(
             f,
-            "stalls {stalls}  stall {stall:?}  between {between:?}  suspicion {}  ",
+            "stalls {stalls}  stall {stall:?}  between {between:?}  mute {mute}  suspicion {}  ",
             gossip.suspicion_multiplier
         )?;
         write!(

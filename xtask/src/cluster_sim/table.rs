@@ -26,6 +26,8 @@ impl fmt::Display for Table<'_> {
             row(f, "one again after the heal", &format!("{:>9}", seconds(figures.heal_ms)))?;
             row(f, "bytes per node until then", &format!("{bytes:>9}"))?;
         }
+        row(f, "first suspicion, mean", &format!("{:>9}", seconds(figures.first_suspect_ms)))?;
+        row(f, "heard by all after, mean", &format!("{:>9}", seconds(figures.spread_ms)))?;
         writeln!(f, "{:<28} {:>9} {:>10} {:>10}", "", "p50", "p99", "max")?;
         row(f, "crash suspected", &pair(figures.suspect_p50_ms, figures.suspect_p99_ms))?;
         let declared = pair(figures.detect_p50_ms, figures.detect_p99_ms);

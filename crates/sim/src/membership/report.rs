@@ -14,6 +14,10 @@ pub struct Figures {
     pub trace_hash: String,
     /// From the start of the first node until every node listed all others.
     pub converge_ms: Option<f64>,
+    /// From a crash until the first survivor suspected it: mean over crashes.
+    pub first_suspect_ms: Option<f64>,
+    /// From then until the last survivor did: mean over crashes.
+    pub spread_ms: Option<f64>,
     /// From a crash until a survivor suspected it: median over crashes and survivors.
     pub suspect_p50_ms: Option<f64>,
     /// The same, 99th percentile.

@@ -219,6 +219,8 @@ impl<'a, P: Peer> Run<'a, P> {
             times
         });
         let at = |samples: &[Duration], percent| percentile(samples, percent).map(millis);
+        let infections = self.watch.infections();
+        let ends = || infections.iter().filter_map(|times| Some((*times.first()?, *times.last()?)));
         let sent = self.traffic();
         let nodes = u64::from(self.scenario.nodes + self.scenario.burst);
         Report {
@@ -226,6 +228,8 @@ impl<'a, P: Peer> Run<'a, P> {
                 seed: self.scenario.seed,
                 trace_hash: self.engine.trace_hash().to_string(),
                 converge_ms: self.watch.converged_at().map(millis),
+                first_suspect_ms: mean(ends().map(|(first, _)| first)).map(millis),
+                spread_ms: mean(ends().map(|(first, last)| last.saturating_sub(first))).map(millis),
                 suspect_p50_ms: at(&suspicions, 50),
                 suspect_p99_ms: at(&suspicions, 99),
                 detect_p50_ms: at(&deaths, 50),
@@ -294,6 +298,11 @@ impl<'a, P: Peer> Run<'a, P> {
             .filter(|subject| *subject == observer || self.watch.lists(observer, *subject));
         !told.eq(listed)
     }
+}
+
+fn mean(times: impl Iterator<Item = Duration>) -> Option<Duration> {
+    let (count, sum) = times.fold((0, Duration::ZERO), |(count, sum), time| (count + 1, sum + time));
+    (count > 0).then(|| sum / count)
 }
 
 impl Heal {

@@ -47,6 +47,8 @@ pub struct Scenario {
     pub stall: Duration,
     /// The longest time that it runs in between.
     pub between: Duration,
+    /// It is only messages that stand still, in both directions, while timers go on: the experiments of Lifeguard.
+    pub mute: bool,
     /// What the nodes run.
     pub protocol: Protocol,
     /// Settings of the gossip cores.
@@ -147,6 +149,7 @@ impl Scenario {
             stalls: 0,
             stall: Duration::from_secs(5),
             between: Duration::from_secs(5),
+            mute: false,
             protocol: Protocol::Boato,
             gossip: Config::lan(),
         }

@@ -15,6 +15,7 @@ pub(super) struct Stalls {
     next: BinaryHeap<Reverse<(Duration, Host)>>,
     longest: Duration,
     between: Duration,
+    mute: bool,
 }
 
 impl Stalls {
@@ -28,7 +29,7 @@ impl Stalls {
         hosts.truncate(scenario.stalls as usize);
         let next =
             hosts.into_iter().map(|host| Reverse((now + scenario.stall.mul_f64(rng.f64()), Host(host))));
-        Self { next: next.collect(), longest: scenario.stall, between: scenario.between }
+        Self { next: next.collect(), longest: scenario.stall, between: scenario.between, mute: scenario.mute }
     }
 
     /// Which nodes.
@@ -44,7 +45,11 @@ impl Stalls {
     pub(super) fn begin<P: Process>(&mut self, engine: &mut Engine<P>, rng: &mut Rng) {
         let Some(Reverse((at, host))) = self.next.pop() else { return };
         let until = at + self.longest.mul_f64(rng.f64());
-        engine.pause(host, until);
+        if self.mute {
+            engine.hold(host, until);
+        } else {
+            engine.pause_deaf(host, until);
+        }
         // Never twice in one instant, however short the stalls.
         let again = until + self.between.mul_f64(rng.f64()) + Duration::from_nanos(1);
         self.next.push(Reverse((again, host)));
