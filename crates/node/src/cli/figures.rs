@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Figures(HashMap<String, f64>);
 
-/// The bucket of a latency histogram: up to its bound.
-const BUCKET: &str = "boato_http_request_duration_seconds_bucket{le=\"";
+/// The buckets of the doors' latency histograms, which have the same bounds: up to the bound.
+const BUCKETS: [&str; 2] =
+    ["boato_http_request_duration_seconds_bucket{le=\"", "boato_resp_command_duration_seconds_bucket{le=\""];
 
 impl Figures {
     /// Reads the text of Prometheus; lines that are none are passed over.
@@ -31,14 +32,13 @@ impl Figures {
         (self.get(name) - past.get(name)).max(0.0)
     }
 
-    /// A bound that this share of the HTTP requests since `past` kept to, in seconds; `None` without any.
-    pub(super) fn http_quantile(&self, past: &Self, share: f64) -> Option<f64> {
+    /// A bound that this share of what clients asked for since `past` kept to, in seconds; `None` without any.
+    pub(super) fn quantile(&self, past: &Self, share: f64) -> Option<f64> {
         // There is a bucket per method and bound, and each holds all that is below. Bits of numbers from 0 on are in their order.
         let mut buckets: BTreeMap<u64, f64> = BTreeMap::new();
         for name in self.0.keys() {
-            let Some(bound) = name.strip_prefix(BUCKET).and_then(|rest| rest.split('"').next()) else {
-                continue;
-            };
+            let rest = BUCKETS.iter().find_map(|bucket| name.strip_prefix(bucket));
+            let Some(bound) = rest.and_then(|rest| rest.split('"').next()) else { continue };
             let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse().ok()? };
             *buckets.entry(bound.to_bits()).or_default() += self.grown(past, name);
         }
@@ -53,17 +53,20 @@ mod tests {
     use super::*;
 
     fn text(counts: [(&str, &str, u32); 4]) -> Figures {
-        let line = |(method, le, count)| format!("{BUCKET}{le}\",method=\"{method}\"}} {count}\n");
+        let line = |(method, le, count)| format!("{}{le}\",method=\"{method}\"}} {count}\n", BUCKETS[0]);
         Figures::read(&counts.map(line).concat())
     }
 
     #[test]
-    fn quantiles_are_of_what_was_added_for_all_methods() {
+    fn quantiles_are_of_what_was_added_for_all_methods_and_doors() {
         let past = text([("get", "0.001", 5), ("get", "+Inf", 5), ("put", "0.001", 0), ("put", "+Inf", 0)]);
         let now = text([("get", "0.001", 6), ("get", "+Inf", 6), ("put", "0.001", 0), ("put", "+Inf", 1)]);
-        assert_eq!(now.http_quantile(&past, 0.5), Some(0.001));
-        assert_eq!(now.http_quantile(&past, 0.99), Some(f64::INFINITY));
-        assert_eq!(now.http_quantile(&now, 0.5), None);
+        assert_eq!(now.quantile(&past, 0.5), Some(0.001));
+        assert_eq!(now.quantile(&past, 0.99), Some(f64::INFINITY));
+        assert_eq!(now.quantile(&now, 0.5), None);
+        let [_, resp] = BUCKETS;
+        let resp = Figures::read(&format!("{resp}0.001\"}} 3\n{resp}+Inf\"}} 9\n"));
+        assert_eq!([0.3, 0.5].map(|share| resp.quantile(&past, share)), [Some(0.001), Some(f64::INFINITY)]);
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             }
             output::line(&table)?;
             if live {
-                output::line("\nFWD: keys of other nodes. P99: over HTTP. q ends this.")?;
+                output::line("\nFWD: keys of other nodes. P99: of requests and commands. q ends this.")?;
             }
         }
         looks += 1;
@@ -244,7 +244,7 @@ impl Activity {
             operations: (own + others) / time.as_secs_f64().max(0.001),
             forwarded: share(others, own + others).unwrap_or_default(),
             hits: share(hit, hit + miss),
-            p99_s: now.http_quantile(past, 0.99),
+            p99_s: now.quantile(past, 0.99),
             clients: now.get("boato_http_connections") + now.get("boato_resp_connections"),
         }
     }
@@ -278,7 +278,7 @@ impl Row {
         if let Some(Activity { operations, forwarded, hits, p99_s, clients }) = &self.activity {
             let more = json!({
                 "operations_per_s": operations, "forwarded": forwarded, "hits": hits,
-                "http_p99_s": p99_s.filter(|s| s.is_finite()), "clients": clients,
+                "p99_s": p99_s.filter(|s| s.is_finite()), "clients": clients,
             });
             if let (Value::Object(row), Value::Object(more)) = (&mut row, more) {
                 row.extend(more);

@@ -110,11 +110,11 @@ at("map").addEventListener("pointermove", event => {
   at("pointed").textContent = run ? `slot ${slot}: ${run.holder ?? "nobody known"}, ${run.state}` : "";
 });
 
-// A quantile from the growth of a histogram's buckets, summed over methods.
+// A quantile from the growth of the doors' histograms, which have the same bounds, summed over methods.
 function quantile(now, past, share) {
   const counts = new Map();
   for (const [name, value] of now) {
-    const bound = /^boato_http_request_duration_seconds_bucket\{le="([^"]+)"/.exec(name);
+    const bound = /^boato_(?:http_request|resp_command)_duration_seconds_bucket\{le="([^"]+)"/.exec(name);
     if (bound) counts.set(bound[1], (counts.get(bound[1]) ?? 0) + value - (past.get(name) ?? 0));
   }
   const total = counts.get("+Inf") ?? 0;
