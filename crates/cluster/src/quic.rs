@@ -242,7 +242,9 @@ impl Cluster {
         watch: impl FnOnce(Trace) -> Option<Watch>,
     ) {
         match Trace::split(payload) {
-            Some((trace, request)) => self.answer(from, request, Reply { responder, _watch: watch(trace) }),
+            Some((trace, request)) => {
+                self.answer(from, request, Reply { responder, _watch: watch(trace) });
+            }
             None => {
                 tracing::warn!(peer = %from.addr, "a request without the trace that it has to have is not answered");
             }

@@ -5,9 +5,9 @@ use std::fmt;
 /// Which trace a client's operation belongs to: the fields of a `traceparent` header (W3C Trace Context).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Trace {
-    /// The trace.
+    /// The trace; not 0.
     pub id: u128,
-    /// The span in it that asks.
+    /// The span in it that asks; not 0.
     pub parent: u64,
     /// Bit 0: it is sampled.
     pub flags: u8,
@@ -39,7 +39,8 @@ impl Trace {
         let (id, rest) = bytes.split_first_chunk()?;
         let (parent, rest) = rest.split_first_chunk()?;
         let (&flags, request) = rest.split_first()?;
-        Some((Self { id: u128::from_be_bytes(*id), parent: u64::from_be_bytes(*parent), flags }, request))
+        let trace = Self { id: u128::from_be_bytes(*id), parent: u64::from_be_bytes(*parent), flags };
+        (trace.id > 0 && trace.parent > 0).then_some((trace, request))
     }
 }
 
@@ -49,11 +50,14 @@ mod tests {
 
     #[test]
     fn a_trace_goes_in_front_of_a_request() {
-        let trace = Trace { id: u128::MAX - 1, parent: 2, flags: 3 };
+        let trace = Trace { id: 0x0102 << 112, parent: 2, flags: 3 };
         let bytes = trace.before(b"request");
-        assert_eq!(bytes.len(), BYTES + 7);
+        // Frozen with the version.
+        let frozen = [&[1, 2][..], &[0; 14], &[0, 0, 0, 0, 0, 0, 0, 2], &[3], b"request"].concat();
+        assert_eq!(bytes, frozen);
         assert_eq!(Trace::split(&bytes), Some((trace, &b"request"[..])));
         assert_eq!(Trace::split(&bytes[..BYTES]), Some((trace, &b""[..])));
         assert!((0..BYTES).all(|len| Trace::split(&bytes[..len]).is_none()));
+        assert!(Trace::split(&[0; 30]).is_none());
     }
 }

@@ -21,7 +21,7 @@ pub const PROTOCOL: u32 = 6;
 pub enum WireError {
     /// Not an archive of the expected type: the peer runs another build, or the bytes were damaged.
     #[error(
-        "the bytes are not a message of this protocol version; check that all nodes run the same version"
+        "the bytes are not a message of this protocol version; check that no two nodes are more than one wire version apart"
     )]
     Structure,
     /// A run of slots that do not exist.

@@ -8,7 +8,9 @@ use rkyv::{Archive, Serialize};
 use crate::coordinate::DIMENSIONS;
 
 /// Version of the messages below. Part of the protocol version that two nodes compare before they speak.
-pub const PROTOCOL: u32 = 7;
+///
+/// Since 8 answers to queries may come on a channel of their own; else 8 is 7.
+pub const PROTOCOL: u32 = 8;
 
 /// A datagram, or a probe on a stream; an exchange of state on a stream; events and queries; or an answer to a query.
 #[derive(Archive, Serialize)]

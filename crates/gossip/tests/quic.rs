@@ -34,7 +34,7 @@ impl Handler for Dispatch {
     }
 
     fn message(&self, from: Peer, channel: Channel, payload: Bytes) {
-        assert!([CHANNEL, BULK].contains(&channel));
+        assert!(channel == CHANNEL || channel == BULK && from.protocol == PROTOCOL);
         self.0.message(from, payload);
     }
 
@@ -49,12 +49,16 @@ struct Node {
 
 fn start(n: u128) -> Node {
     let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let transport =
-        Transport::bind(boato_transport::Config::new("test", n, bind, PROTOCOL)).expect("a socket");
+    // Of two neighbours one knows the version before only.
+    let (protocol, previous) =
+        if n.is_multiple_of(2) { (PROTOCOL - 1, None) } else { (PROTOCOL, Some(PROTOCOL - 1)) };
+    let config =
+        boato_transport::Config { previous, ..boato_transport::Config::new("test", n, bind, protocol) };
+    let transport = Transport::bind(config).expect("a socket");
     let addr = transport.local_addr();
     let identity = Identity { id: NodeId(n), boot: 1, addr, name: format!("node-{n}"), tags: Vec::new() };
-    let gossip = Gossip::new(config(), identity, 7, Duration::ZERO).expect("sound settings");
-    let handle = spawn(gossip, transport.clone());
+    let gossip = Gossip::new(self::config(), identity, 7, Duration::ZERO).expect("sound settings");
+    let handle = spawn(gossip, transport.clone(), PROTOCOL);
     transport.serve(Arc::new(Dispatch(handle.clone())));
     Node { handle, transport, addr }
 }

@@ -242,7 +242,7 @@ mod tests {
         let runs = (0..50).map(|_| handler.clone().run_before(deadline, &[], b"", 100));
         let ends = futures_util::future::join_all(runs).await;
         assert!(ends.iter().all(|end| matches!(end, Err(HandlerError::Late | HandlerError::Busy))));
-        assert_eq!(std::fs::read(file.path()).unwrap().len(), CONCURRENCY);
+        assert!(std::fs::read(file.path()).unwrap().len() <= CONCURRENCY, "the others were not begun");
         assert!(deadline.elapsed() < Duration::from_secs(10), "all are told in time");
     }
 

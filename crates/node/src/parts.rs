@@ -116,7 +116,7 @@ impl Parts {
         let lan = config.secret.is_some();
         let settings = if lan { boato_gossip::Config::lan() } else { boato_gossip::Config::local() };
         let gossip = Gossip::new(settings, identity, fastrand::u64(..), Duration::ZERO)?;
-        let handle = boato_gossip::quic::spawn(gossip, bound.transport.clone());
+        let handle = boato_gossip::quic::spawn(gossip, bound.transport.clone(), wire::SINCE_8);
         let machine = cluster::Config {
             weight: config.weight,
             max_memory: config.max_memory,
@@ -125,7 +125,7 @@ impl Parts {
             ..cluster::Config::new(bound.me, fastrand::u64(..))
         };
         let cluster = Cluster::spawn(machine, bound.transport.clone(), PATIENCE, stop.clone());
-        cluster.trace_from(wire::TRACES_FROM);
+        cluster.trace_from(wire::SINCE_8);
         bound.transport.serve(Arc::new(Dispatch {
             gossip: handle.clone(),
             cluster: cluster.downgrade(),

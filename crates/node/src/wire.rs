@@ -11,10 +11,15 @@ pub(crate) const NEWEST: u32 =
     version(boato_gossip::PROTOCOL, boato_cluster::PROTOCOL, boato_placement::VERSION);
 
 /// The version before: what it says has to be understood, and nothing that it does not understand be said to a peer
-/// that speaks it. It knows no traces beside operations ([`TRACES_FROM`]).
+/// that speaks it. It knows neither traces beside operations nor answers to queries on a channel of their own
+/// ([`SINCE_8`]).
 pub(crate) const PREVIOUS: u32 = version(7, 5, 1);
 
-/// The first version whose nodes take traces.
-pub(crate) const TRACES_FROM: u32 = version(7, 6, 1);
+/// The first version whose nodes know them.
+pub(crate) const SINCE_8: u32 = version(8, 6, 1);
 
-const _: () = assert!(PREVIOUS < NEWEST && TRACES_FROM <= NEWEST, "versions grow");
+const _: () = assert!(
+    NEWEST == SINCE_8,
+    "a new version: PREVIOUS is the one before it now, and docs/protocol.md lists both"
+);
+const _: () = assert!(PREVIOUS < NEWEST, "versions grow");

@@ -132,7 +132,7 @@ fn values_out_of_range_are_refused() {
     assert!(matches!(decode(&bytes), Err(DecodeError::Range(_))), "words newer than their record");
 }
 
-/// The bytes of version 4. If this fails, [`PROTOCOL`](crate::PROTOCOL) has to change, too.
+/// The bytes of versions 7 and 8. If this fails, [`PROTOCOL`](crate::PROTOCOL) has to change, too.
 #[test]
 fn the_protocol_is_frozen() {
     let m = sample();

@@ -27,13 +27,16 @@ fn old_and_new_nodes_are_one_cluster_and_what_is_new_is_said_to_new_ones_only() 
     // Operations that their clients trace, at each of them, on keys of all.
     let carried = |node: &Node| node.log().matches("an operation from another node").count();
     let mut asked: u128 = 0;
+    let mut at_old = [false; 3];
     wait("a new node logs what another new one traces", || {
-        for node in [&new[0], &new[1], &old] {
+        for (node, at_old) in [&new[0], &new[1], &old].into_iter().zip(&mut at_old) {
             asked += 1;
             let trace = format!("traceparent: 00-{asked:032x}-00f067aa0ba902b7-01\r\n");
             let answer = node.client().call("GET", &format!("/nothing-{asked}"), &trace, b"").unwrap();
             assert_eq!(answer.status, 404, "{}", answer.text());
+            *at_old |= answer.header("x-hostname") == Some("old");
         }
+        ensure(at_old[0] && at_old[1], || "the old one was not asked".to_owned())?;
         ensure(carried(&new[0]) > 0 && carried(&new[1]) > 0, || "no trace arrived".to_owned())
     });
     assert_eq!(carried(&old), 0, "it knows no traces");
