@@ -12,6 +12,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use ureq::http::request::Builder;
 use ureq::http::{Method, Request, Response};
 use ureq::{Agent, Body, BodyReader};
 
@@ -257,12 +258,17 @@ impl Client {
         self.read_events(response)
     }
 
-    /// Asks the node to leave, and tells how it goes: events `progress`, of which the last is `left`.
+    /// Asks the node to leave, and tells how it goes: events `progress`, of which the last is `left`. They break off after
+    /// `longest`, whether the node is heard of or not.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub fn leave_slowly(&self) -> Result<Events, ClientError> {
-        let response = self.call(Method::POST, "/_/leave?wait=true", &[])?;
+    pub fn leave_slowly(&self, longest: Duration) -> Result<Events, ClientError> {
+        let request = self.request(Method::POST, "/_/leave?wait=true").body(());
+        let limited =
+            |request| self.agent.configure_request(request).timeout_recv_body(Some(longest)).build();
+        let answer = request.map_err(ureq::Error::from).and_then(|request| self.agent.run(limited(request)));
+        let response = answer.map_err(|error| self.failed(error, true))?;
         Ok(self.read_events(response)?.finite())
     }
 
@@ -285,13 +291,18 @@ impl Client {
         self.read_json(response)
     }
 
+    fn request(&self, method: Method, path: &str) -> Builder {
+        let request = Request::builder().method(method).uri(format!("http://{}{path}", self.addr));
+        match &self.authorization {
+            Some(authorization) => request.header("authorization", authorization),
+            None => request,
+        }
+    }
+
     fn call(&self, method: Method, path: &str, body: &[u8]) -> Result<Response<Body>, ClientError> {
         let write = method != Method::GET;
         let bodiless = matches!(method, Method::GET | Method::DELETE);
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.addr));
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
+        let request = self.request(method, path);
         let answer = if bodiless {
             request.body(()).map_err(ureq::Error::from).and_then(|request| self.agent.run(request))
         } else {

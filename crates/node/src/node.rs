@@ -29,7 +29,7 @@ use crate::live::{Live, Reread};
 use crate::local::Keys;
 use crate::membership::Membership;
 use crate::metrics::NodeMetrics;
-use crate::otlp::Exported;
+use crate::otlp::Traces;
 use crate::parts::{Bound, Parts};
 use crate::process::Process;
 use crate::remembered::Remembered;
@@ -42,11 +42,16 @@ use crate::{Identity, logging, moves, otlp, ready, reports};
 const QUIET: Duration = Duration::from_secs(1);
 const QUIET_LONG: Duration = Duration::from_secs(3);
 
+/// How long a collector may take the last traces.
+const LAST_TRACES: Duration = Duration::from_secs(2);
+
 /// A node that runs until [`Node::leave`].
 pub struct Node {
     backend: Arc<NodeBackend>,
     transport: Transport,
     discovery: JoinHandle<()>,
+    /// Sends traces, where there is a collector.
+    exporting: Option<JoinHandle<()>>,
     doors: doors::Open,
     live: Arc<Live>,
     /// Where peers reach it.
@@ -84,7 +89,7 @@ impl Node {
         let stop = CancellationToken::new();
         // Ends what has been started, should something after it fail.
         let guard = stop.clone().drop_guard();
-        let (access_log, exported) = access_log(&config, &bound, &stop);
+        let (access_log, (exported, exporting)) = access_log(&config, &bound, &stop);
         let Parts { cluster, membership, listeners } =
             Parts::start(&config, &bound, access_log.clone(), &stop)?;
         let (roster, journal) = (Arc::clone(&listeners.roster), Arc::clone(&listeners.journal));
@@ -144,13 +149,12 @@ impl Node {
             departure: watch::Sender::default(),
             live: Arc::clone(&live),
         });
-        let transport = bound.transport;
         let asked = Arc::clone(&backend);
         let node_metrics = NodeMetrics {
             cluster,
             membership,
             roster,
-            transport: transport.clone(),
+            transport: bound.transport.clone(),
             moving,
             tally,
             exported,
@@ -170,8 +174,9 @@ impl Node {
         guard.disarm();
         Ok(Self {
             backend,
-            transport,
+            transport: bound.transport,
             discovery,
+            exporting,
             doors,
             live,
             quic: bound.quic,
@@ -299,6 +304,9 @@ impl Node {
         self.doors.close().await;
         self.stop.cancel();
         let _ = self.discovery.await;
+        if let Some(exporting) = self.exporting {
+            let _ = timeout(LAST_TRACES, exporting).await;
+        }
         self.transport.close().await;
         slots_lost
     }
@@ -321,11 +329,11 @@ impl Node {
 }
 
 /// What is told of requests: to the log, and to a collector of traces.
-fn access_log(config: &Config, bound: &Bound, stop: &CancellationToken) -> (AccessLog, Arc<Exported>) {
+fn access_log(config: &Config, bound: &Bound, stop: &CancellationToken) -> (AccessLog, Traces) {
     let log = AccessLog::default();
     log.set(config.access_log, config.slow_log);
-    let exported = otlp::start(config, &bound.name, bound.identity.id.to_string(), &log, stop);
-    (log, exported)
+    let traces = otlp::start(config, &bound.name, bound.identity.id.to_string(), &log, stop);
+    (log, traces)
 }
 
 /// What `/_/metrics` tells beside what the doors count.

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use boato_api::http::{AccessLog, Span};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use ureq::Agent;
@@ -36,6 +36,9 @@ pub(crate) struct Exported {
     pub(crate) dropped: AtomicU64,
 }
 
+/// What became of spans, and the task that sends them, which ends once the last are sent.
+pub(crate) type Traces = (Arc<Exported>, Option<JoinHandle<()>>);
+
 /// Where spans go.
 struct Spans {
     queue: mpsc::Sender<Span>,
@@ -58,15 +61,15 @@ pub(crate) fn start(
     id: String,
     log: &AccessLog,
     stop: &CancellationToken,
-) -> Arc<Exported> {
+) -> Traces {
     let exported = Arc::new(Exported::default());
-    if let Some(endpoint) = &config.otlp {
+    let exporting = config.otlp.as_ref().map(|endpoint| {
         let origin = Origin { cluster: config.cluster.clone(), node: node.to_owned(), id };
         let (spans, exporting) = export(&endpoint.0, origin, Arc::clone(&exported), stop.clone());
         log.export(move |span| spans.take(span));
-        tokio::spawn(exporting);
-    }
-    exported
+        tokio::spawn(exporting)
+    });
+    (exported, exporting)
 }
 
 /// Who exports.
@@ -114,9 +117,10 @@ impl Exporter {
                 () = stop.cancelled() => waiting.close(),
             }
             let due = Instant::now() + GATHER;
-            while !batch.is_empty() && batch.len() < BATCH && !stop.is_cancelled() {
+            while !batch.is_empty() && batch.len() < BATCH {
                 let room = BATCH - batch.len();
-                if !matches!(timeout_at(due, waiting.recv_many(&mut batch, room)).await, Ok(1..)) {
+                let more = timeout_at(due, waiting.recv_many(&mut batch, room));
+                if !matches!(stop.run_until_cancelled(more).await, Some(Ok(1..))) {
                     break;
                 }
             }
@@ -133,7 +137,11 @@ impl Exporter {
     async fn send(&mut self, batch: Vec<Span>) {
         let (count, body) = (batch.len() as u64, body(&self.origin, &batch).to_string());
         let (agent, url) = (self.agent.clone(), self.url.clone());
-        let post = move || agent.post(&url).content_type("application/json").send(body).map(drop);
+        let post = move || {
+            let status = agent.post(&url).content_type("application/json").send(body)?.status();
+            // Elsewhere (3xx) is not taken, either.
+            if status.is_success() { Ok(()) } else { Err(ureq::Error::StatusCode(status.as_u16())) }
+        };
         let sent =
             spawn_blocking(post).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         match sent {
@@ -201,6 +209,8 @@ fn text(key: &str, value: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
     use std::time::SystemTime;
 
     use ureq::http::{Method, StatusCode};
@@ -253,5 +263,33 @@ mod tests {
             spans.take(span.clone());
         }
         assert_eq!(exported.dropped.load(Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn what_the_collector_sends_elsewhere_is_not_taken() {
+        let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", collector.local_addr().unwrap());
+        let answering = spawn_blocking(move || {
+            let (mut stream, _) = collector.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                let mut piece = [0; 4096];
+                let len = stream.read(&mut piece).unwrap();
+                request.extend_from_slice(&piece[..len]);
+            }
+            let answer =
+                b"HTTP/1.1 307 Temporary Redirect\r\nlocation: https://x/\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).unwrap();
+        });
+        let exported = Arc::new(Exported::default());
+        let origin = Origin { cluster: String::new(), node: String::new(), id: String::new() };
+        let stop = CancellationToken::new();
+        let (spans, exporting) = export(&endpoint, origin, Arc::clone(&exported), stop.clone());
+        let (trace, parent, id) = (1, 2, 3);
+        spans.take(Span { trace, parent, id, request: None, began: SystemTime::now(), took: Duration::ZERO });
+        stop.cancel();
+        exporting.await;
+        answering.await.unwrap();
+        assert_eq!((exported.sent.load(Relaxed), exported.dropped.load(Relaxed)), (0, 1));
     }
 }

@@ -18,9 +18,11 @@ use super::admin::fresh;
 use super::body::Body;
 use super::door::{Answer, Door};
 use super::problem::Problem;
-use super::target::KEY_BYTES_MAX;
 use crate::budget::Share;
 use crate::{Action, Command, Failure, Outcome, Reply};
+
+/// Longest key: what clients of RESP wrote is read here, too.
+const KEY_BYTES_MAX: usize = 65_535;
 
 /// Keys of one request.
 const KEYS_MAX: usize = 1000;
@@ -41,6 +43,11 @@ pub(super) fn answer(door: &Arc<Door>, body: Incoming, activity: &Arc<Activity>)
 async fn values(door: &Door, body: &Bytes) -> Result<Response<Body>, Problem> {
     let keys = keys(body)?;
     let mut share = door.downloads.share();
+    let named: usize = keys.iter().map(Vec::len).sum();
+    // The answer names them, in base64 at the longest.
+    if !share.grow(named + named / 3) {
+        return Err(Problem::too_many_bodies());
+    }
     let (mut values, mut bytes) = (Vec::with_capacity(keys.len()), 0);
     let mut rest = keys.as_slice();
     while !rest.is_empty() {
@@ -155,6 +162,8 @@ mod tests {
     fn keys_are_a_list_of_short_strings() {
         assert_eq!(keys(b"[\"a\", {\"base64\": \"/w==\"}]").unwrap(), [&b"a"[..], b"\xff"]);
         assert!(keys(b"[]").unwrap().is_empty());
+        let longest = serde_json::to_vec(&["x".repeat(KEY_BYTES_MAX)]).unwrap();
+        assert_eq!(keys(&longest).unwrap()[0].len(), KEY_BYTES_MAX);
         let long = serde_json::to_vec(&["x".repeat(KEY_BYTES_MAX + 1)]).unwrap();
         let many = serde_json::to_vec(&vec!["x"; KEYS_MAX + 1]).unwrap();
         for body in [&b""[..], b"{}", b"[1]", b"[\"\"]", b"[\"a\"", b"[{\"base64\":\"?\"}]", &long, &many] {

@@ -19,7 +19,7 @@
 //! | `/_/metrics` | GET | Prometheus text |
 //! | `/_/openapi.json` | GET | all of this for programs |
 //! | `/_/reload`, `/_/weight?to=`, `/_/drain` | POST | changes how the node runs: 200 with what has changed, or 409 |
-//! | `/_/leave` | POST | starts a graceful leave: 202 |
+//! | `/_/leave` | POST | starts a graceful leave: 202; with `?wait=true` server-sent events until it has left |
 //!
 //! # Keys
 //!

@@ -124,17 +124,22 @@ pub(super) fn leave(args: &LeaveArgs, matches: &ArgMatches) -> Result<(), Failur
     }
     // One connection, and never another: it might start the node anew, where its sockets outlive it.
     let (start, progress) = (Instant::now(), Progress::new());
-    let mut departure = None;
-    for event in client.leave_slowly()? {
-        let event = event?;
+    let (mut departure, mut slots) = (None, None);
+    let is_over = || start.elapsed() >= args.timeout.0;
+    for event in client.leave_slowly(args.timeout.0)? {
+        let event = match (event, slots) {
+            (Err(_), Some(slots)) if is_over() => return Err(Failure::Late { slots }),
+            (event, _) => event?,
+        };
         if event.kind == "left" {
             departure = Some(serde_json::from_value(event.data).map_err(|source| client.strange(source))?);
             continue;
         }
         let left: Left = serde_json::from_value(event.data).map_err(|source| client.strange(source))?;
-        if start.elapsed() >= args.timeout.0 {
+        if is_over() {
             return Err(Failure::Late { slots: left.slots });
         }
+        slots = Some(left.slots);
         progress.say(left.to_string());
     }
     drop(progress);

@@ -65,7 +65,10 @@ pub(super) fn write(client: &Client, entry: &Entry, keep: bool) -> Result<Result
         match client.put(&entry.key, &entry.value, content_type, ttl_s, keep) {
             Ok(written) => return Ok(Ok(written)),
             Err(error) if is_passing(&error) && start.elapsed() < TRIES => sleep(PAUSE),
-            Err(ClientError::Refused { status: 400 | 411..=431, detail, .. }) => return Ok(Err(detail)),
+            // The entry's own fault: not 412, which `keep` asks for, and not 429, a node with too much to do.
+            Err(ClientError::Refused { status: 400 | 411 | 413..=428 | 431, detail, .. }) => {
+                return Ok(Err(detail));
+            }
             Err(ClientError::Refused { detail: reason, .. }) => {
                 return Err(Failure::Key { key: entry.shown(), reason });
             }

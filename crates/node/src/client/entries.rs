@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::json;
-use ureq::http::{Method, Request};
+use ureq::http::Method;
 
 use super::{Client, ClientError, JSON_MAX, key_path};
 
@@ -100,12 +100,8 @@ impl Client {
         keep: bool,
     ) -> Result<bool, ClientError> {
         let query = ttl_s.map(|ttl_s| format!("?ttl={ttl_s}")).unwrap_or_default();
-        let uri = format!("http://{}{}{query}", self.addr, key_path(key)?);
-        let mut request =
-            Request::builder().method(Method::PUT).uri(uri).header("content-type", content_type);
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
+        let path = key_path(key)? + &query;
+        let mut request = self.request(Method::PUT, &path).header("content-type", content_type);
         if keep {
             request = request.header("if-none-match", "*");
         }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
 
 use serde_json::Value;
 
@@ -91,17 +92,24 @@ fn what_was_exported_can_be_imported_elsewhere() {
     one.client().request("PUT", "/page?ttl=1000", "content-type: text/html\r\n", "<p>");
     one.client().put("/large", vec![b'x'; 7 << 20]);
     done(&one, &["incr", "count"]);
+    // Longer than keys of HTTP can be.
+    let long = "long".repeat(1000);
+    let at = |node: &Node| redis::Client::open(format!("redis://{}", node.resp)).unwrap();
+    let mut resp = at(&one).get_connection().unwrap();
+    redis::cmd("SET").arg(&long).arg("v").exec(&mut resp).unwrap();
     assert_eq!(done(&one, &["export", file]), "");
     let text = fs::read_to_string(file).unwrap();
-    assert_eq!(text.lines().count(), 305);
+    assert_eq!(text.lines().count(), 306);
     assert_eq!(done(&one, &["export", "--match", "short"]).lines().count(), 1);
 
     let elsewhere = Cluster::new("elsewhere");
     let [three] = elsewhere.start(["three"]);
     three.client().put("/key/7", "was there");
-    assert_eq!(done(&three, &["import", file, "--keep"]), "304 of 305 keys written\n");
+    assert_eq!(done(&three, &["import", file, "--keep"]), "305 of 306 keys written\n");
     assert_eq!(three.client().get("/key/7").body, b"was there");
-    assert_eq!(done(&three, &["import", file]), "305 of 305 keys written\n");
+    assert_eq!(done(&three, &["import", file]), "306 of 306 keys written\n");
+    let mut resp = at(&three).get_connection().unwrap();
+    assert_eq!(redis::cmd("GET").arg(&long).query::<String>(&mut resp).unwrap(), "v");
     let page = three.client().get("/page");
     assert_eq!((page.header("content-type"), &*page.body), (Some("text/html"), &b"<p>"[..]));
     assert_eq!(done(&three, &["incr", "count"]), "2\n");
@@ -119,7 +127,7 @@ fn what_was_exported_can_be_imported_elsewhere() {
     let (code, said) = run(&three, &["import", whole, "--state", state]);
     assert!(code == 1 && said.contains("not a line that `boato export` writes"), "{said}");
     fs::write(whole, format!("{text}{{\"key\":\"last\",\"value\":\"v\"}}\n")).unwrap();
-    assert_eq!(done(&three, &["import", whole, "--state", state]), "306 of 306 keys written\n");
+    assert_eq!(done(&three, &["import", whole, "--state", state]), "307 of 307 keys written\n");
     assert!(!fs::exists(state).unwrap());
     assert_eq!(three.client().get("/last").body, b"v");
 
@@ -130,6 +138,25 @@ fn what_was_exported_can_be_imported_elsewhere() {
     assert!(code == 1 && said.contains("1 of 2 keys written"), "{said}");
     assert!(said.contains("the key \"long\" (at byte 0) is left out"), "{said}");
     assert_eq!(three.client().get("/next").body, b"v");
+}
+
+#[test]
+fn whoever_waits_for_a_leave_waits_no_longer_than_asked_for_a_node_that_stands_still() {
+    let cluster = Cluster::new("frozen");
+    let slow = |name| cluster.node(name).arg("--handoff-rate", "1").start();
+    let [one, two] = ["one", "two"].map(slow);
+    Cluster::settle(&[&one, &two]);
+    for i in 0..200 {
+        one.client().put(&format!("/k{i}"), "v".repeat(100));
+    }
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| run(&two, &["leave", "--wait", "--timeout", "10s"]));
+        wait("it leaves", || ensure(two.log().contains("leaving"), || "not said".to_owned()));
+        two.freeze();
+        wait("the command ends", || ensure(waiting.is_finished(), || "it waits".to_owned()));
+        let (code, said) = waiting.join().unwrap();
+        assert!(code == 1 && said.contains("not in time"), "{said}");
+    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::time::Instant;
 
-use crate::harness::{Cluster, Node, PATIENCE, boato, ensure, wait};
+use crate::harness::{Cluster, Node, PATIENCE, Starting, boato, ensure, wait};
 
 /// The socket on which a service manager listens.
 struct Manager(UnixDatagram);
@@ -201,15 +201,18 @@ fn an_idle_node_leaves_and_the_last_with_keys_stays() {
 #[test]
 fn of_three_idle_nodes_one_stays_with_all_keys() {
     let cluster = Cluster::new("idle-all");
-    let start = |name| cluster.node(name).arg("--exit-on-idle", "2s").start();
-    let mut nodes = ["one", "two", "three"].map(start);
-    // Whoever looks is a client: nobody goes while this waits.
-    Cluster::settle(&nodes.each_ref());
-    let mut client = nodes[0].client();
-    for i in 0..300 {
-        assert_eq!(client.put(&format!("/k{i}"), "v").status, 201);
+    let start = |name| cluster.node(name).arg("--exit-on-idle", "5s").spawn();
+    let mut nodes = ["one", "two", "three"].map(start).map(Starting::listening);
+    // Nobody goes while each has a client.
+    let mut clients = nodes.each_ref().map(Node::client);
+    for client in &mut clients {
+        client.get("/_/readyz");
     }
-    drop(client);
+    Cluster::settle(&nodes.each_ref());
+    for i in 0..300 {
+        assert_eq!(clients[0].put(&format!("/k{i}"), "v").status, 201);
+    }
+    drop(clients);
     wait("two of them go", || {
         let running = nodes.iter_mut().filter_map(|node| node.runs().then_some(())).count();
         ensure(running == 1, || format!("{running} run"))

@@ -7,7 +7,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::harness::{Cluster, wait};
+use crate::harness::{Cluster, ensure, wait};
 
 /// Spans that were received, with the name of who sent each.
 type Spans = Arc<Mutex<Vec<(String, Value)>>>;
@@ -59,7 +59,7 @@ fn receive(mut stream: BufReader<TcpStream>, spans: &Spans) {
 fn a_sampled_request_is_a_span_at_the_door_and_one_at_the_holder() {
     let (endpoint, spans) = collector();
     let cluster = Cluster::new("traced");
-    let nodes = ["one", "two"].map(|name| cluster.node(name).arg("--otlp", &endpoint).start());
+    let mut nodes = ["one", "two"].map(|name| cluster.node(name).arg("--otlp", &endpoint).start());
     Cluster::settle(&nodes.each_ref());
     let mut client = nodes[0].client();
     let path = (0..100)
@@ -80,5 +80,13 @@ fn a_sampled_request_is_a_span_at_the_door_and_one_at_the_holder() {
     assert_eq!(holder["parentSpanId"], door["spanId"]);
     assert_eq!((&door["name"], &holder["name"]), (&"GET".into(), &"operation".into()));
     assert_eq!(spans.lock().unwrap().len(), 2, "nothing that is not sampled");
-    assert_eq!(nodes[0].view().metric("boato_spans_exported_total"), 1);
+    wait("they are counted once they are taken", || {
+        let exported = nodes[0].view().metric("boato_spans_exported_total");
+        ensure(exported == 1, || format!("{exported}"))
+    });
+    // A node that ends sends what it has gathered.
+    assert_eq!(nodes[0].client().request("GET", "/_/status", &header("01"), "").status, 200);
+    nodes[0].terminate();
+    assert_eq!(nodes[0].ended(), 0);
+    assert_eq!(spans.lock().unwrap().len(), 3);
 }
