@@ -74,8 +74,8 @@ struct Connection {
     /// The memory of a request's parts, without parts.
     parts: Vec<&'static [u8]>,
     since: Instant,
-    /// Since when the client has taken none of the replies that wait.
-    stalled: Option<Instant>,
+    /// Since when the client has taken none of the replies that wait, and how many bytes it had taken by then.
+    stalled: Option<(Instant, u64)>,
 }
 
 impl Connection {
@@ -138,7 +138,7 @@ impl Connection {
     /// When the time for what is next is over: for a password, for the command that has begun, for taking replies.
     fn end(&mut self, waiting: usize, limits: &Limits) -> Option<Instant> {
         let password = (!self.client.session.authenticated()).then(|| self.since + limits.password_timeout);
-        let replies = self.stalled.map(|since| since + limits.write_timeout);
+        let replies = self.stalled.map(|(since, _)| since + limits.write_timeout);
         let reads = waiting <= limits.reply_bytes / 2;
         let command = if reads { self.input.deadline(limits.command_timeout) } else { None };
         let idle = limits.idle_timeout.filter(|_| waiting == 0 && command.is_none());
@@ -173,6 +173,7 @@ impl Connection {
                     settle(stream, client, &mut batch, share).await?;
                     // What was looked at before anything was waited for is no longer so.
                     ahead = Ahead::default();
+                    client.session.now_ms = client.door.backend.now_ms();
                     match client.run_line(line).await {
                         Ok(next) => next,
                         Err(error) => break Stop::Broken(error),
@@ -226,13 +227,13 @@ impl Connection {
 
     /// Writes what the client takes now.
     fn write(&mut self) -> io::Result<()> {
-        let before = self.client.out.waiting().len();
         write(&self.stream, &mut self.client)?;
-        let left = self.client.out.waiting().len();
+        let out = &self.client.out;
         self.stalled = match self.stalled {
-            _ if left == 0 => None,
-            Some(since) if left == before => Some(since),
-            _ => Some(Instant::now()),
+            _ if out.waiting().is_empty() => None,
+            // What it took while its commands were run counts, too.
+            Some((since, taken)) if taken == out.taken_ever() => Some((since, taken)),
+            _ => Some((Instant::now(), out.taken_ever())),
         };
         Ok(())
     }

@@ -20,6 +20,8 @@ pub(super) struct Replies {
     bytes: Vec<u8>,
     /// How many of them the client has taken.
     taken: usize,
+    /// How many it has taken of all replies so far.
+    taken_ever: u64,
     protocol: Protocol,
     limit: usize,
     overflown: bool,
@@ -29,7 +31,15 @@ pub(super) struct Replies {
 impl Replies {
     /// No replies, in RESP2, of at most `limit` bytes that the client has not taken.
     pub(super) fn new(limit: usize) -> Replies {
-        Replies { bytes: Vec::new(), taken: 0, protocol: Protocol::V2, limit, overflown: false, errors: 0 }
+        Replies {
+            bytes: Vec::new(),
+            taken: 0,
+            taken_ever: 0,
+            protocol: Protocol::V2,
+            limit,
+            overflown: false,
+            errors: 0,
+        }
     }
 
     /// `+OK`.
@@ -150,9 +160,15 @@ impl Replies {
         &self.bytes[self.taken..]
     }
 
+    /// How many bytes the client has taken so far.
+    pub(super) fn taken_ever(&self) -> u64 {
+        self.taken_ever
+    }
+
     /// The client took so many bytes. Gives the memory of large replies back once all is taken.
     pub(super) fn advance(&mut self, bytes: usize) {
         self.taken += bytes;
+        self.taken_ever += bytes as u64;
         if self.taken == self.bytes.len() {
             self.bytes.clear();
             self.bytes.shrink_to(KEPT_BYTES);
