@@ -69,8 +69,10 @@ impl Gossip {
             // Whoever passes an announcement on has the tags.
             self.push_pull_with(from);
         }
-        // A suspicion that has been refuted is refuted again, to whoever has not heard: its time runs there.
-        if packet.claims.iter().any(|claim| Pid::from(&claim.pid) == self.me.pid()) {
+        // A suspicion that has been refuted is refuted again, to whoever has not heard: its time runs there. Never in answer to
+        // the same, or two that have both left would go on for ever.
+        let is_answer = matches!(packet.body, ArchivedBody::Me);
+        if !is_answer && packet.claims.iter().any(|claim| Pid::from(&claim.pid) == self.me.pid()) {
             self.send(from, Some(sender), Body::Me, Way::Datagram);
         }
         self.on_body(from, sender, packet, way);

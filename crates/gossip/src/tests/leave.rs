@@ -124,3 +124,18 @@ fn in_a_small_cluster_everybody_hears_the_goodbye_before_the_leaver_goes() {
         assert_eq!(world.failures(), 0, "{n} nodes, seed {seed}");
     }
 }
+
+#[test]
+fn two_that_have_both_left_fall_silent() {
+    let mut world = World::cluster(3, 1);
+    for n in 1..=2 {
+        world.input(addr(n), Input::Leave);
+    }
+    world.until("both goodbyes", 6 * SECOND, |w| left_done(w, 1) && left_done(w, 2));
+    let bytes = rumour(1, 2, 1, 1, Belief::Left);
+    world.input(addr(2), Input::Datagram { from: addr(1), bytes: &bytes });
+    world.run(SECOND);
+    let before = world.datagrams;
+    world.run(10 * SECOND);
+    assert!(world.datagrams - before < 100, "{}", world.datagrams - before);
+}
