@@ -7,6 +7,7 @@ mod walk;
 use std::collections::HashSet;
 use std::future::ready;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -22,13 +23,14 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::attributes::{Attributes, VERSION};
 use crate::doors::Addresses;
 use crate::journal::Journal;
 use crate::keys;
-use crate::live::Live;
+use crate::live::{Live, ReloadError};
 use crate::membership::{Membership, Name};
 use crate::moves;
 use crate::roster::{self, Roster};
@@ -304,7 +306,8 @@ impl Backend for NodeBackend {
 
     fn change(&self, change: Change) -> BoxFuture<'static, Result<Vec<String>, String>> {
         let live = Arc::clone(&self.live);
-        async move {
+        // Goes on to its end, whether or not who asked waits for it.
+        let changing = tokio::spawn(async move {
             let changed = live.change(change).await;
             match &changed {
                 Ok(what) if what.is_empty() => tracing::info!("asked to {change}: all was so before"),
@@ -312,8 +315,13 @@ impl Backend for NodeBackend {
                 Err(error) => tracing::warn!("asked to {change}: {error}"),
             }
             changed.map_err(|error| error.to_string())
-        }
-        .boxed()
+        });
+        let ended = |error: JoinError| match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // With everything else.
+            Err(_) => Err(ReloadError::Leaving.to_string()),
+        };
+        changing.map(move |done| done.unwrap_or_else(ended)).boxed()
     }
 
     fn is_peer_door(&self, addr: SocketAddr) -> bool {

@@ -31,7 +31,12 @@ pub(crate) async fn unused(node: &Node) {
         if idle && status.members <= 1 && status.entries == 0 {
             return tracing::info!(unused_s = unused.as_secs(), "no client is connected any more");
         }
-        if !idle || !others_stay(node.id(), &node.takers()) {
+        if drained.is_some() && node.weight().await > 0 {
+            // Another weight was asked for meanwhile.
+            drained = None;
+        }
+        // Who is suspect is no heir to begin with, and no reason to take back what is on its way.
+        if !idle || !others_stay(node.id(), &node.takers(drained.is_some())) {
             if let Some(weight) = drained.take().filter(|weight| *weight > 0) {
                 tracing::info!(weight, "staying after all: keys come back");
                 node.set_weight(weight).await;

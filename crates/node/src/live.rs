@@ -74,6 +74,8 @@ pub(crate) struct Live {
     pub(crate) access_log: AccessLog,
     pub(crate) draining: AtomicBool,
     pub(crate) leaving: AtomicBool,
+    /// Held by a reload: the next compares with what this one has left.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
     /// What the node was told last.
     pub(crate) told: Mutex<Config>,
 }
@@ -87,13 +89,14 @@ impl Live {
         match change {
             Change::Reload => {
                 let reread = self.reread.clone().ok_or(ReloadError::NoSource)?;
+                let _alone = self.reloading.lock().await;
                 // Reads files, and may look names up.
                 let new = spawn_blocking(move || reread()).await;
                 let new = new.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
                 self.reload(new.map_err(ReloadError::Config)?).await
             }
             Change::Weight(weight) => Ok(self.set_weight(weight).await.into_iter().collect()),
-            Change::Drain if self.membership.takers().is_empty() => Err(ReloadError::Alone),
+            Change::Drain if self.membership.takers(true).is_empty() => Err(ReloadError::Alone),
             Change::Drain => Ok(self.drain().await),
         }
     }

@@ -86,10 +86,11 @@ impl Membership {
         self.handle.members()
     }
 
-    /// The members beside this one to which its keys can go, none of them suspect, and what they say of themselves.
-    pub(crate) fn takers(&self) -> Vec<(NodeId, Attributes)> {
+    /// The members beside this one to which its keys can go, and what they say of themselves; suspects only `with_suspects`.
+    pub(crate) fn takers(&self, with_suspects: bool) -> Vec<(NodeId, Attributes)> {
         let members = self.members();
-        let others = members.iter().filter(|member| member.id != self.me && member.state == State::Alive);
+        let is_there = |it: &Member| it.state == State::Alive || with_suspects && it.is_live();
+        let others = members.iter().filter(|member| member.id != self.me && is_there(member));
         let others = others.map(|member| (member.id, Attributes::of(member)));
         others.filter(|(_, attributes)| attributes.takes_keys()).collect()
     }

@@ -126,6 +126,7 @@ impl Node {
             access_log: access_log.clone(),
             draining: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            reloading: tokio::sync::Mutex::default(),
             told: Mutex::new(config.clone()),
         });
         let (looking, moving) = moves::watch(cluster.clone());
@@ -150,7 +151,7 @@ impl Node {
             live: Arc::clone(&live),
         });
         let asked = Arc::clone(&backend);
-        let node_metrics = NodeMetrics {
+        let registry = registry(NodeMetrics {
             cluster,
             membership,
             roster,
@@ -159,8 +160,7 @@ impl Node {
             tally,
             exported,
             ready: Box::new(move || asked.readiness() == Readiness::Ready),
-        };
-        let registry = registry(node_metrics);
+        });
         let doors_backend = Arc::clone(&backend) as Arc<dyn Backend>;
         let doors_bound = bound.doors.bound();
         let doors =
@@ -245,14 +245,19 @@ impl Node {
         NodeId(self.live.me.node)
     }
 
-    /// The other members to which keys can go.
-    pub(crate) fn takers(&self) -> Vec<(NodeId, Attributes)> {
-        self.live.membership.takers()
+    /// The other members to which keys can go; suspects only `with_suspects`.
+    pub(crate) fn takers(&self, with_suspects: bool) -> Vec<(NodeId, Attributes)> {
+        self.live.membership.takers(with_suspects)
+    }
+
+    /// The share of the keys that it asks for.
+    pub(crate) async fn weight(&self) -> u16 {
+        self.live.membership.weight().await
     }
 
     /// Asks for no keys any more; gives the weight before.
     pub(crate) async fn drain(&self) -> u16 {
-        let weight = self.live.membership.weight().await;
+        let weight = self.weight().await;
         self.live.drain().await;
         weight
     }

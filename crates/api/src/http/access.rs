@@ -18,6 +18,9 @@ const NEVER: u64 = u64::MAX;
 /// Most requests per second that are written because their callers trace them: what callers say must not fill a disk.
 const TRACED_PER_S_MAX: u32 = 100;
 
+/// Most of a path that is kept, in bytes: who waits to be answered or exported may be anybody.
+const PATH_MAX: usize = 1024;
+
 /// Which requests are written to the log. Off by default; clones share it, so that it can be changed while doors are open.
 #[derive(Clone, Debug, Default)]
 pub struct AccessLog(Arc<Settings>);
@@ -120,7 +123,9 @@ impl AccessLog {
         if let (Some(trace), Some(id)) = (trace, span) {
             head.extensions.insert(Trace { parent: id, ..trace });
         }
-        Some(Line { method: head.method.clone(), path: head.uri.path().to_owned(), trace, span })
+        let path = head.uri.path();
+        let path = path[..path.floor_char_boundary(PATH_MAX)].to_owned();
+        Some(Line { method: head.method.clone(), path, trace, span })
     }
 
     /// An id for the span of a request, if it is exported.
@@ -137,9 +142,10 @@ impl AccessLog {
         }
     }
 
-    /// A request was answered: writes it if it is chosen or slow.
+    /// A request was answered: exports its span unless the door has turned it away, and writes it if it is chosen or slow.
     pub(super) fn answered(&self, line: &Line, status: StatusCode, took: Duration) {
-        if let (Some(trace), Some(id)) = (line.trace, line.span) {
+        let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if let (Some(trace), Some(id), false) = (line.trace, line.span, refused) {
             self.ended(trace, id, Some((line.method.clone(), line.path.clone(), status)), took);
         }
         let took_us = u64::try_from(took.as_micros()).unwrap_or(NEVER);
@@ -269,6 +275,26 @@ mod tests {
         drop(log.held(trace(&sampled).unwrap()));
         let passed_on = spans.try_recv().unwrap();
         assert_eq!((passed_on.parent, passed_on.request, spans.try_recv().is_err()), (span.id, None, true));
+    }
+
+    #[test]
+    fn strangers_have_no_spans_and_nobody_has_long_ones() {
+        let log = AccessLog::default();
+        let (sender, spans) = std::sync::mpsc::channel();
+        let sender = Mutex::new(sender);
+        log.export(move |span| sender.lock().send(span).unwrap());
+        let begin = || {
+            let request = http::Request::get(format!("/{}", "k".repeat(60_000)));
+            let traceparent = format!("00-{:032x}-{:016x}-01", 7, 8);
+            log.begin(&mut request.header("traceparent", traceparent).body(()).unwrap().into_parts().0)
+        };
+        for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
+            log.answered(&begin().unwrap(), status, Duration::ZERO);
+        }
+        assert!(spans.try_recv().is_err());
+        log.answered(&begin().unwrap(), StatusCode::URI_TOO_LONG, Duration::ZERO);
+        let (_, path, _) = spans.try_recv().unwrap().request.unwrap();
+        assert_eq!(path.len(), PATH_MAX);
     }
 
     #[test]

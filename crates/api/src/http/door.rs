@@ -21,7 +21,7 @@ use super::guard::Guard;
 use super::metrics::Metrics;
 use super::problem::Problem;
 use super::target::{self, Target};
-use super::{admin, guard, keys};
+use super::{admin, guard, keys, leave};
 use crate::Backend;
 use crate::budget::Budget;
 
@@ -37,6 +37,8 @@ pub(super) struct Door {
     pub(super) subscribers: Arc<Semaphore>,
     /// Who waits for answers to a query.
     pub(super) askers: Arc<Semaphore>,
+    /// Who waits for the node to leave.
+    pub(super) leavers: Arc<Semaphore>,
     /// Cancelled when the door starts to shut down.
     pub(super) closing: CancellationToken,
 }
@@ -66,6 +68,7 @@ impl Door {
             downloads: Budget::new(limits.download_memory_bytes),
             subscribers: Arc::new(Semaphore::new(limits.subscribers)),
             askers: Arc::new(Semaphore::new(limits.subscribers)),
+            leavers: Arc::new(Semaphore::new(leave::WAITING_MAX)),
             closing: CancellationToken::new(),
         }
     }

@@ -18,6 +18,9 @@ use super::problem::Problem;
 use super::{admin, events, query};
 use crate::{Backend, Departure, Event};
 
+/// Clients that may wait for the node to leave, beside those that read events.
+pub(super) const WAITING_MAX: usize = 8;
+
 /// How often it is said what is left.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -27,7 +30,7 @@ pub(super) fn response(door: &Door, head: &Parts) -> Result<Response<Body>, Prob
     let wait = flag("wait", wait)?.unwrap_or(false);
     door.guard.admit_admin(&head.headers)?;
     if wait {
-        let place = events::place(&door.subscribers)?;
+        let place = events::place(&door.leavers)?;
         let departed = door.backend.departed();
         door.backend.leave()?;
         return Ok(events::whole(place, progress(Arc::clone(&door.backend), departed)));

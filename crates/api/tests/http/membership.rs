@@ -128,7 +128,7 @@ async fn a_query_streams_what_comes_of_it_and_ends() {
 }
 
 #[tokio::test]
-async fn readers_of_events_leave_room_for_queries() {
+async fn readers_of_events_leave_room_for_queries_and_leaves() {
     let door = TestDoor::limited(Limits { subscribers: 1, ..Limits::default() }).await;
     let mut reader = door.connect().await;
     reader.write("GET /_/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
@@ -137,6 +137,9 @@ async fn readers_of_events_leave_room_for_queries() {
     let mut asker = door.connect().await;
     asker.write("POST /_/query?name=load HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await;
     asker.read_until("event: done\n").await;
+    let mut leaver = door.connect().await;
+    leaver.write("POST /_/leave?wait=true HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await;
+    leaver.read_until("event: progress\n").await;
 }
 
 #[tokio::test]
