@@ -39,6 +39,8 @@ impl Run<'_> {
 
     pub(super) fn obey(&mut self, action: Action) {
         match action {
+            // Others may have been started since this was planned.
+            Action::Start { .. } if self.room() == 0 => {}
             Action::Start { join } => {
                 let others = self.staying().into_iter().map(|index| self.seats[index].host);
                 let joins = std::iter::once(join).chain(others).collect();
