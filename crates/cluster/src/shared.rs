@@ -167,7 +167,7 @@ impl Slots {
     }
 
     /// Has the processor fetch what operations on these keys will look at, see [`Store::fetch`]; keys beyond [`FETCH_MAX`], those
-    /// with more than [`FETCHED_KEY_BYTES_MAX`], and a single one, are left out.
+    /// of more than 256 bytes, and a single one, are left out.
     pub fn fetch<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
         let mut places: [(usize, &[u8]); FETCH_MAX] = [(0, &[]); FETCH_MAX];
         let mut count = 0;
