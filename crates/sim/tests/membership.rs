@@ -27,7 +27,7 @@ fn a_calm_cluster_assembles_and_suspects_nobody() {
     for nodes in [2, 3, 30] {
         let report = report(&Scenario { crashes: 0, ..minutes(nodes, 1, 2) });
         assert_eq!(report.shortfalls, [], "{nodes} nodes");
-        assert!(report.figures.converge_ms.is_some_and(|ms| ms < 10_000.0), "{report:?}");
+        assert!(report.figures.converge_ms.is_some_and(|ms| ms < 30_000.0), "{report:?}");
         assert_eq!((report.false_suspicions, report.figures.false_deaths), (0, 0));
         assert_eq!((report.figures.suspect_p50_ms, report.figures.detect_p99_ms), (None, None));
     }
@@ -98,7 +98,7 @@ fn a_heal_that_has_no_time_is_reported() {
     let report = report(&Scenario {
         crashes: 0,
         partition,
-        length: partition + Duration::from_secs(1),
+        length: partition + Duration::from_millis(300),
         ..minutes(10, 1, 2)
     });
     assert!(
