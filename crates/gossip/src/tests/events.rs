@@ -155,10 +155,7 @@ fn in_a_small_cluster_everybody_hears_every_event() {
             world.run(10 * SECOND + Duration::from_millis(140) * seed);
             send(&mut world, 2, "deploy");
             world.run(5 * SECOND);
-            let heard = told(&world).len();
-            if heard != usize::from(n) {
-                println!("{heard} of {n}, seed {seed} {:?}", config.gossip_interval);
-            }
+            assert_eq!(told(&world).len(), usize::from(n), "seed {seed} {:?}", config.gossip_interval);
         }
     }
 }
