@@ -5,7 +5,6 @@
 //! there is a table with it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use boato_placement::Table;
 
@@ -17,15 +16,13 @@ use crate::view::Routes;
 
 /// How much sooner a table follows when there is none yet but of this node alone.
 const HASTE: u32 = 10;
-/// A table takes at least this long, whatever the settings: time has to pass between two of them.
-const SETTLE_MIN: Duration = Duration::from_millis(1);
 
 impl Machine {
     /// Members are others than before: soon there is a table of them.
     pub(super) fn members_changed(&mut self, now: Now) {
         // Who comes to a cluster has clients that wait for a table with somebody else in it.
         let haste = if self.table.nodes().len() > 1 { 1 } else { HASTE };
-        self.rebuild_at = self.rebuild_at.or(Some(now.at + (self.config.settle / haste).max(SETTLE_MIN)));
+        self.rebuild_at = self.rebuild_at.or(Some(now.at + self.config.settle / haste));
         self.table_before = None;
         self.publish();
         if self.view.take_upheaval() {

@@ -30,7 +30,7 @@ pub struct Config {
     /// How long a tombstone is kept: two holders that meet within this time bring no deleted key back.
     /// Default 60 s. Longer costs memory per delete.
     pub healing: Duration,
-    /// How long after a change of members a new table is computed; default 50 ms, at least 1 ms. Longer gathers more changes
+    /// How long after a change of members a new table is computed; default 50 ms. Longer gathers more changes
     /// into one table, and delays each.
     pub settle: Duration,
     /// Bytes of entries per second that this node sends to others at most; `None`: no limit. The last difference of a
