@@ -41,6 +41,7 @@ const STEPS: &[Step] = &[
     },
     step("gossip-alone", "check --package boato-gossip --no-default-features"),
     step("cluster-alone", "check --package boato-cluster --no-default-features"),
+    step("node-without-traces", "check --package node --no-default-features"),
     step("simulation", "xtask cluster-sim --nodes 50 --seed 7 --loss 0.05 --minutes 2"),
     step("seeds", "xtask campaign --from 1 --seeds 2000"),
     step("fresh-seeds", "xtask campaign --from commit --seeds 500"),
@@ -60,6 +61,7 @@ const STEPS: &[Step] = &[
     step("example", "example edge_config --hosts 2000"),
     step("clients", "xtask clients"),
     step("page", "xtask page"),
+    step("units", "xtask units"),
     step("tests", "test --workspace"),
 ];
 

@@ -18,6 +18,7 @@ mod page;
 mod process;
 mod relay;
 mod tidy;
+mod units;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -59,6 +60,8 @@ enum Command {
     Clients(clients::Args),
     /// Watch the page of a node in a real browser while nodes come and go
     Page(page::Args),
+    /// Have systemd look at the units, and run them
+    Units,
     /// Make archives of optimised binaries
     Dist(dist::Args),
 }
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Clients(args) => clients::run(&args),
         Command::Page(args) => page::run(&args),
+        Command::Units => units::run(),
         Command::Dist(args) => dist::run(&args),
     };
     match done {
