@@ -126,7 +126,10 @@ async fn events_are_streamed_until_the_door_closes() {
     let refused = door.get("/_/events").await;
     refused.problem(503);
     assert!(refused.header("retry-after").is_some());
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // A connection that is idle for as long is ended.
+    let mut idle = door.connect().await;
+    idle.write("GET /_/livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    idle.closed().await;
     door.memory
         .events
         .send(Event { id: 4, kind: "joined".into(), data: serde_json::json!({ "name": "n" }) })
