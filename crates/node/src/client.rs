@@ -339,7 +339,8 @@ impl Client {
         let problem = response.into_body().into_with_config().limit(JSON_MAX).read_json::<Problem>().ok();
         let mut detail = problem.and_then(|problem| problem.detail.or(problem.title)).unwrap_or(reason);
         if status.as_u16() == 401 {
-            detail += " (commands take it from --client-secret-file, and what only operators may do from --secret-file)";
+            detail += " (commands take it from --client-secret-file, and what only operators may do from --secret-file, \
+                       with --cluster if its name is not boato)";
         }
         ClientError::Refused { addr: self.addr, status: status.as_u16(), detail }
     }

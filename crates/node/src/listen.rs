@@ -29,7 +29,10 @@ pub fn bind<T, E>(
             Err(error) if port < last && in_use(&error) => port += 1,
             Ok(bound) => {
                 if port != first {
-                    tracing::warn!("the default {what} port {first} is taken: using {port}");
+                    let flag = what.to_lowercase().replace(' ', "-");
+                    tracing::warn!(
+                        "the default {what} port {first} is taken: using {port} (--{flag} sets it)"
+                    );
                 }
                 return Ok(bound);
             }

@@ -13,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
+use crate::attributes::VERSION;
 use crate::config::reachable;
 use crate::doors::Addresses;
 
@@ -83,7 +84,7 @@ pub(crate) fn greet(name: &str, cluster: &str, quic: SocketAddr, doors: &Address
     let at = reachable(*http);
     let auth = if client_secret { " -H \"Authorization: Bearer $CLIENT_SECRET\"" } else { "" };
     let [resp_at, resp_cluster_at] = [resp, resp_cluster].map(|door| door.map(field::display));
-    tracing::info!(%cluster, %quic, %http, resp = resp_at, resp_cluster = resp_cluster_at, "{name} is up");
+    tracing::info!(%cluster, %quic, %http, resp = resp_at, resp_cluster = resp_cluster_at, "boato {VERSION}: {name} is up");
     tracing::info!("write a key: curl{auth} -d hello http://{at}/greeting");
     tracing::info!("read it on any node: curl{auth} -i http://{at}/greeting");
     if let Some(resp) = resp.map(reachable) {

@@ -230,7 +230,8 @@ impl Membership {
                 return tracing::warn!(
                     name = &*member.name,
                     quic = %member.addr,
-                    "probes of a member are answered on streams only: datagrams between it and this node seem blocked"
+                    "probes of a member are answered on streams only: datagrams between it and this node seem blocked: \
+                     look for a firewall on either side, or a path that drops large packets"
                 );
             }
             Event::User(event) => return to.journal.write("user", self.shown(&event)),
@@ -250,7 +251,7 @@ impl Membership {
         let (id, name) = (member.id.to_string(), &*member.name);
         match kind {
             "failed" => {
-                tracing::warn!(name, quic = %member.addr, "a member failed: its keys are lost, its slots begin anew");
+                tracing::warn!(name, quic = %member.addr, "a member failed: its keys are lost, its slots begin anew; look at its log, and start it again");
             }
             "joined" | "left" | "removed" => tracing::info!(name, quic = %member.addr, "a member {kind}"),
             _ => tracing::debug!(name, quic = %member.addr, "a member was {kind}"),

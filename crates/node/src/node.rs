@@ -105,16 +105,15 @@ impl Node {
             tokio::spawn(keys.keep_up(membership.clone(), stop.clone()));
         }
         let remembered = config.data_dir.as_deref().map(Remembered::open);
-        let knows_others = remembered.as_ref().is_some_and(|it| !it.addresses.is_empty());
+        let known = remembered.as_ref().map_or(0, |it| it.addresses.len());
         if let Some(remembered) = remembered {
             tokio::spawn(remembered.run(membership.clone(), stop.clone()));
         }
         if config.join.is_empty() {
-            let quick = config.discover != Discover::Mdns && !knows_others;
+            let quick = config.discover != Discover::Mdns && known == 0;
             cluster.eligible(if quick { QUIET } else { QUIET_LONG });
         }
-        let discovery = Discovery::start(Plan::new(&config, bound.identity.id, bound.quic), &stop)?;
-        let discovery = tokio::spawn(join_found(discovery, membership.clone(), stop.clone()));
+        let discovery = find_others(&config, &bound, known, &membership, &stop)?;
 
         let tally = Arc::new(Tally::default());
         let live = Arc::new(Live {
@@ -291,12 +290,15 @@ impl Node {
         let slots_left = handed_off.unwrap_or_else(|_| backend.cluster.stats().custody);
         let entries = backend.cluster.slots().memory().entries;
         if last && entries > 0 {
-            tracing::warn!(entries, "the last node leaves: the cluster's keys are gone");
+            tracing::warn!(
+                entries,
+                "the last node leaves: the cluster's keys are gone (boato export keeps a copy)"
+            );
         } else if !last && slots_left > 0 {
             tracing::warn!(
                 slots_left,
                 entries,
-                "leaving with slots that nobody took over: their keys are lost"
+                "leaving with slots that nobody took over: their keys are lost; give the next one more --leave-timeout or --handoff-rate"
             );
         }
         // Whoever hears the goodbye begins these slots anew: two must not serve them.
@@ -347,6 +349,20 @@ fn registry(node_metrics: NodeMetrics) -> Registry {
     registry.register_collector(Box::new(Process));
     registry.sub_registry_with_prefix("boato").register_collector(Box::new(node_metrics));
     registry
+}
+
+/// Looks for other nodes, until `stop`; `known` are remembered from an earlier start.
+fn find_others(
+    config: &Config,
+    bound: &Bound,
+    known: usize,
+    membership: &Membership,
+    stop: &CancellationToken,
+) -> Result<JoinHandle<()>, StartError> {
+    let plan = Plan::new(config, bound.identity.id, bound.quic);
+    tracing::info!("finding others: {}", plan.ways(known));
+    let discovery = Discovery::start(plan, stop)?;
+    Ok(tokio::spawn(join_found(discovery, membership.clone(), stop.clone())))
 }
 
 /// Joins whatever discovery finds.

@@ -71,7 +71,13 @@ impl Remembered {
             let written = self.clone();
             match tokio::task::spawn_blocking(move || written.write()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "cannot write {}", self.path.display()),
+                Ok(Err(error)) => {
+                    tracing::warn!(
+                        %error,
+                        "cannot write {}: make room there, or a restart finds others by --join and discovery only",
+                        self.path.display()
+                    );
+                }
                 Err(error) => tracing::warn!(%error, "the members were not written"),
             }
         }

@@ -96,7 +96,10 @@ impl Report {
     fn write(self, journal: &Journal, roster: &Roster) {
         match self {
             Self::Lost { slots } => {
-                tracing::warn!(slots, "slots of crashed nodes begin anew, empty");
+                tracing::warn!(
+                    slots,
+                    "slots of crashed nodes begin anew, empty: their logs, or the kernel's, may say why they ended"
+                );
                 journal.write("slots_lost", json!({ "slots": slots }));
             }
             Self::Merging { slots, winner } => {

@@ -94,6 +94,7 @@ fn wrong_usage_is_2() {
     fails(&mut boato(&["--qick", "1"]), 2, &["unexpected argument '--qick'"]);
     fails(&mut boato(&["--quic", "a b:1"]), 2, &["'a b:1' for '--quic <ADDR>'", "not a host name"]);
     fails(&mut boato(&["run", "--weight=-1"]), 2, &["--weight", "from 0 to 65535"]);
+    fails(&mut boato(&["weight", "-1"]), 2, &["'-1' for '<WEIGHT>'"]);
     fails(&mut boato(&["--discover", "smell"]), 2, &["possible values: local, mdns, off"]);
     fails(&mut boato(&["get"]), 2, &["<KEY>"]);
     fails(&mut boato(&["set", "k", "v", "--ttl", "500ms"]), 2, &["whole seconds"]);

@@ -22,6 +22,7 @@ pub(super) struct ReloadArgs {
 #[derive(clap::Args)]
 pub(super) struct WeightArgs {
     /// Its share of the keys relative to other nodes, 0 to 65535
+    #[arg(allow_negative_numbers = true)]
     weight: u16,
 
     /// Print JSON

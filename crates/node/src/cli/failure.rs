@@ -1,5 +1,6 @@
 //! Why a command failed, and the exit code that says so.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -171,7 +172,35 @@ impl Failure {
             | Self::Resp { unreachable: true, .. } => UNREACHABLE,
             _ => RUNTIME,
         };
-        eprintln!("boato: {:#}", anyhow::Error::from(self));
+        eprintln!("boato: {}", in_full(&self));
         code.into()
+    }
+}
+
+/// An error with its causes, but those that what stands before them has said already.
+fn in_full(error: &dyn Error) -> String {
+    let (mut text, mut next) = (error.to_string(), error.source());
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::entries::Entry;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let line = Entry::from_line("rubbish").unwrap_err();
+        let told = in_full(&Failure::Line { at: 7, source: line });
+        assert_eq!(told.matches("expected value").count(), 1, "{told}");
+        let source = io::Error::other("why");
+        assert_eq!(in_full(&Failure::File { path: "x".into(), source }), "cannot use the file x: why");
     }
 }

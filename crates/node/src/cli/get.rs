@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 
 use super::failure::Failure;
 use super::target::Target;
+use super::{output, values};
 
 /// Which key, from which node.
 #[derive(clap::Args)]
@@ -12,12 +13,21 @@ pub(super) struct Args {
     /// The key
     key: OsString,
 
+    /// Print JSON: a line as boato export writes it
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     target: Target,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let mut value = args.target.client()?.get(args.key.as_encoded_bytes())?.ok_or(Failure::Missing)?;
+    let (client, key) = (args.target.client()?, args.key.as_encoded_bytes());
+    if args.json {
+        let entries = values::read(&client, &[key.to_vec()])?;
+        return Ok(output::line(&entries.first().ok_or(Failure::Missing)?.to_line())?);
+    }
+    let mut value = client.get(key)?.ok_or(Failure::Missing)?;
     let mut out = io::stdout().lock();
     io::copy(&mut value, &mut out)?;
     Ok(out.flush()?)

@@ -36,7 +36,7 @@ pub enum ConfigError {
         source: toml::ser::Error,
     },
     /// A secret file cannot be read.
-    #[error("cannot read the secret file {}", path.display())]
+    #[error("cannot read the secret file {} (boato keygen prints a secret for one)", path.display())]
     SecretRead {
         /// The file.
         path: PathBuf,

@@ -57,6 +57,19 @@ impl Plan {
             join: config.join.clone(),
         }
     }
+
+    /// How other nodes are found, for people; `known` addresses are remembered from an earlier start.
+    pub(crate) fn ways(&self, known: usize) -> String {
+        let looks = match self.discover {
+            Discover::Local => Some("those of this user on this machine".to_owned()),
+            Discover::Mdns => Some("those on this network, by multicast DNS".to_owned()),
+            Discover::Off => None,
+        };
+        let joins = self.join.iter().map(ToString::to_string);
+        let remembered = (known > 0).then(|| format!("{known} known from the start before"));
+        let ways: Vec<String> = looks.into_iter().chain(joins).chain(remembered).collect();
+        if ways.is_empty() { "no way; others may find this node".to_owned() } else { ways.join(", ") }
+    }
 }
 
 /// An address where a node of the cluster may be.

@@ -19,6 +19,15 @@ async fn next(discovery: &mut Discovery) -> Option<Found> {
     tokio::time::timeout(WAIT, discovery.found()).await.unwrap()
 }
 
+#[test]
+fn the_ways_to_others_are_told() {
+    assert_eq!(plan(&[]).ways(0), "no way; others may find this node");
+    let mut plan = plan(&["127.0.0.1:7401", "dns://boato:7400"]);
+    plan.discover = Discover::Mdns;
+    let ways = "those on this network, by multicast DNS, 127.0.0.1:7401, dns://boato:7400, 3 known from the start before";
+    assert_eq!(plan.ways(3), ways);
+}
+
 #[tokio::test]
 async fn joins_are_reported_again_and_again() {
     let mut discovery = Discovery::start(plan(&["127.0.0.1:7401"]), &CancellationToken::new()).unwrap();

@@ -101,7 +101,10 @@ pub(crate) async fn answer(handle: Handle, handler: Option<Handler>, stop: Cance
                 }));
             }
             Ok(_) => {}
-            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "events were missed, perhaps queries"),
+            Err(RecvError::Lagged(missed)) => tracing::warn!(
+                missed,
+                "events were missed, perhaps queries: they come faster than this node, or its handler, takes them"
+            ),
             Err(RecvError::Closed) => return,
         }
     }

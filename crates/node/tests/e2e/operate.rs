@@ -23,12 +23,40 @@ fn done(node: &Node, args: &[&str]) -> String {
 }
 
 #[test]
+fn a_start_tells_the_version_the_addresses_and_how_others_are_found() {
+    let cluster = Cluster::new("greeting");
+    let dir = cluster.dir().join("data");
+    let [one] = cluster.start(["one"]);
+    let start = || {
+        let node = cluster.node("two").arg("--data-dir", &dir).start();
+        Cluster::settle(&[&one, &node]);
+        node
+    };
+    let mut two = start();
+    let told = two.log();
+    let version = format!("boato {}: two is up", env!("CARGO_PKG_VERSION"));
+    for text in [&version, &two.http.to_string(), "\"cluster\":\"greeting", "joined the cluster"] {
+        assert!(told.contains(text), "no {text} in {told}");
+    }
+    assert!(told.contains("finding others: those of this user on this machine\""), "{told}");
+    wait("it keeps whom it knows", || {
+        ensure(fs::read_to_string(dir.join("members")).is_ok(), || "not yet".to_owned())
+    });
+    two.terminate();
+    two.ended();
+    let told = start().log();
+    assert!(told.contains("on this machine, 1 known from the start before"), "{told}");
+}
+
+#[test]
 fn numbers_count_and_keys_are_listed_as_they_are() {
     let [one, two] = Cluster::new("counting").start(["one", "two"]);
     assert_eq!(done(&one, &["incr", "hits"]), "1\n");
     assert_eq!(done(&two, &["incr", "hits", "41", "--json"]), "{\n  \"value\": 42\n}\n");
     assert_eq!(done(&two, &["incr", "hits", "-43"]), "-1\n");
     assert_eq!(done(&one, &["set", "word", "w", "--json"]), "{\n  \"done\": \"created\"\n}\n");
+    assert_eq!(done(&two, &["get", "word", "--json"]), "{\"key\":\"word\",\"value\":\"w\"}\n");
+    assert_eq!(run(&two, &["get", "none", "--json"]), (1, "boato: key not found\n".to_owned()));
     let (code, said) = run(&one, &["incr", "word"]);
     assert!(code == 1 && said.contains("no whole number"), "{said}");
     for key in ["list/a b", "list/%41", "list/caf\u{e9}"] {
