@@ -4,6 +4,7 @@
 //!   and its answer, and every answer is right.
 //! - [`counter`]: a key incremented by conditional writes stands between the increments that were acknowledged and
 //!   those that may have happened.
+//! - [`increments`]: each increment of a key takes effect at most once, and is told the sum that it left.
 //! - [`highest`]: after a false death, the value left is that of the highest version.
 //! - [`superseded`]: and what is gone is what the merges have told.
 //! - [`Holders`]: who held which slot when; never two, and epochs only grow.
@@ -30,6 +31,7 @@ mod counter;
 mod highest;
 mod history;
 mod holders;
+mod increments;
 mod search;
 mod superseded;
 #[cfg(test)]
@@ -43,6 +45,7 @@ pub use counter::counter;
 pub use highest::{Stamped, Version, highest};
 pub use history::{Action, Call, History, Value};
 pub use holders::{Holders, Holding};
+pub use increments::{attempted, increments};
 pub use superseded::{Given, superseded};
 pub use violation::{Fault, Violation};
 
@@ -54,6 +57,10 @@ pub use violation::{Fault, Violation};
 /// # Errors
 ///
 /// The first violation found; [`Violation::Undecided`] if the search ends at its bound.
+///
+/// # Panics
+///
+/// If there are increments: see [`increments`].
 pub fn linearizable(history: &History) -> Result<(), Violation> {
     if zones::check(history)? { Ok(()) } else { search::check(history) }
 }

@@ -1,7 +1,8 @@
 //! Production nodes with clients in a simulated cluster.
 
 use boato_cluster::Canary;
-use boato_sim::registers::{Fault, Mix, Report, Scenario, Violation, run};
+use boato_sim::check;
+use boato_sim::registers::{Fault, Mix, Report, Safety, Scenario, Violation, run};
 
 fn play(seed: u64, faults: &[Fault]) -> Report {
     run(&Scenario::draw(seed, None, &Mix::Only(faults.to_vec())))
@@ -81,4 +82,19 @@ fn a_deliberate_bug_is_found() {
         });
         assert!(found, "{}", canary.name());
     }
+}
+
+/// A lost increment that is sent again counts twice: the next answer or read is one too many.
+#[test]
+fn an_increment_that_is_sent_again_is_found() {
+    let found = (40..140).any(|seed| {
+        let scenario = Scenario { canary: Some(Canary::RetryLostWrites), ..Scenario::from_seed(seed) };
+        match run(&scenario).verdict {
+            Err(Violation::Safety(Safety::History { violation, .. })) => {
+                matches!(*violation, check::Violation::Increments { .. })
+            }
+            _ => false,
+        }
+    });
+    assert!(found);
 }

@@ -92,6 +92,7 @@ impl fmt::Display for Registers<'_> {
             ("  put", operations.put),
             ("  delete", operations.delete),
             ("  conditional put", operations.swap),
+            ("  increment", operations.add),
         ];
         for (name, Outcomes { done, refused, unavailable, unknown }) in kinds {
             writeln!(f, "{name:<28} {done:>9} {refused:>9} {unavailable:>11} {unknown:>9}")?;

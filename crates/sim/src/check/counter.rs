@@ -26,7 +26,7 @@ pub fn counter(history: &History, last: Option<Value>) -> Result<(), Violation> 
                 }
             }
             Action::Vanish => vanished = true,
-            Action::Read { .. } | Action::Write { .. } | Action::Delete { .. } => {}
+            Action::Read { .. } | Action::Write { .. } | Action::Delete { .. } | Action::Add { .. } => {}
         }
     }
     let lowest = if vanished { 0 } else { acknowledged };

@@ -54,6 +54,7 @@ fn leaves(stamped: &Stamped, last: Option<Value>) -> bool {
     match stamped.call.action {
         Action::Write { value, .. } => last == Some(value),
         Action::Swap { value, done, .. } => last == Some(value) && done != Some(false),
+        Action::Add { sum } => last.is_some_and(|left| sum.is_none_or(|sum| sum == left)),
         Action::Delete { existed } => last.is_none() && (existed.is_none() || stamped.version.is_some()),
         Action::Read { .. } | Action::Vanish => false,
     }

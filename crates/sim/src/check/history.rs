@@ -36,6 +36,11 @@ pub enum Action {
         /// Whether the condition held; `None`: outcome unknown.
         done: Option<bool>,
     },
+    /// An increment by one.
+    Add {
+        /// The sum that it was told; `None`: outcome unknown.
+        sum: Option<Value>,
+    },
     /// Not a call: a crash took the key along, at one moment of this interval or not at all.
     Vanish,
 }
@@ -58,6 +63,7 @@ impl Call {
             Action::Write { replaced: answer, .. }
             | Action::Delete { existed: answer }
             | Action::Swap { done: answer, .. } => answer.is_none(),
+            Action::Add { sum } => sum.is_none(),
             Action::Read { .. } | Action::Vanish => false,
         };
         self.returned.filter(|_| !unknown)
@@ -88,6 +94,8 @@ impl fmt::Display for Action {
             Self::Swap { expected, value, done } => {
                 write!(f, "swap {} for {value} -> {}", Found(expected), told(done, "done", "refused"))
             }
+            Self::Add { sum: Some(sum) } => write!(f, "increment -> {sum}"),
+            Self::Add { sum: None } => f.write_str("increment -> unknown"),
             Self::Vanish => f.write_str("a crash may have taken the key"),
         }
     }
@@ -180,7 +188,7 @@ impl fmt::Display for History {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{call, create, delete, history, read, swap};
+    use super::super::testing::{add, call, create, delete, history, read, swap};
     use super::*;
 
     #[test]
@@ -211,6 +219,7 @@ mod tests {
             call(0, 12, create(1)),
             call(3, None, delete(None)),
             call(14, 15, swap(1, 2, false)),
+            call(15, 16, add(7)),
             call(16, 1016, Action::Vanish),
             call(1017, 1018, read(None)),
         ];
@@ -218,6 +227,7 @@ mod tests {
             "    0.000 ms ..    12.000 ms  write 1 -> created",
             "    3.000 ms ..        never  delete -> unknown",
             "   14.000 ms ..    15.000 ms  swap 1 for 2 -> refused",
+            "   15.000 ms ..    16.000 ms  increment -> 7",
             "   16.000 ms ..  1016.000 ms  a crash may have taken the key",
             " 1017.000 ms ..  1018.000 ms  read -> nothing",
         ];

@@ -25,7 +25,8 @@ pub struct Given {
 /// of which replaces the one before; it begins with a write to an absent key, or where two holders go on from one
 /// copy. All sides but one end in a merge that counts, or with a process that crashed:
 ///
-/// - writes that began a side are as many at most, and so are conditional writes that replaced one and the same version;
+/// - writes that began a side are as many at most, and so are conditional writes that replaced one and the same version,
+///   and increments that were told the same (a key with increments has no other writes);
 /// - if all writes are conditional, each acknowledged one is behind what is left, or behind what was given up;
 /// - what was given up and what was kept instead were both written, each is told once per merge, and the later is kept;
 ///   neither was written over the other, unless `copied`: there may have been two copies of the slot.
@@ -76,6 +77,7 @@ impl<'a> Writes<'a> {
                 Action::Write { replaced: None, .. }
                     | Action::Delete { existed: None }
                     | Action::Swap { done: None, .. }
+                    | Action::Add { sum: None }
             )
         };
         self.calls.iter().filter(unknown)
@@ -105,6 +107,7 @@ impl<'a> Writes<'a> {
     fn check_sides(&self, given: &[Given]) -> Result<(), Violation> {
         let (mut created, mut deleted) = (0, 0);
         let mut over: BTreeMap<Version, usize> = BTreeMap::new();
+        let mut sums: BTreeMap<Value, usize> = BTreeMap::new();
         for stamped in self.calls {
             match stamped.call.action {
                 Action::Write { replaced: Some(false), .. } => created += 1,
@@ -113,11 +116,13 @@ impl<'a> Writes<'a> {
                     None => created += 1,
                 },
                 Action::Delete { existed: Some(true) | None } => deleted += 1,
+                Action::Add { sum: Some(sum) } => *sums.entry(sum).or_default() += 1,
                 _ => {}
             }
         }
         let split: usize = over.values().map(|swaps| swaps - 1).sum();
-        let sides = usize::saturating_sub(created, deleted) + split;
+        let alike = sums.into_values().max().unwrap_or(0);
+        let sides = alike.max(usize::saturating_sub(created, deleted) + split);
         let counted = given.iter().filter(|given| given.counted).count();
         let crashed = self.vanishes().count();
         if sides <= 1 + counted + crashed {
@@ -183,7 +188,7 @@ impl<'a> Writes<'a> {
 fn writes(stamped: &Stamped, written: Value) -> bool {
     match stamped.call.action {
         Action::Write { value, .. } | Action::Swap { value, .. } => value == written,
-        Action::Read { .. } | Action::Delete { .. } | Action::Vanish => false,
+        Action::Read { .. } | Action::Delete { .. } | Action::Add { .. } | Action::Vanish => false,
     }
 }
 
@@ -201,7 +206,7 @@ mod tests {
     use boato_cluster::Pid;
 
     use super::super::Call;
-    use super::super::testing::{call, create, delete, replace, swap};
+    use super::super::testing::{add, call, create, delete, replace, swap};
     use super::*;
 
     const A: u128 = 1;
@@ -262,6 +267,14 @@ mod tests {
         ];
         assert!(is_unreported(&superseded(&calls, Some((30, B)), &[], true)));
         assert_eq!(superseded(&calls, Some((30, B)), &[given((20, A), (30, B))], true), Ok(()));
+    }
+
+    #[test]
+    fn two_increments_that_were_told_the_same_are_two_sides() {
+        let calls = [1, 2, 2, 3].map(add).into_iter().zip([(10, A), (20, A), (30, B), (40, B)]);
+        let calls: Vec<Stamped> = calls.map(|(action, (hlc, node))| write(action, hlc, node)).collect();
+        assert!(is_unreported(&superseded(&calls, Some((40, B)), &[], false)));
+        assert_eq!(superseded(&calls, Some((40, B)), &[given((20, A), (40, B))], false), Ok(()));
     }
 
     #[test]

@@ -38,6 +38,10 @@ pub(super) fn delete(existed: impl Into<Option<bool>>) -> Action {
     Action::Delete { existed: existed.into() }
 }
 
+pub(super) fn add(sum: impl Into<Option<Value>>) -> Action {
+    Action::Add { sum: sum.into() }
+}
+
 pub(super) fn swap(
     expected: impl Into<Option<Value>>,
     value: Value,

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::testing::register::{Bug, Setup, record};
 use super::testing::{call, oracle};
-use super::{Action, Call, History, Value, Violation, linearizable, search, zones};
+use super::{Action, Call, History, Value, Violation, increments, linearizable, search, zones};
 
 /// A call that begins in the first 20 ms and may overlap some others.
 fn any_call(action: impl Strategy<Value = Action>) -> impl Strategy<Value = Call> {
@@ -60,6 +60,7 @@ fn mutated(history: &History, seed: u64) -> History {
         Action::Write { replaced: answer, .. }
         | Action::Delete { existed: answer }
         | Action::Swap { done: answer, .. } => *answer = answer.map(|answer| !answer),
+        Action::Add { .. } => unreachable!("no such call is recorded"),
         Action::Vanish => _ = calls.remove(index),
     }
     calls.into_iter().collect()
@@ -74,6 +75,17 @@ proptest! {
         let right = oracle::linearizable(&history);
         prop_assert_eq!(search::check(&history).is_ok(), right);
         prop_assert_eq!(linearizable(&history).is_ok(), right, "the zones refute more");
+    }
+
+    #[test]
+    fn increments_are_judged_by_the_definition(
+        calls in vec(any_call(prop_oneof![
+            1 => proptest::option::of(1u64..5).prop_map(|found| Action::Read { found }),
+            3 => proptest::option::weighted(0.7, 1u64..5).prop_map(|sum| Action::Add { sum }),
+        ]), 1..7),
+    ) {
+        let history: History = calls.into_iter().collect();
+        prop_assert_eq!(increments(&history).is_ok(), oracle::linearizable(&history));
     }
 
     #[test]

@@ -60,6 +60,13 @@ pub enum Violation {
         /// What was left.
         last: Option<Value>,
     },
+    /// Increments were told what cannot be.
+    Increments {
+        /// What is wrong with it.
+        why: &'static str,
+        /// Who was told.
+        calls: Vec<Call>,
+    },
     /// Something else is left than what has the highest version.
     NotHighest {
         /// The call with the highest acknowledged version.
@@ -154,6 +161,10 @@ impl fmt::Display for Violation {
                 let crash = if *vanished { ", a crash may have taken the key" } else { "" };
                 let last = last.unwrap_or(0);
                 write!(f, "counter at {last}: {acknowledged} acknowledged, {unknown} unknown{crash}")
+            }
+            Self::Increments { why, calls } => {
+                write!(f, "{why}:")?;
+                lines(f, calls)
             }
             Self::NotHighest { highest, last } => {
                 write!(f, "left is {}, but the highest version is that of", Found(*last))?;

@@ -62,6 +62,7 @@ enum Intent {
     Put(Value),
     Delete,
     Swap(Seen, Value),
+    Add,
 }
 
 /// What an answer says about a key.
@@ -179,6 +180,9 @@ impl Clients {
                 let value = seen.map_or(0, |(value, _)| value) + 1;
                 (Intent::Swap(seen, value), put(key, value, guard(seen), None))
             }
+            (Role::Sum, _) if dice < 14 => {
+                (Intent::Add, Operation::on(name, cluster::Action::Add { by: 1, ttl_ms: None }))
+            }
             (Role::Mixed, Some(seen)) if dice < 4 => {
                 key.writes += 1;
                 (Intent::Swap(seen, key.writes), put(key, key.writes, guard(seen), None))
@@ -207,7 +211,7 @@ impl Clients {
             let call = Call { invoked: pending.invoked, returned, action };
             let after = match pending.intent {
                 Intent::Swap(seen, _) => seen.map(|(_, version)| version),
-                Intent::Get | Intent::Put(_) | Intent::Delete => None,
+                Intent::Get | Intent::Put(_) | Intent::Delete | Intent::Add => None,
             };
             self.keys[pending.key].calls.push(Stamped { call, version, after });
         }
@@ -277,6 +281,7 @@ impl Clients {
             Intent::Put(_) => &mut self.operations.put,
             Intent::Delete => &mut self.operations.delete,
             Intent::Swap(..) => &mut self.operations.swap,
+            Intent::Add => &mut self.operations.add,
         };
         match result {
             Ok((Outcome::Refused { .. }, _)) => kind.refused += 1,
@@ -322,13 +327,14 @@ impl Intent {
                 Outcome::Created(version)
                 | Outcome::Replaced { version, .. }
                 | Outcome::Deleted { version, .. }
-                | Outcome::Value { version, .. },
+                | Outcome::Value { version, .. }
+                | Outcome::Integer { version, .. },
             ) => Some(*version),
             _ => None,
         };
         let expected = match self {
             Self::Swap(seen, _) => seen.map(|(value, _)| value),
-            Self::Get | Self::Put(_) | Self::Delete => None,
+            Self::Get | Self::Put(_) | Self::Delete | Self::Add => None,
         };
         let action = match (self, outcome) {
             (Self::Get, Some(Outcome::Value { value, .. })) => Action::Read { found: Some(decode(value)) },
@@ -348,6 +354,11 @@ impl Intent {
                 Action::Swap { expected, value, done: Some(false) }
             }
             (Self::Swap(_, value), None) => Action::Swap { expected, value, done: None },
+            // A sum that is no count is none that was begun.
+            (Self::Add, Some(Outcome::Integer { value, .. })) => {
+                Action::Add { sum: Some(Value::try_from(*value).unwrap_or(Value::MAX)) }
+            }
+            (Self::Add, None) => Action::Add { sum: None },
             _ => return None,
         };
         Some(Told { action, version })

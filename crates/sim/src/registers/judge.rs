@@ -37,11 +37,16 @@ fn judge_key(scenario: &Scenario, key: &Key, custody: &Custody) -> Result<(), Sa
     });
     let (last, version) = last.unwrap_or_default();
     let history = || calls.iter().map(|stamped| stamped.call).collect::<History>();
+    let after_fork = || {
+        check::highest(&calls, last)?;
+        check::superseded(&calls, version, &key.given, custody.is_copied(key.slot))
+    };
     let judged = match (key.role, custody.is_forked()) {
         (Role::Expiring(ttl), forked) => return expiry(scenario, key, &calls, ttl, forked),
         (Role::Counter, false) => check::counter(&history(), last),
-        (_, true) => check::highest(&calls, last)
-            .and_then(|()| check::superseded(&calls, version, &key.given, custody.is_copied(key.slot))),
+        (Role::Sum, false) => check::increments(&history()),
+        (Role::Sum, true) => check::attempted(&history()).and_then(|()| after_fork()),
+        (_, true) => after_fork(),
         (Role::Plain | Role::Mixed, false) => check::linearizable(&history()),
     };
     judged.map_err(|violation| Safety::History {

@@ -41,6 +41,8 @@ pub(super) enum Role {
     Mixed,
     /// Conditional increments.
     Counter,
+    /// Increments by what the store itself adds, and reads.
+    Sum,
     /// Writes that live for so long, and reads.
     Expiring(Duration),
 }
@@ -68,7 +70,8 @@ impl Key {
     pub(super) fn draw(number: usize, scenario: &Scenario, rng: &mut Rng) -> Self {
         let slot = rng.u16(..scenario.slots.min(KEY_SLOTS));
         let role = match rng.u8(..10) {
-            0..4 => Role::Plain,
+            0..3 => Role::Plain,
+            3 => Role::Sum,
             4..7 => Role::Mixed,
             7 | 8 => Role::Counter,
             _ => Role::Expiring(Duration::from_millis(rng.u64(500..8_000))),
@@ -95,9 +98,11 @@ impl Key {
     }
 }
 
-/// The value that is stored as `bytes`; 0, which nobody writes, for anything else.
+/// The value that is stored as `bytes`: of fewer than 8, a sum in decimal digits. 0, which nobody writes, for anything
+/// else.
 pub(super) fn decode(bytes: &[u8]) -> u64 {
-    bytes.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+    let sum = || str::from_utf8(bytes).ok().and_then(|text| text.parse().ok());
+    bytes.first_chunk().map(|first| u64::from_le_bytes(*first)).or_else(sum).unwrap_or(0)
 }
 
 /// A name that lies in a slot, which is one of the first [`KEY_SLOTS`].
@@ -123,5 +128,10 @@ mod tests {
             key.value_bytes = value_bytes;
             assert_eq!(decode(&key.encode(u64::MAX - 5)), u64::MAX - 5);
         }
+    }
+
+    #[test]
+    fn a_sum_is_told_from_what_is_none() {
+        assert_eq!([&b"1"[..], b"1234567", b"", b"x"].map(decode), [1, 1_234_567, 0, 0]);
     }
 }

@@ -59,12 +59,15 @@ pub struct Operations {
     pub delete: Outcomes,
     /// Conditional writes.
     pub swap: Outcomes,
+    /// Increments.
+    pub add: Outcomes,
 }
 
 impl Operations {
     /// How many were acknowledged.
     pub fn acknowledged(&self) -> u64 {
-        [self.get, self.put, self.delete, self.swap].iter().map(|kind| kind.done + kind.refused).sum()
+        let kinds = [self.get, self.put, self.delete, self.swap, self.add];
+        kinds.iter().map(|kind| kind.done + kind.refused).sum()
     }
 }
 

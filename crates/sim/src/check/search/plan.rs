@@ -227,6 +227,7 @@ impl Values {
                     written.extend((done != Some(false)).then_some(value));
                 }
                 Action::Delete { .. } | Action::Vanish => {}
+                Action::Add { .. } => panic!("{call}: increments have a checker of their own"),
             }
         }
         looked_for.sort_unstable();
@@ -277,12 +278,13 @@ impl Values {
             }
             Action::Swap { expected, .. } => Step::Look(Need::Not(self.of_answer(expected))),
             Action::Vanish => Step::Vanish,
+            Action::Add { .. } => return None,
         })
     }
 
     fn unknown(&self, call: &Call) -> Option<Unknown> {
         let (need, leaves) = match call.action {
-            Action::Read { .. } => return None,
+            Action::Read { .. } | Action::Add { .. } => return None,
             Action::Write { value, .. } => (Need::Nothing, self.state(value)),
             Action::Delete { .. } | Action::Vanish => (Need::Nothing, ABSENT),
             Action::Swap { expected, value, .. } => (Need::Is(self.of_answer(expected)), self.state(value)),

@@ -46,6 +46,10 @@ fn apply(call: &Call, state: Option<Value>, calls: &[Call]) -> Result<Option<Val
                 (fits(done, false) && (!met || other_version), state)
             }
         }
+        Action::Add { sum } => {
+            let next = state.unwrap_or(0) + 1;
+            (sum.is_none_or(|sum| sum == next), Some(next))
+        }
         Action::Vanish => (true, None),
     };
     if possible { Ok(after) } else { Err(Impossible) }
