@@ -20,11 +20,34 @@ pub(super) struct Tally {
     hand_offs: u64,
     merges: u64,
     superseded: u64,
-    slots_lost: u64,
+    lost: Lost,
     forked: u64,
     undecided: u64,
     slowest: Option<(Duration, u64)>,
     pub(super) violations: Vec<Found>,
+}
+
+/// Slots lost in crashes, as the nodes counted them.
+#[derive(Default)]
+struct Lost {
+    compared: u64,
+    compared_runs: u64,
+    /// In runs with a false death or two clusters, where nobody can say what was lost, or that were broken off.
+    others: u64,
+    other_runs: u64,
+}
+
+impl Lost {
+    fn add(&mut self, report: &Report) {
+        let compared = !report.forked && report.verdict.is_ok();
+        let (slots, runs) = if compared {
+            (&mut self.compared, &mut self.compared_runs)
+        } else {
+            (&mut self.others, &mut self.other_runs)
+        };
+        *slots += report.slots_lost;
+        *runs += 1;
+    }
 }
 
 /// A violation and its seed.
@@ -53,7 +76,7 @@ impl Tally {
         self.hand_offs += report.hand_offs;
         self.merges += report.merges;
         self.superseded += report.superseded;
-        self.slots_lost += report.slots_lost;
+        self.lost.add(report);
         self.forked += u64::from(report.forked);
         self.undecided += report.undecided;
         self.slowest = self.slowest.max(report.settled_after.map(|after| (after, report.seed)));
@@ -81,8 +104,10 @@ impl Tally {
         line("acknowledged", format!("{} operations", self.acknowledged));
         line("slots moved", self.hand_offs.to_string());
         line("slots merged", self.merges.to_string());
-        line("superseded", format!("{} values, each counted", self.superseded));
-        line("slots lost", format!("{} in crashes, each counted", self.slots_lost));
+        line("superseded", format!("{} values, as the nodes counted them", self.superseded));
+        let Lost { compared, compared_runs, others, other_runs } = self.lost;
+        line("slots lost", format!("{compared} in {compared_runs} seeds, the same as crashes took"));
+        line("", format!("{others} in {other_runs} seeds with false deaths, not compared"));
         line("false deaths", format!("in {} seeds", self.forked));
         line("undecided", format!("{} histories", self.undecided));
         if let Some((after, seed)) = self.slowest {
