@@ -12,6 +12,7 @@ mod reconnect;
 mod relay;
 mod roll_call;
 mod spread;
+mod stall;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -29,8 +30,8 @@ use crate::table::Table;
 use crate::timers::{Timer, Timers};
 use crate::user_event::UserEvents;
 use crate::{
-    Config, Coordinate, Event, Identity, Input, InputError, Member, NewError, NodeId, Output, State, Stats,
-    Tags,
+    Config, Coordinate, Event, Identity, Input, InputError, Member, MemberPool, NewError, NodeId, Output,
+    State, Stats, Tags,
 };
 
 use leave::Farewells;
@@ -40,6 +41,9 @@ use query::Queries;
 use receive::Way;
 use relay::Relays;
 use roll_call::RollCall;
+
+/// Room that is kept for outputs between two inputs.
+const OUTPUTS_KEPT: usize = 64;
 
 /// One member of a cluster: membership by SWIM, without I/O, clock or randomness of its own.
 ///
@@ -52,6 +56,7 @@ pub struct Gossip {
     rng: Rng,
     me: Member,
     phase: Phase,
+    pool: Option<MemberPool>,
     table: Table,
     queue: Queue,
     events: UserEvents,
@@ -118,6 +123,7 @@ impl Gossip {
             rng: Rng::with_seed(seed),
             me,
             phase: Phase::Active,
+            pool: None,
             table: Table::default(),
             queue: Queue::default(),
             events: UserEvents::new(config.event_bytes),
@@ -156,6 +162,13 @@ impl Gossip {
             self.timers.set(self.now + phase, timer);
         }
         self.start_push_pulls();
+    }
+
+    /// Keeps one copy of what it and others in this process know alike. For simulations.
+    #[must_use]
+    pub fn with_pool(mut self, pool: MemberPool) -> Gossip {
+        self.pool = Some(pool);
+        self
     }
 
     /// Takes one input at time `now`, which never goes back.
@@ -267,22 +280,14 @@ impl Gossip {
         }
     }
 
-    /// This process did not run for a while: what it did not hear in that time proves nothing about others.
-    fn stalled(&mut self, late: Duration) {
-        self.stats.stalls += 1;
-        self.worsen_health(1);
-        self.probe = None;
-        self.roll_call.void(self.now);
-        let suspects: Vec<NodeId> =
-            self.table.iter_live().filter(|entry| entry.suspicion.is_some()).map(|e| e.member.id).collect();
-        for id in suspects {
-            self.postpone(id, late);
-        }
-    }
-
     /// The next thing to do, until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let next = self.outputs.pop_front();
+        if next.is_none() {
+            // A join tells as many events as there are members.
+            self.outputs.shrink_to(OUTPUTS_KEPT);
+        }
+        next
     }
 
     /// When [`Input::Timeout`] is due, or `None` for never. O(log n).
@@ -297,18 +302,18 @@ impl Gossip {
 
     /// All known members, this one first, then the live, the dead and those that left; not those that were pruned.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
-        let others = self.table.iter().map(|entry| &entry.member);
+        let others = self.table.iter().map(|entry| &*entry.member);
         std::iter::once(&self.me).chain(others.filter(|member| member.state != State::Pruned))
     }
 
     /// The live members (alive and suspect), this one first.
     pub fn live(&self) -> impl Iterator<Item = &Member> {
-        std::iter::once(&self.me).chain(self.table.iter_live().map(|entry| &entry.member))
+        std::iter::once(&self.me).chain(self.table.iter_live().map(|entry| &*entry.member))
     }
 
     /// What is known about one node; this one included. O(1).
     pub fn member(&self, id: NodeId) -> Option<&Member> {
-        if id == self.me.id { Some(&self.me) } else { self.table.get(id).map(|entry| &entry.member) }
+        if id == self.me.id { Some(&self.me) } else { self.table.get(id).map(|entry| &*entry.member) }
     }
 
     /// Where a node is in the network, as it said in its last answer to a probe of this member: within a round of

@@ -101,12 +101,14 @@ mod gossip;
 mod id;
 mod io;
 mod member;
+mod pool;
 mod precedence;
 mod query;
 mod queue;
 #[cfg(feature = "quic")]
 pub mod quic;
 mod rtt;
+mod slots;
 mod stats;
 mod suspicion;
 mod table;
@@ -124,6 +126,7 @@ pub use gossip::Gossip;
 pub use id::{NodeId, Pid};
 pub use io::{Event, Input, Output};
 pub use member::{ATTRIBUTE_BYTES_MAX, Identity, Member, NAME_BYTES_MAX, State, Tags};
+pub use pool::MemberPool;
 pub use query::{
     Filter, QUERY_BYTES_MAX, QUERY_RELAYS_MAX, QUERY_TIMEOUT_MAX, Query, QueryId, Question,
     RESPONSE_BYTES_MAX, Reply,

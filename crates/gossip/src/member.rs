@@ -37,7 +37,7 @@ pub enum State {
 }
 
 /// A member of the cluster. Cheap to clone: name and tags are shared.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
     /// The node.
     pub id: NodeId,
@@ -78,7 +78,7 @@ impl Member {
 /// A member's tags: pairs of strings, sorted by key, each key once. Cheap to clone.
 ///
 /// One text holds them all, as it travels: key, unit separator, value, record separator, and so on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tags {
     text: Arc<str>,
     /// What stands for it in a datagram, if it may be too large for one: U+001F, with which no tags begin, and its hash.
@@ -142,6 +142,11 @@ impl Tags {
     pub(crate) fn is_hash(text: &str) -> bool {
         let digits = text.strip_prefix(BETWEEN).unwrap_or_default();
         digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
+    /// What stands for tags of this text.
+    pub(crate) fn text_hash(text: &str) -> String {
+        hash_of(text)
     }
 
     /// Whether `hash` stands for tags of this text.

@@ -16,6 +16,8 @@ pub(crate) struct Suspicion {
     accusers: Vec<NodeId>,
     /// Somebody else has concluded that the member is dead: it has the shortest time to say otherwise here.
     condemned: bool,
+    /// This process stood still: what was said meanwhile has to be heard first.
+    not_before: Duration,
 }
 
 impl Suspicion {
@@ -30,7 +32,7 @@ impl Suspicion {
         let wanted = confirmations_wanted(config, members);
         let shortest = shortest(config, members);
         let longest = if wanted == 0 { shortest } else { shortest * config.suspicion_max_multiplier };
-        Suspicion { started: now, shortest, longest, wanted, accusers: vec![by], condemned }
+        Suspicion { started: now, shortest, longest, wanted, accusers: vec![by], condemned, not_before: now }
     }
 
     /// Another accuser, or one who has concluded that the member is dead. False if that is no news.
@@ -50,15 +52,18 @@ impl Suspicion {
 
     /// When the member is dead unless it refutes.
     pub(crate) fn deadline(&self) -> Duration {
-        if self.condemned {
-            return self.started + self.shortest;
-        }
-        self.started + timeout(self.shortest, self.longest, self.wanted, self.accusers.len() - 1)
+        let lasts = if self.condemned {
+            self.shortest
+        } else {
+            timeout(self.shortest, self.longest, self.wanted, self.accusers.len() - 1)
+        };
+        (self.started + lasts).max(self.not_before)
     }
 
-    /// Moves the suspicion on by the time this process did not run.
-    pub(crate) fn postpone(&mut self, by: Duration) {
+    /// Moves the suspicion on by the time this process did not run; it ends at `not_before` at the earliest.
+    pub(crate) fn postpone(&mut self, by: Duration, not_before: Duration) {
         self.started += by;
+        self.not_before = not_before;
     }
 }
 
@@ -70,8 +75,9 @@ fn confirmations_wanted(config: &Config, members: usize) -> usize {
 
 #[expect(clippy::cast_precision_loss, reason = "a cluster has far fewer than 2^52 members")]
 fn shortest(config: &Config, members: usize) -> Duration {
-    let scale = (members.max(1) as f64).log10().max(1.0);
-    (config.probe_interval * config.suspicion_multiplier).mul_f64(scale)
+    let scaled =
+        (config.probe_interval * config.suspicion_multiplier).mul_f64((members.max(1) as f64).log10());
+    scaled.max(config.probe_interval * config.suspicion_floor)
 }
 
 /// Lifeguard, section IV.B: starts at the longest and shrinks with the logarithm of the confirmations.
@@ -105,9 +111,18 @@ mod tests {
     }
 
     #[test]
-    fn shortest_time_grows_with_the_logarithm_of_the_cluster() {
-        assert_eq!(shortest(&Config::lan(), 10), 4 * S);
-        assert_eq!(shortest(&Config::lan(), 1000), 12 * S);
+    fn shortest_time_grows_with_the_logarithm_of_the_cluster_from_a_floor_on() {
+        let seconds = [1, 10, 100, 1000].map(|members| shortest(&Config::lan(), members).as_secs());
+        assert_eq!(seconds, [4, 4, 7, 10]);
+    }
+
+    #[test]
+    fn who_stood_still_waits_for_what_was_said_meanwhile() {
+        let mut suspicion = Suspicion::new(&Config::lan(), 100, NodeId(1), S, true);
+        suspicion.postpone(2 * S, 3 * S);
+        assert_eq!(suspicion.deadline(), 10 * S, "by the time it did not run");
+        suspicion.postpone(S, 20 * S);
+        assert_eq!(suspicion.deadline(), 20 * S);
     }
 
     #[test]
@@ -120,13 +135,13 @@ mod tests {
         assert_eq!(suspicion.accuser(), NodeId(2));
         assert!(suspicion.confirm(NodeId(3), false) && suspicion.confirm(NodeId(4), false));
         assert!(!suspicion.confirm(NodeId(5), false), "nothing left to shrink");
-        assert_eq!(suspicion.deadline(), S + 8 * S);
+        assert_eq!(suspicion.deadline(), S + 7 * S);
     }
 
     #[test]
     fn who_has_been_found_dead_by_another_has_the_shortest_time() {
         let mut suspicion = Suspicion::new(&Config::lan(), 100, NodeId(1), S, false);
         assert!(!suspicion.confirm(NodeId(1), true), "nothing to tell others");
-        assert_eq!(suspicion.deadline(), S + 8 * S);
+        assert_eq!(suspicion.deadline(), S + 7 * S);
     }
 }

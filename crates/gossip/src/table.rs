@@ -1,7 +1,5 @@
 //! All other members this one knows, each in exactly one of three lists: live, dead, left.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +8,16 @@ use fastrand::Rng;
 use crate::coordinate::Seen;
 use crate::member::attribute_bytes;
 use crate::precedence::Standing;
+use crate::slots::{Slots, push};
 use crate::suspicion::Suspicion;
 use crate::{Member, NodeId, State, Tags};
 
 /// A member and what this one keeps about it.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) member: Member,
+    pub(crate) id: NodeId,
+    /// Shared, where several members of one process know the same of it.
+    pub(crate) member: Arc<Member>,
     /// The incarnation that address, name and tags come from. A claim may be ahead of it.
     pub(crate) announced: u64,
     /// The hash of the tags of that incarnation, while they have not been fetched.
@@ -34,9 +35,10 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(member: Member) -> Entry {
+    pub(crate) fn new(member: Arc<Member>) -> Entry {
         let announced = member.incarnation;
         Entry {
+            id: member.id,
             member,
             announced,
             missing: None,
@@ -49,7 +51,7 @@ impl Entry {
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        let Member { boot, incarnation, state, .. } = self.member;
+        let Member { boot, incarnation, state, .. } = *self.member;
         Standing { boot, incarnation, state }
     }
 
@@ -67,10 +69,12 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     /// Never iterated: the lists give the order.
-    entries: HashMap<NodeId, Entry, BuildHasherDefault<IdHasher>>,
+    entries: Slots,
     live: Round,
     dead: Vec<NodeId>,
     left: Vec<NodeId>,
+    /// How many of the live are suspects.
+    suspects: usize,
     /// How many have been chosen to receive news so far.
     reader: usize,
     /// Of all names and tags.
@@ -79,12 +83,12 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn get(&self, id: NodeId) -> Option<&Entry> {
-        self.entries.get(&id)
+        self.entries.get(id)
     }
 
     /// For changes of anything but the state ([`Table::set_state`]), the name and the tags ([`Table::set_attributes`]).
     pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut Entry> {
-        self.entries.get_mut(&id)
+        self.entries.get_mut(id)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -104,6 +108,11 @@ impl Table {
         &self.dead
     }
 
+    /// How many of the live are suspects.
+    pub(crate) fn suspects(&self) -> usize {
+        self.suspects
+    }
+
     /// Somebody who is of least use: a member that left, else a dead one, mostly one of the oldest.
     pub(crate) fn any_gone(&self) -> Option<NodeId> {
         self.left.first().or(self.dead.first()).copied()
@@ -114,40 +123,51 @@ impl Table {
         self.live.order.iter().chain(&self.dead).chain(&self.left).map(|id| self.listed(*id))
     }
 
+    /// All members where their order does not matter, which is quicker.
+    pub(crate) fn iter_unordered(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     pub(crate) fn iter_live(&self) -> impl Iterator<Item = &Entry> {
         self.live.order.iter().map(|id| self.listed(*id))
     }
 
     fn listed(&self, id: NodeId) -> &Entry {
-        self.entries.get(&id).expect("invariant: what is listed is kept")
+        self.entries.get(id).expect("invariant: what is listed is kept")
     }
 
     pub(crate) fn insert(&mut self, entry: Entry, rng: &mut Rng) {
         let (id, state) = (entry.member.id, entry.member.state);
         self.bytes += bytes(&entry.member);
-        let former = self.entries.insert(id, entry);
-        assert!(former.is_none(), "a node is kept once");
+        self.suspects += usize::from(state == State::Suspect);
+        self.entries.insert(entry);
         self.link(id, state, rng);
     }
 
     pub(crate) fn remove(&mut self, id: NodeId) -> Option<Entry> {
-        let entry = self.entries.remove(&id)?;
+        let entry = self.entries.remove(id)?;
         self.bytes -= bytes(&entry.member);
+        self.suspects -= usize::from(entry.member.state == State::Suspect);
         self.unlink(entry.member.state, entry.place);
         Some(entry)
     }
 
     pub(crate) fn set_attributes(&mut self, id: NodeId, name: Arc<str>, tags: Tags) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entries.get_mut(id) else { return };
         self.bytes -= bytes(&entry.member);
-        (entry.member.name, entry.member.tags) = (name, tags);
+        let member = Arc::make_mut(&mut entry.member);
+        (member.name, member.tags) = (name, tags);
         self.bytes += bytes(&entry.member);
     }
 
     pub(crate) fn set_state(&mut self, id: NodeId, state: State, rng: &mut Rng) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entries.get_mut(id) else { return };
         let (former, place) = (entry.member.state, entry.place);
-        entry.member.state = state;
+        if former != state {
+            Arc::make_mut(&mut entry.member).state = state;
+        }
+        self.suspects += usize::from(state == State::Suspect);
+        self.suspects -= usize::from(former == State::Suspect);
         if List::of(former) != List::of(state) {
             self.unlink(former, place);
             self.link(id, state, rng);
@@ -181,7 +201,7 @@ impl Table {
     }
 
     fn put(&mut self, id: NodeId, place: usize) {
-        if let Some(entry) = self.entries.get_mut(&id) {
+        if let Some(entry) = self.entries.get_mut(id) {
             entry.place = place;
         }
     }
@@ -245,6 +265,7 @@ impl Table {
         }
         assert_eq!(self.live.order.len() + self.dead.len() + self.left.len(), self.entries.len());
         assert!(self.live.next <= self.live.order.len());
+        assert_eq!(self.suspects, self.iter().filter(|entry| entry.member.state == State::Suspect).count());
         assert_eq!(self.bytes, self.iter().map(|entry| bytes(&entry.member)).sum::<usize>());
     }
 }
@@ -268,11 +289,6 @@ impl List {
             State::Left | State::Pruned => List::Left,
         }
     }
-}
-
-fn push(list: &mut Vec<NodeId>, id: NodeId) -> usize {
-    list.push(id);
-    list.len() - 1
 }
 
 /// Who moved where by the removal.
@@ -310,35 +326,14 @@ impl Round {
     }
 }
 
-/// Node ids are random: mixing their halves is hash enough, and the same in every run.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0.rotate_left(8) ^ u64::from(*byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        }
-    }
-
-    fn write_u128(&mut self, id: u128) {
-        let product = (id ^ (id >> 64)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-        self.0 = (product >> 64) as u64;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
     use std::net::{Ipv4Addr, SocketAddr};
 
-    fn member(id: u128) -> Member {
-        Member {
+    fn member(id: u128) -> Arc<Member> {
+        Arc::new(Member {
             id: NodeId(id),
             boot: 1,
             incarnation: 0,
@@ -346,7 +341,7 @@ mod tests {
             state: State::Alive,
             name: "".into(),
             tags: crate::Tags::default(),
-        }
+        })
     }
 
     fn table_of(n: u128, rng: &mut Rng) -> Table {
@@ -411,16 +406,5 @@ mod tests {
                 assert!(!sample.contains(&NodeId(1)));
             }
         }
-    }
-
-    #[test]
-    fn ids_that_differ_in_one_bit_hash_apart() {
-        let hash = |id: u128| {
-            let mut hasher = IdHasher::default();
-            hasher.write_u128(id);
-            hasher.finish()
-        };
-        let hashes: BTreeSet<u64> = (0..128).map(|bit| hash(1 << bit) >> 57).collect();
-        assert!(hashes.len() > 32, "only {} of 128 top values differ", hashes.len());
     }
 }

@@ -11,5 +11,6 @@ mod queries;
 mod removal;
 mod restart;
 mod robustness;
+mod stall;
 mod tags;
 mod world;

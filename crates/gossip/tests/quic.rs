@@ -22,6 +22,7 @@ fn config() -> Config {
         probe_timeout: Duration::from_millis(80),
         gossip_interval: Duration::from_millis(20),
         suspicion_multiplier: 5,
+        suspicion_floor: 5,
         ..Config::lan()
     }
 }

@@ -12,12 +12,17 @@ use plotters::prelude::*;
 use super::charts::{self, INK, RED, TEAL};
 use super::options::Shown;
 
-/// Shortest suspicions (Lifeguard's alpha), each with both periods and both longest suspicions (beta).
-const ALPHAS: [u32; 6] = [1, 2, 3, 4, 5, 6];
+/// Periods, and for each the shortest suspicions (Lifeguard's alpha), each with both longest ones (beta).
+const PERIODS: [(Duration, [u32; 6]); 2] =
+    [(Duration::from_millis(500), [2, 4, 6, 7, 8, 10]), (Duration::from_secs(1), [1, 2, 3, 4, 5, 6])];
 const BETAS: [u32; 2] = [1, 6];
-const PERIODS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
 /// What memberlist publishes for a LAN.
-const MEMBERLIST: (u32, u32, Duration) = (4, 6, Duration::from_secs(1));
+const MEMBERLIST: Setting = (4, 6, Duration::from_secs(1));
+/// `Config::lan`.
+const LAN: Setting = (7, 6, Duration::from_millis(500));
+
+/// Alpha, beta and the period.
+type Setting = (u32, u32, Duration);
 
 /// One run.
 struct Point {
@@ -35,23 +40,29 @@ pub(super) fn run(scenario: &Scenario, file: &Path) -> Result<()> {
     let mut points = Vec::new();
     for (alpha, beta, period) in settings() {
         let mut run = scenario.clone();
-        run.gossip.suspicion_multiplier = alpha;
+        (run.gossip.suspicion_multiplier, run.gossip.suspicion_floor) = (alpha, alpha);
         run.gossip.suspicion_max_multiplier = beta;
         run.gossip.probe_interval = period;
-        run.gossip.probe_timeout = run.gossip.probe_timeout.min(period / 2);
+        run.gossip.probe_timeout = period / 2;
         let figures = membership::run(&run, &mut |_| {})?.figures;
         let detect_s = figures.detect_p50_ms.context("no crash was declared: give --crashes")? / 1e3;
         let point = Point { alpha, beta, period, detect_s, false_deaths: figures.false_deaths };
         println!("{alpha:>6} {beta:>6} {period:>8.1?} {detect_s:>10.2} s {:>13}", point.false_deaths);
         points.push(point);
     }
-    let page = page(scenario, &points).context("drawing the chart")?;
-    std::fs::write(file, page).with_context(|| format!("writing {}", file.display()))
+    let drawn = if file.extension().is_some_and(|extension| extension == "svg") {
+        charts::panel(|area| draw(area, &points))
+    } else {
+        page(scenario, &points)
+    };
+    let drawn = drawn.context("drawing the chart")?;
+    std::fs::write(file, drawn).with_context(|| format!("writing {}", file.display()))
 }
 
-fn settings() -> impl Iterator<Item = (u32, u32, Duration)> {
-    let pairs = PERIODS.into_iter().flat_map(|period| BETAS.map(|beta| (beta, period)));
-    pairs.flat_map(|(beta, period)| ALPHAS.map(|alpha| (alpha, beta, period)))
+fn settings() -> impl Iterator<Item = Setting> {
+    PERIODS.into_iter().flat_map(|(period, alphas)| {
+        BETAS.into_iter().flat_map(move |beta| alphas.map(|alpha| (alpha, beta, period)))
+    })
 }
 
 fn page(scenario: &Scenario, points: &[Point]) -> Result<String> {
@@ -60,7 +71,7 @@ fn page(scenario: &Scenario, points: &[Point]) -> Result<String> {
     Ok(format!(
         "{head}<h1>Detection time against false deaths</h1><main>{chart}</main><footer>A point is a run; its label is alpha. \
          Teal: the longest suspicion is 6 times the shortest; red: there is one length. Filled: a period of 1 s; ring: 0.5 s. \
-         The square is what memberlist publishes for a LAN. {}</footer>",
+         The square is what memberlist publishes for a LAN, the large ring `Config::lan`. {}</footer>",
         Shown(scenario)
     ))
 }
@@ -82,11 +93,14 @@ fn draw(area: &charts::Area<'_>, points: &[Point]) -> Result<()> {
     for point in points {
         let at = (point.detect_s, point.false_deaths as f64);
         let color = if point.beta == 1 { RED } else { TEAL };
-        let style = if point.period == PERIODS[1] { color.filled() } else { color.stroke_width(2) };
-        if (point.alpha, point.beta, point.period) == MEMBERLIST {
+        let style = if point.period == MEMBERLIST.2 { color.filled() } else { color.stroke_width(2) };
+        let setting = (point.alpha, point.beta, point.period);
+        if setting == MEMBERLIST {
             chart.draw_series([
                 EmptyElement::at(at) + Rectangle::new([(-9, -9), (9, 9)], INK.stroke_width(1))
             ])?;
+        } else if setting == LAN {
+            chart.draw_series([EmptyElement::at(at) + Circle::new((0, 0), 10, INK.stroke_width(1))])?;
         }
         let label = Text::new(point.alpha.to_string(), (7, -14), (charts::FONT, 13).into_font().color(&INK));
         chart.draw_series([EmptyElement::at(at) + Circle::new((0, 0), 5, style) + label])?;
@@ -100,7 +114,9 @@ mod tests {
 
     #[test]
     fn the_published_settings_are_among_those_that_run() {
-        assert_eq!(settings().filter(|setting| *setting == MEMBERLIST).count(), 1);
+        let lan = boato_sim::membership::Scenario::new(2, 1).gossip;
+        assert_eq!(LAN, (lan.suspicion_multiplier, lan.suspicion_max_multiplier, lan.probe_interval));
+        assert!([MEMBERLIST, LAN].iter().all(|known| settings().filter(|run| run == known).count() == 1));
         assert_eq!(settings().count(), 24);
     }
 
@@ -109,6 +125,6 @@ mod tests {
         let point = |(alpha, beta, period)| Point { alpha, beta, period, detect_s: 1.0, false_deaths: 0 };
         let points: Vec<Point> = settings().map(point).collect();
         let page = page(&Scenario::new(5, 1), &points).unwrap();
-        assert!(page.matches("<circle").count() == 24 && page.contains("<rect"), "{page}");
+        assert!(page.matches("<circle").count() == 25 && page.contains("<rect"), "{page}");
     }
 }

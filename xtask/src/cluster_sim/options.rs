@@ -99,13 +99,13 @@ options! {
     /// Membership: only their messages stand still, and their timers go on [default: false]
     #[arg(long, num_args = 0..=1, default_missing_value = "true")]
     mute: bool,
-    /// Membership: boato's shortest suspicion in probe intervals, for ten nodes [default: 4]
+    /// Membership: boato's shortest suspicion in probe intervals, for ten nodes: Lifeguard's alpha [default: 7, and 8 at least]
     #[arg(long)]
     suspicion: u32,
     /// Membership: boato's longest suspicion in shortest ones [default: 6]
     #[arg(long)]
     suspicion_max: u32,
-    /// Membership: boato's probe interval [default: 1s]
+    /// Membership: boato's probe interval, half of which a direct probe may take [default: 500ms]
     #[arg(long, value_parser = duration)]
     #[serde(default, deserialize_with = "text_duration")]
     probe_interval: Duration,
@@ -127,10 +127,12 @@ impl Options {
     pub(super) fn scenario(&self) -> Result<Scenario> {
         let default = Scenario::new(self.nodes.unwrap_or(100), self.seed.unwrap_or_else(super::made_up));
         let mut gossip = default.gossip.clone();
-        gossip.suspicion_multiplier = self.suspicion.unwrap_or(gossip.suspicion_multiplier);
+        if let Some(alpha) = self.suspicion {
+            (gossip.suspicion_multiplier, gossip.suspicion_floor) = (alpha, alpha);
+        }
         gossip.suspicion_max_multiplier = self.suspicion_max.unwrap_or(gossip.suspicion_max_multiplier);
         gossip.probe_interval = self.probe_interval.unwrap_or(gossip.probe_interval);
-        gossip.probe_timeout = gossip.probe_timeout.min(gossip.probe_interval / 2);
+        gossip.probe_timeout = gossip.probe_interval / 2;
         Ok(Scenario {
             length: super::length(self.minutes.unwrap_or(5.0))?,
             loss: self.loss.unwrap_or(default.loss),
@@ -199,8 +201,8 @@ impl fmt::Display for Shown<'_> {
         )?;
         write!(
             f,
-            "suspicion-max {}  probe-interval {:?}",
-            gossip.suspicion_max_multiplier, gossip.probe_interval
+            "floor {}  suspicion-max {}  probe-interval {:?}",
+            gossip.suspicion_floor, gossip.suspicion_max_multiplier, gossip.probe_interval
         )
     }
 }

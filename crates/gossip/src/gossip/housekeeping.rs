@@ -6,7 +6,7 @@ use crate::{Event, InputError, NodeId, State};
 impl Gossip {
     /// Tells when another member has had this one's name for longer: its process is older.
     pub(super) fn compare_names(&mut self, id: NodeId) {
-        let Some(other) = self.table.get(id).map(|entry| &entry.member) else { return };
+        let Some(other) = self.table.get(id).map(|entry| &*entry.member) else { return };
         let older = (other.boot, other.id) < (self.me.boot, self.me.id);
         if older && other.is_live() && other.name == self.me.name && self.phase == Phase::Active {
             let other = other.clone();

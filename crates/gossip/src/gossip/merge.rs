@@ -1,8 +1,10 @@
 //! What is believed: news about members, weighed by the one rule of precedence.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::receive::Way;
 use super::{Gossip, Phase};
 use crate::codec::{INCARNATION_MAX, announced};
 use crate::member::attribute_bytes;
@@ -10,7 +12,7 @@ use crate::precedence::Standing;
 use crate::suspicion::Suspicion;
 use crate::table::Entry;
 use crate::timers::Timer;
-use crate::wire::{ArchivedAnnounce, ArchivedPacket, ArchivedRecord};
+use crate::wire::{ArchivedAnnounce, ArchivedPacket, ArchivedRecord, Body};
 use crate::{Config, Event, Member, NodeId, Pid, State, Tags};
 
 /// How far an incarnation may be ahead of the one known. A member raises it by one per refutation or update, so a
@@ -115,9 +117,12 @@ impl Gossip {
         });
     }
 
-    /// This member got no answer.
+    /// This member got no answer. The suspect is told at once: its time runs, and it may be about to stand still again.
     pub(super) fn accuse(&mut self, id: NodeId) {
         self.learn_own(id, State::Suspect);
+        let Some(entry) = self.table.get(id).filter(|entry| entry.suspicion.is_some()) else { return };
+        let (addr, pid) = (entry.member.addr, entry.member.pid());
+        self.send(addr, Some(pid), Body::News, Way::Datagram);
     }
 
     pub(super) fn learn_own(&mut self, id: NodeId, state: State) {
@@ -143,8 +148,7 @@ impl Gossip {
         if news.pid.boot > known.boot {
             return self.learn_of_restart(news);
         }
-        if news.incarnation > known.incarnation.saturating_add(INCARNATION_STEP_MAX) || !self.has_room(&news)
-        {
+        if news.incarnation > known.incarnation.saturating_add(INCARNATION_STEP_MAX) {
             return;
         }
         let believed = believed(news, known);
@@ -178,6 +182,8 @@ impl Gossip {
         if refute {
             self.stats.refutations += 1;
             self.worsen_health(1);
+            // Not on the clock of gossip: it may be about to stand still again.
+            self.show_myself(self.config.gossip_fanout);
         }
     }
 
@@ -196,7 +202,9 @@ impl Gossip {
         let id = news.pid.id;
         self.changes += 1;
         // Comes in alive and is then changed like any other, so there is one place where states change.
-        self.table.insert(Entry::new(announced(words)), &mut self.rng);
+        let member = Arc::new(announced(words));
+        let shared = self.pool.as_ref().map(|pool| pool.share(Arc::clone(&member)));
+        self.table.insert(Entry::new(shared.unwrap_or(member)), &mut self.rng);
         if gone {
             self.set_belief(&news);
         } else {
@@ -222,10 +230,8 @@ impl Gossip {
     }
 
     /// Whether there is room for what the words of a known member add to its name and tags.
-    fn has_room(&mut self, news: &News<'_>) -> bool {
-        let Some(words) = news.words.filter(|words| !Tags::is_hash(&words.tags)) else { return true };
-        let known =
-            self.member(news.pid.id).map_or(0, |known| attribute_bytes(&known.name, known.tags.text()));
+    fn has_room(&mut self, id: NodeId, words: &ArchivedAnnounce<'static>) -> bool {
+        let known = self.member(id).map_or(0, |known| attribute_bytes(&known.name, known.tags.text()));
         let more = attribute_bytes(&words.name, &words.tags).saturating_sub(known);
         let fits = more == 0 || self.table.bytes() + more <= self.config.attribute_bytes;
         self.stats.members_refused += u64::from(!fits);
@@ -237,8 +243,8 @@ impl Gossip {
         if news.words.is_none_or(|words| Tags::is_hash(&words.tags)) {
             return;
         }
-        if let Some(old) = self.remove(news.pid.id).filter(Member::is_live) {
-            self.emit(Event::Failed(Member { state: State::Dead, ..old }));
+        if let Some(old) = self.remove(news.pid.id).filter(|old| old.is_live()) {
+            self.emit(Event::Failed(Member { state: State::Dead, ..Member::clone(&old) }));
         }
         self.learn_of_unknown(news);
     }
@@ -283,11 +289,19 @@ impl Gossip {
         };
         self.table.set_state(id, state, &mut self.rng);
         let Some(entry) = self.table.get_mut(id) else { return };
-        entry.member.incarnation = news.incarnation;
+        if entry.member.incarnation != news.incarnation {
+            Arc::make_mut(&mut entry.member).incarnation = news.incarnation;
+        }
+        if let Some(pool) = self.pool.as_ref().filter(|_| state == State::Alive) {
+            entry.member = pool.share(Arc::clone(&entry.member));
+        }
         entry.suspicion = suspicion;
         entry.deadline = deadline;
         if state != State::Alive {
             self.timers.set(deadline, Timer::Member(id));
+        }
+        if state == State::Suspect {
+            self.wake_gossip();
         }
     }
 
@@ -301,8 +315,9 @@ impl Gossip {
 
     /// This process did not run for `late`, so the suspect gets that much longer.
     pub(super) fn postpone(&mut self, id: NodeId, late: Duration) {
+        let not_before = self.now + self.config.probe_interval;
         self.change_suspicion(id, |suspicion| {
-            suspicion.postpone(late);
+            suspicion.postpone(late, not_before);
             true
         });
     }
@@ -334,28 +349,36 @@ impl Gossip {
         }
     }
 
-    /// Takes over address, name and tags if they are newer than those known. True if they differ.
+    /// Takes over address, name and tags if they are newer than those known. True if they differ. Where there is no room for
+    /// name and tags, they are as good as not fetched: that the member lives is news all the same.
     fn take_words(&mut self, news: &News<'_>) -> bool {
-        let Some(entry) = self.table.get_mut(news.pid.id) else { return false };
-        let Some(words) = news.words else { return false };
+        let id = news.pid.id;
+        let (Some(entry), Some(words)) = (self.table.get(id), news.words) else { return false };
         let (said, hash) = (words.incarnation.to_native(), Tags::is_hash(&words.tags));
         let wanted = entry.missing.as_deref().is_some_and(|hash| Tags::has_text_hash(&words.tags, hash));
         let fetched = said == entry.announced && wanted;
         if said <= entry.announced && !fetched {
             return false;
         }
+        let room = hash || self.has_room(id, words);
+        let Some(entry) = self.table.get_mut(id) else { return false };
         entry.announced = said;
-        let Member { id, addr, name, mut tags, .. } = announced(words);
-        let known = &mut entry.member;
-        let lacking = hash && !known.tags.have_hash(&words.tags);
-        entry.missing = lacking.then(|| (*words.tags).into());
-        if hash {
+        let Member { addr, mut name, mut tags, .. } = announced(words);
+        let known = &*entry.member;
+        entry.missing = match (hash, room) {
+            (true, _) => (!known.tags.have_hash(&words.tags)).then(|| (*words.tags).into()),
+            (false, room) => (!room).then(|| Tags::text_hash(&words.tags).into()),
+        };
+        if hash || !room {
             tags.clone_from(&known.tags);
+        }
+        if !room {
+            name = Arc::clone(&known.name);
         }
         if (addr, &name, &tags) == (known.addr, &known.name, &known.tags) {
             return false;
         }
-        known.addr = addr;
+        Arc::make_mut(&mut entry.member).addr = addr;
         self.table.set_attributes(id, name, tags);
         true
     }
@@ -375,7 +398,7 @@ impl Gossip {
         }
     }
 
-    fn remove(&mut self, id: NodeId) -> Option<Member> {
+    fn remove(&mut self, id: NodeId) -> Option<Arc<Member>> {
         self.cancel_deadline(id);
         self.queue.remove(id);
         self.table.remove(id).map(|entry| entry.member)
@@ -414,7 +437,7 @@ impl Gossip {
 
     fn event(&mut self, id: NodeId, kind: fn(Member) -> Event) {
         if let Some(entry) = self.table.get(id) {
-            self.emit(kind(entry.member.clone()));
+            self.emit(kind(Member::clone(&entry.member)));
             self.compare_names(id);
         }
     }

@@ -9,7 +9,7 @@ use crate::awareness::Awareness;
 use crate::coordinate::Seen;
 use crate::timers::Timer;
 use crate::wire::Body;
-use crate::{Coordinate, Event, NodeId, Pid};
+use crate::{Coordinate, Event, Member, NodeId, Pid};
 
 /// Probes in a row that are answered on a stream only, before that is told: fewer may be loss.
 const STREAMS_ONLY: u32 = 4;
@@ -120,7 +120,7 @@ impl Gossip {
         let Some(entry) = self.table.get_mut(target.id) else { return };
         entry.streams_only = entry.streams_only.saturating_add(1);
         if entry.streams_only == STREAMS_ONLY {
-            let member = entry.member.clone();
+            let member = Member::clone(&entry.member);
             self.emit(Event::StreamsOnly(member));
         }
     }

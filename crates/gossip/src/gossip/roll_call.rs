@@ -12,7 +12,7 @@ use crate::Pid;
 use crate::awareness::SCORE_MAX;
 use crate::wire::Body;
 
-/// Silence begins after so many probe intervals, each as long as it is in the worst health: 18 s on a LAN.
+/// Silence begins after so many probe intervals, each as long as it is in the worst health: 9 s on a LAN.
 const SILENT_AFTER: u32 = 2;
 /// In silence all members are asked within about so many intervals, each as long as it is in good health.
 const INTERVALS: usize = 64;

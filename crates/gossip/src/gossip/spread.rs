@@ -16,6 +16,9 @@ use crate::{NodeId, Output, Pid, State};
 /// Most members that are remembered as found dead a short while ago.
 const FALLEN_MAX: usize = 1024;
 
+/// Most news that is queued where more of it came in an exchange.
+const HEARSAY_MAX: usize = 1024;
+
 /// Most suspects that wait to be told so.
 const WARNINGS_MAX: usize = 1024;
 /// Suspects told so per interval.
@@ -30,8 +33,12 @@ impl Gossip {
         self.tell_from(subject, 0);
     }
 
-    /// There is news about `subject` that others know: it goes out after fresher news, and less often.
+    /// There is news about `subject` that others know: it goes out after fresher news, and less often; not at all where there is
+    /// a lot, as when thousands join at once, which exchanges carry.
     pub(super) fn tell_some(&mut self, subject: NodeId) {
+        if self.queue.len() >= HEARSAY_MAX {
+            return;
+        }
         let sent = self.retransmissions().saturating_sub(self.config.retransmit_multiplier);
         self.tell_from(subject, sent);
     }
@@ -89,7 +96,8 @@ impl Gossip {
             self.left();
         }
         let news = !self.queue.is_empty() || !self.events.nothing_to_tell() || !self.farewells.is_empty();
-        let more = news || !self.warnings.is_empty() || self.answers_waiting();
+        // While anybody is suspected it ticks on, for a process that stands still to find out how long it did.
+        let more = news || !self.warnings.is_empty() || self.answers_waiting() || self.table.suspects() > 0;
         self.spread_at = more.then(|| self.now + self.config.gossip_interval);
         if let Some(at) = self.spread_at {
             self.timers.set(at, Timer::Gossip);
@@ -137,7 +145,12 @@ impl Gossip {
     /// A newcomer shows itself to those it has just heard of. Whoever was missing from the state it was given hears
     /// of it from others; this way it is not left to chance whether the first members of a cluster know each other.
     pub(super) fn introduce(&mut self) {
-        for id in self.table.next_readers(INTRODUCTIONS_MAX) {
+        self.show_myself(INTRODUCTIONS_MAX);
+    }
+
+    /// Tells some others at once what this member says about itself.
+    pub(super) fn show_myself(&mut self, others: usize) {
+        for id in self.table.next_readers(others) {
             if let Some((addr, pid)) = self.address(id) {
                 self.send(addr, Some(pid), Body::Me, Way::Datagram);
             }

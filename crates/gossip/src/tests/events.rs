@@ -40,7 +40,7 @@ fn an_event_reaches_everybody_once_in_spite_of_loss() {
     world.run(10 * SECOND);
     let sent = world.datagrams;
     world.run(10 * SECOND);
-    assert!(world.datagrams - sent < 900, "the queues have drained: probes and their answers only");
+    assert!(world.datagrams - sent < 1500, "the queues have drained: probes and their answers only");
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn confirmations_shorten_a_suspicion() {
     let mut world = World::cluster(30, 1);
     world.crash(addr(3));
     let took = world.until("all know", 60 * SECOND, |w| w.all_believe(3, Some(State::Dead)));
-    // Unconfirmed it would last 6 * 4 s * log10(30) = 35 s after the first failed probe.
+    // Unconfirmed it would last 6 * 3.5 s * log10(30) = 31 s after the first failed probe.
     assert!(took < 20 * SECOND, "{took:?}");
 }
 
@@ -103,7 +103,7 @@ fn a_death_that_others_know_is_believed_after_the_shortest_suspicion() {
     world.run(2 * SECOND);
     world.input(addr(2), Input::Datagram { from: addr(1), bytes: &rumour(1, 3, 1, 0, Belief::Dead) });
     assert_eq!(world.state(addr(2), 3), Some(State::Suspect));
-    // 4 s * log10(30), of which two have passed.
+    // 3.5 s * log10(30), of which two have passed.
     world.until("it is dead", 4 * SECOND, |w| w.state(addr(2), 3) == Some(State::Dead));
 }
 
@@ -281,6 +281,7 @@ fn the_fallen_hear_of_their_death_by_gossip() {
     // No probes and no exchanges, which would tell it, too.
     world.config.probe_interval = HOUR;
     world.config.push_pull_interval = HOUR;
+    world.config.suspicion_floor = 1;
     for n in 1..=3 {
         world.start(n);
         world.join(addr(n), addr(1));

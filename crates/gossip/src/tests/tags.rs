@@ -1,4 +1,4 @@
-use super::failure::news;
+use super::failure::{news, rumour};
 use super::push_pull::push_pull;
 use super::world::*;
 use crate::wire::{Belief, Step};
@@ -129,4 +129,24 @@ fn what_all_say_together_is_bounded() {
         assert!(node.live().count() == 4 && node.stats().members_refused > 0);
     }
     assert_eq!(world.failures(), 0);
+}
+
+/// Its tags are not taken, but that it lives is.
+#[test]
+fn a_refutation_counts_where_there_is_no_room_for_the_tags_that_come_with_it() {
+    let mut world = World::with(3, 1, Config { attribute_bytes: 70_000, ..Config::lan() });
+    set(&mut world, 2, tags(40_000, 'x'));
+    world.run(20 * SECOND);
+    let claim = rumour(2, 3, 1, 0, Belief::Suspect);
+    world.input(addr(1), Input::Datagram { from: addr(2), bytes: &claim });
+    assert_eq!(world.state(addr(1), 3), Some(State::Suspect));
+    let before = world.node(addr(1)).member(id(3)).unwrap().tags.clone();
+    let mut member = world.node(addr(1)).member(id(3)).unwrap().clone();
+    (member.incarnation, member.tags) = (1, Tags::new(tags(40_000, 'y')).unwrap());
+    let step = Step::Difference { standings: vec![], wanted: vec![] };
+    let bytes = push_pull(1, step, &member, Belief::Alive);
+    world.input(addr(1), Input::Stream { from: addr(3), bytes: &bytes });
+    let known = world.node(addr(1)).member(id(3)).unwrap();
+    assert_eq!((known.state, known.incarnation, &known.tags), (State::Alive, 1, &before));
+    assert!(world.node(addr(1)).stats().members_refused > 0);
 }

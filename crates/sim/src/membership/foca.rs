@@ -55,8 +55,10 @@ pub(super) struct FocaNode {
 }
 
 impl Peer for FocaNode {
+    type Shared = ();
+
     fn boot(
-        scenario: &Scenario,
+        (scenario, ()): (&Scenario, &()),
         host: Host,
         seed_host: Option<Host>,
         rng: &mut Rng,

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use boato_gossip::{Config, Event, Gossip, Identity, Input, InputError, NewError, NodeId, Output};
+use boato_gossip::{
+    Config, Event, Gossip, Identity, Input, InputError, MemberPool, NewError, NodeId, Output,
+};
 use fastrand::Rng;
 
 use super::run::Peer;
@@ -164,16 +166,18 @@ impl Node {
 }
 
 impl Peer for Node {
+    type Shared = MemberPool;
+
     fn boot(
-        scenario: &Scenario,
+        (scenario, pool): (&Scenario, &MemberPool),
         host: Host,
         seed_host: Option<Host>,
         rng: &mut Rng,
         now: Duration,
     ) -> Result<Self, ScenarioError> {
-        let mut node = Self::new(host, seed_host, scenario.gossip(), rng, now)?;
-        node.clock.pace = scenario.pace(rng);
-        Ok(node)
+        let Self { core, join, .. } = Self::new(host, seed_host, scenario.gossip(), rng, now)?;
+        let clock = Clock::new(now, scenario.pace(rng));
+        Ok(Self { core: core.with_pool(pool.clone()), join, clock })
     }
 
     fn listed(&self) -> Vec<Host> {

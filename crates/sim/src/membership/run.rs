@@ -18,9 +18,12 @@ const PROGRESS_STEPS: u32 = 4096;
 
 /// A node of any protocol.
 pub(super) trait Peer: Process<Note = Note> {
+    /// What all nodes of a run share, for less memory.
+    type Shared: Default;
+
     /// One that starts at `now`, and joins through `seed_host` if that is given.
     fn boot(
-        scenario: &Scenario,
+        run: (&Scenario, &Self::Shared),
         host: Host,
         seed_host: Option<Host>,
         rng: &mut Rng,
@@ -37,6 +40,7 @@ pub(super) struct Run<'a, P: Peer> {
     /// What the scenario itself draws: identities, start times, victims.
     rng: Rng,
     engine: Engine<P>,
+    shared: P::Shared,
     watch: Watch,
     /// Traffic until the cluster had converged.
     calm: Traffic,
@@ -65,6 +69,7 @@ impl<'a, P: Peer> Run<'a, P> {
             progress,
             rng,
             engine,
+            shared: P::Shared::default(),
             watch,
             calm: Traffic::default(),
             node_time: Duration::ZERO,
@@ -151,7 +156,7 @@ impl<'a, P: Peer> Run<'a, P> {
 
     fn start_one(&mut self, seed_host: Option<Host>) -> Result<Host, ScenarioError> {
         let host = self.engine.add_host();
-        let node = P::boot(self.scenario, host, seed_host, &mut self.rng, self.engine.now())?;
+        let node = P::boot((self.scenario, &self.shared), host, seed_host, &mut self.rng, self.engine.now())?;
         self.engine.start(host, node);
         self.observe();
         Ok(host)

@@ -43,9 +43,10 @@ impl Gossip {
         digest
     }
 
+    /// What is told of all, in no order that means anything.
     fn standings(&self) -> impl Iterator<Item = (NodeId, Standing)> {
         let Member { id, boot, incarnation, state, .. } = self.me;
-        let others = self.table.iter().map(|entry| (entry.member.id, entry.told()));
+        let others = self.table.iter_unordered().map(|entry| (entry.id, entry.told()));
         std::iter::once((id, Standing { boot, incarnation, state })).chain(others)
     }
 
@@ -154,8 +155,8 @@ impl Gossip {
         let digest = Digest::of(log2);
         let mut load = self.load();
         let mut standings = Vec::new();
-        for entry in self.table.iter().filter(|entry| buckets.contains(&digest.bucket(entry.member.id))) {
-            let known = theirs.get(&entry.member.id).copied();
+        for entry in self.table.iter_unordered().filter(|entry| buckets.contains(&digest.bucket(entry.id))) {
+            let known = theirs.get(&entry.id).copied();
             if known.is_some_and(|known| !entry.told().beats(known)) {
                 continue;
             }
