@@ -51,6 +51,7 @@ clean() {
     for _ in $(seq 50); do
         find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break || sleep 0.1
     done
+    umount --recursive --lazy "$stage" && rmdir "$stage"
 }
 trap clean EXIT
 cp -r docs packaging xtask "$stage/archive"
