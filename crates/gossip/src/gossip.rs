@@ -335,6 +335,7 @@ impl Gossip {
     pub fn stats(&self) -> Stats {
         Stats {
             news_queued: self.queue.len(),
+            queue_bytes: self.queue.bytes() + self.events.untold_bytes(),
             health_score: self.awareness.score(),
             rtt_us: self.rtt.mean_us(),
             ..self.stats

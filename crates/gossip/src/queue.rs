@@ -9,35 +9,49 @@ use crate::NodeId;
 const MISFITS_MAX: usize = 8;
 
 /// The members there is news about. What exactly is told is their record at the time of sending, so newer news
-/// replaces older by itself and the queue holds 32 bytes per member at most, however fast news comes.
+/// replaces older by itself and the queue holds a few dozen bytes per member at most, however fast news comes.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     /// Fewest transmissions first, then the newest.
     order: BTreeSet<(u32, Reverse<u64>, NodeId)>,
-    keys: BTreeMap<NodeId, (u32, Reverse<u64>)>,
+    keys: BTreeMap<NodeId, Place>,
     pushed: u64,
+    /// What the news about all takes, as it was pushed.
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    sent: u32,
+    age: Reverse<u64>,
+    bytes: usize,
 }
 
 impl Queue {
-    /// There is news about `subject`, to be treated as if it had been sent `sent` times, or less if news that it
+    /// There is news about `subject` of so many bytes, to be treated as if it had been sent `sent` times, or less if news that it
     /// replaces has been sent less.
-    pub(crate) fn push(&mut self, subject: NodeId, sent: u32) {
-        let sent = self.keys.get(&subject).map_or(sent, |(before, _)| sent.min(*before));
+    pub(crate) fn push(&mut self, subject: NodeId, sent: u32, bytes: usize) {
+        let sent = self.keys.get(&subject).map_or(sent, |before| sent.min(before.sent));
         self.remove(subject);
         self.pushed += 1;
-        self.put(subject, sent, Reverse(self.pushed));
+        self.put(subject, Place { sent, age: Reverse(self.pushed), bytes });
     }
 
     pub(crate) fn remove(&mut self, subject: NodeId) {
-        if let Some((sent, age)) = self.keys.remove(&subject) {
-            self.order.remove(&(sent, age, subject));
-        }
+        self.take(subject);
+    }
+
+    fn take(&mut self, subject: NodeId) -> Option<Place> {
+        let place = self.keys.remove(&subject)?;
+        self.order.remove(&(place.sent, place.age, subject));
+        self.bytes -= place.bytes;
+        Some(place)
     }
 
     /// Drops what has been sent `sent` times or more.
     pub(crate) fn drop_sent(&mut self, sent: u32) {
         for (_, _, subject) in self.order.split_off(&(sent, Reverse(u64::MAX), NodeId(0))) {
-            self.keys.remove(&subject);
+            self.bytes -= self.keys.remove(&subject).map_or(0, |place| place.bytes);
         }
     }
 
@@ -51,6 +65,11 @@ impl Queue {
 
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
+    }
+
+    /// Bytes that telling all of it once takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Adds to `chosen` what fits into `room` bytes and is not about `reader`, who knows best; counts it as sent
@@ -86,16 +105,16 @@ impl Queue {
     }
 
     fn count(&mut self, subject: NodeId, limit: u32) {
-        let Some((sent, age)) = self.keys.remove(&subject) else { return };
-        self.order.remove(&(sent, age, subject));
-        if sent + 1 < limit {
-            self.put(subject, sent + 1, age);
+        let Some(place) = self.take(subject) else { return };
+        if place.sent + 1 < limit {
+            self.put(subject, Place { sent: place.sent + 1, ..place });
         }
     }
 
-    fn put(&mut self, subject: NodeId, sent: u32, age: Reverse<u64>) {
-        self.keys.insert(subject, (sent, age));
-        self.order.insert((sent, age, subject));
+    fn put(&mut self, subject: NodeId, place: Place) {
+        self.keys.insert(subject, place);
+        self.order.insert((place.sent, place.age, subject));
+        self.bytes += place.bytes;
     }
 }
 
@@ -111,7 +130,7 @@ mod tests {
 
     fn queue_of(ids: impl IntoIterator<Item = u128>) -> Queue {
         let mut queue = Queue::default();
-        ids.into_iter().for_each(|id| queue.push(NodeId(id), 0));
+        ids.into_iter().for_each(|id| queue.push(NodeId(id), 0, 10));
         queue
     }
 
@@ -120,7 +139,7 @@ mod tests {
         let mut queue = queue_of([1, 2]);
         assert_eq!(fill(&mut queue, 10, |_| 10), [2]);
         assert_eq!(fill(&mut queue, 10, |_| 10), [1]);
-        queue.push(NodeId(3), 0);
+        queue.push(NodeId(3), 0, 10);
         assert_eq!(fill(&mut queue, 30, |_| 10), [3, 2, 1]);
     }
 
@@ -149,12 +168,26 @@ mod tests {
         let mut queue = queue_of([1]);
         fill(&mut queue, 10, |_| 10);
         fill(&mut queue, 10, |_| 10);
-        queue.push(NodeId(1), 0);
+        queue.push(NodeId(1), 0, 10);
         assert_eq!(queue.len(), 1);
         for _ in 0..3 {
             assert_eq!(fill(&mut queue, 10, |_| 10), [1]);
         }
         assert!(queue.is_empty() && queue.order.is_empty());
+    }
+
+    #[test]
+    fn bytes_are_of_what_is_still_to_be_told() {
+        let mut queue = queue_of([1, 2, 3]);
+        assert_eq!(queue.bytes(), 30);
+        queue.push(NodeId(1), 0, 25);
+        assert_eq!(queue.bytes(), 45);
+        queue.remove(NodeId(2));
+        fill(&mut queue, 100, |_| 10);
+        assert_eq!(queue.bytes(), 35);
+        queue.push(NodeId(3), 2, 10);
+        queue.drop_sent(1);
+        assert_eq!((queue.bytes(), queue.is_empty()), (0, true));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Stats {
     pub probes_failed: u64,
     /// Probes sent on behalf of others.
     pub probes_relayed: u64,
+    /// How often this member began to take another for suspect, by its own probes or by what others say.
+    pub suspicions: u64,
     /// How often this member had to refute that it is not alive.
     pub refutations: u64,
     /// Push-pulls started by this member.
@@ -34,6 +36,8 @@ pub struct Stats {
     pub stalls: u64,
     /// Members there is news about that has not yet been sent often enough.
     pub news_queued: usize,
+    /// Bytes that telling this news once, and the events and queries still to be told, takes.
+    pub queue_bytes: usize,
     /// Mean round-trip time of direct probes, in microseconds; 0 before the first answer.
     pub rtt_us: u64,
     /// Local health score: 0 is healthy, 8 trusts its own clock least.

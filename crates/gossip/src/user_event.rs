@@ -104,6 +104,11 @@ impl UserEvents {
         self.untold_bytes <= self.bytes_max / 2
     }
 
+    /// Bytes in the queue.
+    pub(crate) fn untold_bytes(&self) -> usize {
+        self.untold_bytes
+    }
+
     /// Takes an event in, to be told to others or not. False if it is known, too old to tell, or out of range.
     pub(crate) fn insert(&mut self, told: Told, tell: bool) -> bool {
         let key = told.key();

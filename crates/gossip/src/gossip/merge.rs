@@ -269,6 +269,7 @@ impl Gossip {
             self.event(id, Event::Updated);
         }
         if news.state == State::Suspect && former != State::Suspect {
+            self.stats.suspicions += 1;
             self.event(id, Event::Suspected);
         }
         if news.state == State::Dead && was_live {

@@ -47,7 +47,7 @@ impl Gossip {
         if self.lacks_words(subject) {
             return self.queue.remove(subject);
         }
-        self.queue.push(subject, sent);
+        self.queue.push(subject, sent, self.news_bytes(subject));
         self.wake_gossip();
     }
 

@@ -39,6 +39,7 @@ fn a_crash_is_detected_by_all() {
         assert!(took >= 4 * SECOND, "seed {seed}: {took:?}");
         assert_eq!(world.failures(), 4);
         assert_eq!(world.count(|event| matches!(event, Event::Suspected(_))), 4);
+        assert_eq!(world.nodes.values().map(|node| node.stats().suspicions).sum::<u64>(), 4);
     }
 }
 
