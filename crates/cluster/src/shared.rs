@@ -2,6 +2,7 @@
 
 use arc_swap::{ArcSwap, Guard};
 use boato_storage::{Clock, Entries, EntryRef, FETCH_MAX, Memory, Store, Value, Writer};
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -227,6 +228,20 @@ impl Slots {
     /// Totals over all slots.
     pub fn memory(&self) -> Memory {
         self.store.memory()
+    }
+
+    /// How many slots are in each state, by its name, and the bytes that their entries and tables take. Looks at one slot after the other.
+    pub fn by_state(&self) -> BTreeMap<&'static str, (u64, u64)> {
+        let mut states = BTreeMap::from(State::NAMES.map(|name| (name, (0, 0))));
+        for index in 0..self.store.slots() {
+            let guard = self.store.lock(index);
+            let (name, bytes) = (guard.header().state.name(), guard.memory().bytes);
+            drop(guard);
+            let (slots, sum) = states.entry(name).or_default();
+            *slots += 1;
+            *sum += bytes;
+        }
+        states
     }
 
     /// What this node holds, and `slots_lost`, which the machine counts.

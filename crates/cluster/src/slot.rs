@@ -316,7 +316,11 @@ impl State {
         }
     }
 
-    /// Its name in documents, metrics and answers.
+    /// All names.
+    pub const NAMES: [&'static str; 8] =
+        ["absent", "asking", "claiming", "ready", "held", "copying", "committing", "merging"];
+
+    /// Its name in documents, metrics and answers, one of [`Self::NAMES`].
     pub fn name(&self) -> &'static str {
         match self {
             Self::Absent => "absent",

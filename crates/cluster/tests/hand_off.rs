@@ -4,6 +4,7 @@
 
 mod world;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use boato_cluster::{Event, Liveness, Pid, Standing};
@@ -48,6 +49,26 @@ fn a_node_alone_holds_everything_after_a_second() {
     assert_eq!(world.standing(pid), Standing::Eligible);
     world.run(Duration::from_millis(200));
     assert_eq!(world.custody(), [(pid, 16384)]);
+}
+
+#[test]
+fn bytes_by_state_add_up_while_slots_move() {
+    let (mut world, _) = three_nodes(1, Weather::CALM);
+    world.start(4 << 100, 1, 1);
+    let mut seen = BTreeSet::new();
+    for _ in 0..2000 {
+        world.run(Duration::from_millis(1));
+        for slots in world.slots() {
+            let states = slots.by_state();
+            assert_eq!(states.values().map(|&(slots, _)| slots).sum::<u64>(), 16384);
+            assert_eq!(states.values().map(|&(_, bytes)| bytes).sum::<u64>(), slots.memory().bytes);
+            seen.extend(states.into_iter().filter(|(_, (_, bytes))| *bytes > 0).map(|(state, _)| state));
+        }
+        if ["held", "copying", "asking"].iter().all(|state| seen.contains(state)) {
+            return;
+        }
+    }
+    panic!("only {seen:?} had entries");
 }
 
 #[test]

@@ -212,6 +212,11 @@ impl World {
         self.nodes.values().map(|node| (node.pid, node.machine.stats().custody)).collect()
     }
 
+    /// The slots of each node.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slots> {
+        self.nodes.values().map(|node| &*node.slots)
+    }
+
     pub(crate) fn stats(&self, pid: Pid) -> boato_cluster::Stats {
         self.nodes[&pid].machine.stats()
     }
