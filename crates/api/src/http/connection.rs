@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -75,13 +76,15 @@ pub(super) async fn serve(stream: TcpStream, door: Arc<Door>, protocols: Arc<Bui
     .await;
 }
 
-/// Runs a connection to its end, and sends its answers whenever it has nothing more to do.
+/// Runs a connection to its end, and sends its answers whenever it has nothing more to do. A client that takes none any more has gone,
+/// which the connection itself would not notice before much has gathered: its own writes only wait to be sent.
 async fn drive(mut connection: Pin<&mut impl Future>, outgoing: &Outgoing) {
     poll_fn(|context| {
         let ended = connection.as_mut().poll(context).map(|_| ());
-        // If sending fails, so does the connection's next read or write.
-        let _ = outgoing.poll_send(context);
-        ended
+        match outgoing.poll_send(context) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            _ => ended,
+        }
     })
     .await;
 }
