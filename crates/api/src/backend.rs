@@ -16,8 +16,8 @@ use futures_util::stream::BoxStream;
 
 use crate::command::{Command, Transaction};
 use crate::info::{
-    Change, Departure, Event, KeysPage, KeysQuery, MemberInfo, Owner, Readiness, ScanPage, ScanQuery,
-    SlotMap, Status, Topology,
+    Change, Departure, Event, KeysPage, KeysQuery, MemberInfo, Operations, Owner, Readiness, ScanPage,
+    ScanQuery, SlotMap, Status, Topology,
 };
 use crate::membership::Membership;
 use crate::reply::{Execution, Failure, Outcome, Reply, Source};
@@ -134,6 +134,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// This node in a few figures.
     fn status(&self) -> Status;
+
+    /// What its clients have asked for so far. The default counts nothing.
+    fn operations(&self) -> Operations {
+        Operations::default()
+    }
 
     /// Every member this node knows, itself included.
     fn members(&self) -> BoxFuture<'static, Vec<MemberInfo>>;

@@ -81,6 +81,21 @@ pub struct Status {
     pub moving: Option<Moving>,
 }
 
+/// What the clients of a node have asked for since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Operations {
+    /// Operations on keys held there.
+    pub local: u64,
+    /// Operations on keys held elsewhere.
+    pub forwarded: u64,
+    /// Operations that nobody answered, or not in time.
+    pub failed: u64,
+    /// Reads that found a value.
+    pub hits: u64,
+    /// Reads that found none.
+    pub misses: u64,
+}
+
 /// What became of a node's keys when it left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Departure {

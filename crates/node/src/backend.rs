@@ -253,6 +253,10 @@ impl Backend for NodeBackend {
         }
     }
 
+    fn operations(&self) -> api::Operations {
+        self.tally.sums()
+    }
+
     fn membership(&self) -> Option<&dyn api::Membership> {
         Some(&self.membership)
     }

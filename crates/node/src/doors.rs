@@ -81,6 +81,7 @@ impl Closed {
         let http_config = http::Config {
             guard,
             metrics: http_metrics,
+            resp: resp_metrics.clone(),
             registry: Arc::new(registry),
             access_log,
             ..http::Config::default()

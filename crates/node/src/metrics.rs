@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use boato_cluster::quic::Cluster;
-use boato_cluster::{BOUNDS_MS, Times};
+use boato_cluster::{BOUNDS_MS, Stats, Times};
 use boato_transport::{Path, Transport};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
@@ -44,9 +44,26 @@ impl fmt::Debug for NodeMetrics {
 impl Collector for NodeMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_labelled(&mut encoder)?;
+        self.encode_slots(&mut encoder)?;
         self.encode_paths(&mut encoder)?;
-        let (stats, memory) = (self.cluster.stats(), self.cluster.slots().memory());
-        let (mesh, gossip) = (self.transport.stats(), self.membership.stats());
+        let stats = self.cluster.stats();
+        self.encode_gauges(&mut encoder, &stats)?;
+        self.encode_counters(&mut encoder, &stats)?;
+        encode_times(
+            &mut encoder,
+            "handoff_duration",
+            "Time that a slot with entries took to another node",
+            &stats.handoffs,
+        )?;
+        let help = "The part of it in which neither node served the slot, as the giver sees it";
+        encode_times(&mut encoder, "handoff_pause", help, &stats.pauses)
+    }
+}
+
+impl NodeMetrics {
+    fn encode_gauges(&self, encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
+        let (memory, mesh) = (self.cluster.slots().memory(), self.transport.stats());
+        let gossip = self.membership.stats();
         let moving = *self.moving.borrow();
         let left = moving.map_or((0, 0, 0), |it| (it.slots_to_give, it.bytes_to_give, it.slots_to_take));
         let gauges = [
@@ -73,11 +90,21 @@ impl Collector for NodeMetrics {
                 gossip.health_score.into(),
             ),
             ("gossip_news_queued", "Members of which news is still to be sent", gossip.news_queued as u64),
+            (
+                "gossip_queue_bytes",
+                "Bytes that sending this news once takes, and events and queries still to be sent",
+                gossip.queue_bytes as u64,
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        Ok(())
+    }
+
+    fn encode_counters(&self, encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
+        let (mesh, gossip) = (self.transport.stats(), self.membership.stats());
         let counters = [
             ("slots_given", "Slots handed to other nodes", stats.slots_given),
             ("slots_taken", "Slots received from other nodes", stats.slots_taken),
@@ -106,6 +133,11 @@ impl Collector for NodeMetrics {
             ("gossip_probes", "Probes of members", gossip.probes),
             ("gossip_probes_failed", "Probes that nobody answered in any way", gossip.probes_failed),
             ("gossip_probes_relayed", "Probes sent for other members", gossip.probes_relayed),
+            (
+                "gossip_suspicions",
+                "How often this node began to suspect a member, or heard so",
+                gossip.suspicions,
+            ),
             ("gossip_refutations", "How often this node had to say that it is alive", gossip.refutations),
             ("gossip_push_pulls", "Exchanges of everything known begun by this node", gossip.push_pulls),
             ("gossip_push_pulls_failed", "Exchanges that got no answer in time", gossip.push_pulls_failed),
@@ -128,15 +160,7 @@ impl Collector for NodeMetrics {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
         }
-        let times = [
-            ("handoff_duration", "Time that a slot with entries took to another node", stats.handoffs),
-            (
-                "handoff_pause",
-                "The part of it in which neither node served the slot, as the giver sees it",
-                stats.pauses,
-            ),
-        ];
-        times.into_iter().try_for_each(|(name, help, times)| encode_times(&mut encoder, name, help, &times))
+        Ok(())
     }
 }
 
@@ -188,6 +212,23 @@ impl NodeMetrics {
             family
                 .encode_family(&[("outcome", outcome)])?
                 .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+
+    /// What is where in a hand-off.
+    fn encode_slots(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let states = self.cluster.slots().by_state();
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let help = "Slots, by their state at this node";
+        let mut family = encoder.encode_descriptor("slots_by_state", help, None, MetricType::Gauge)?;
+        for (state, (slots, _)) in &states {
+            family.encode_family(&[("state", *state)])?.encode_gauge(&number(*slots))?;
+        }
+        let help = "Bytes of entries and tombstones in slots, by the slots' state";
+        let mut family = encoder.encode_descriptor("slots_bytes", help, None, MetricType::Gauge)?;
+        for (state, (_, bytes)) in &states {
+            family.encode_family(&[("state", *state)])?.encode_gauge(&number(*bytes))?;
         }
         Ok(())
     }

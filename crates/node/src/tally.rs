@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use boato_api::{Action, Command, Outcome, PerThread, Source};
+use boato_api::{Action, Command, Operations, Outcome, PerThread, Source};
 
 /// Counts of all operations on keys since the start.
 #[derive(Debug, Default)]
@@ -38,21 +38,6 @@ impl Asked {
     }
 }
 
-/// The sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sums {
-    /// Operations on keys held here.
-    pub(crate) local: u64,
-    /// Operations on keys held elsewhere.
-    pub(crate) forwarded: u64,
-    /// Operations that nobody answered, or not in time.
-    pub(crate) failed: u64,
-    /// Reads that found a value.
-    pub(crate) hits: u64,
-    /// Reads that found none.
-    pub(crate) misses: u64,
-}
-
 impl Tally {
     /// A key held here was read.
     pub(crate) fn read(&self, hit: bool) {
@@ -78,7 +63,7 @@ impl Tally {
     }
 
     /// What was counted so far.
-    pub(crate) fn sums(&self) -> Sums {
+    pub(crate) fn sums(&self) -> Operations {
         let [local, forwarded] =
             [(|counts| &counts.local) as fn(&Counts) -> &Place, |counts| &counts.forwarded].map(|place| {
                 let hits = self.0.sum(|counts| &place(counts).hits);
@@ -86,7 +71,7 @@ impl Tally {
                 (hits, misses, self.0.sum(|counts| &place(counts).others))
             });
         let all = |(hits, misses, others)| hits + misses + others;
-        Sums {
+        Operations {
             local: all(local),
             forwarded: all(forwarded),
             failed: self.0.sum(|counts| &counts.failed),
@@ -116,6 +101,6 @@ mod tests {
         let created = Ok::<_, ()>(Outcome::Created(version));
         tally.answered(asked(Action::put(b"")), Source::Local, &created);
         tally.answered(asked(Action::Get), Source::Local, &Err(()));
-        assert_eq!(tally.sums(), Sums { local: 3, forwarded: 2, failed: 1, hits: 2, misses: 2 });
+        assert_eq!(tally.sums(), Operations { local: 3, forwarded: 2, failed: 1, hits: 2, misses: 2 });
     }
 }

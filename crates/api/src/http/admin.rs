@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -16,7 +16,7 @@ use super::body::Body;
 use super::door::{Answer, Door, options, redirect};
 use super::problem::Problem;
 use super::target::{self, path_of};
-use super::{events, leave, membership, mget, openapi, page, query};
+use super::{events, exposition, leave, membership, mget, openapi, page, query};
 use crate::{Change, KeysPage, KeysQuery, Readiness};
 
 const READ: &str = "GET, HEAD, OPTIONS";
@@ -156,7 +156,7 @@ pub(super) fn redirect_to_page(method: &Method) -> Result<Answer, Problem> {
 
 /// The answer to a request without a body.
 fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<Answer, Problem> {
-    if !matches!(route, Route::Keys | Route::Weight | Route::Leave) {
+    if !matches!(route, Route::Keys | Route::Weight | Route::Leave | Route::Events) {
         let [] = query::parameters(head.uri.query(), [])?;
     }
     let response = match route {
@@ -165,12 +165,12 @@ fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<A
         Route::Livez => json(&serde_json::json!({ "live": true })),
         Route::Readyz => readiness(door),
         Route::Status => json(&door.backend.status()),
-        Route::Metrics => metrics(door, &head.headers)?,
+        Route::Metrics => exposition::response(&door.registry, &head.headers)?,
         Route::Members => return Ok(pending_json(door.backend.members())),
         Route::Slots => return Ok(pending_json(door.backend.slots())),
         Route::Keys => return keys(door, head.uri.query()),
         Route::Owner => owner(door, &target::key(rest)?),
-        Route::Events => events::response(door)?,
+        Route::Events => events::response(door, head.uri.query())?,
         Route::Reload => return change(door, &head.headers, Change::Reload),
         Route::Weight => return change(door, &head.headers, Change::Weight(weight(head.uri.query())?)),
         Route::Drain => return change(door, &head.headers, Change::Drain),
@@ -197,22 +197,6 @@ fn readiness(door: &Door) -> Response<Body> {
             response
         }
     }
-}
-
-/// The same text for both formats; a scraper that asks for `OpenMetrics` gets told so.
-fn metrics(door: &Door, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &door.registry).map_err(|_| Problem::internal())?;
-    let open_metrics = headers
-        .get_all(ACCEPT)
-        .iter()
-        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text")));
-    let content_type = if open_metrics {
-        "application/openmetrics-text; version=1.0.0; charset=utf-8"
-    } else {
-        "text/plain; version=0.0.4; charset=utf-8"
-    };
-    Ok(fresh(content_type, text))
 }
 
 fn owner(door: &Door, key: &[u8]) -> Response<Body> {

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::access::AccessLog;
 use super::guard::Guard;
 use super::metrics::Metrics;
+use crate::resp;
 
 /// What [`run`](super::run) needs beside a listener and a backend.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where this door counts; registered once, shared by all doors of a process.
     pub metrics: Metrics,
+    /// Where the RESP doors of the same process count: what the page shows is of all doors.
+    pub resp: resp::Metrics,
     /// What `/_/metrics` shows.
     pub registry: Arc<Registry>,
     /// Which requests are written to the log.

@@ -17,7 +17,9 @@ use super::access::AccessLog;
 use super::activity::Activity;
 use super::body::{Body, Reader};
 use super::config::{Config, Limits};
+use super::figures::Source;
 use super::guard::Guard;
+use super::live::Live;
 use super::metrics::Metrics;
 use super::problem::Problem;
 use super::target::{self, Target};
@@ -32,6 +34,9 @@ pub(super) struct Door {
     pub(super) metrics: Metrics,
     pub(super) registry: Arc<Registry>,
     pub(super) access_log: AccessLog,
+    /// What is shown to who looks, and where figures of it come from.
+    pub(super) live: Live,
+    pub(super) figures: Source,
     pub(super) uploads: Reader,
     pub(super) downloads: Arc<Budget>,
     pub(super) subscribers: Arc<Semaphore>,
@@ -51,8 +56,9 @@ pub(super) enum Answer {
 
 impl Door {
     pub(super) fn new(backend: Arc<dyn Backend>, config: Config) -> Door {
-        let Config { guard, limits, metrics, registry, access_log } = config;
+        let Config { guard, limits, metrics, resp, registry, access_log } = config;
         let limits = limits.within_reason();
+        let figures = Source { backend: Arc::clone(&backend), http: metrics.clone(), resp };
         Door {
             backend,
             guard,
@@ -60,6 +66,8 @@ impl Door {
             metrics,
             registry,
             access_log,
+            live: Live::default(),
+            figures,
             uploads: Reader {
                 limit: limits.value_bytes,
                 timeout: limits.body_timeout,

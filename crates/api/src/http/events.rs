@@ -1,4 +1,4 @@
-//! `/_/events`: what happens in the cluster, as server-sent events.
+//! `/_/events`: what happens in the cluster, as server-sent events, and what is asked for beside.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::admin::fresh;
 use super::body::Body;
 use super::door::Door;
+use super::live::Show;
 use super::problem::Problem;
+use super::query;
 use crate::Event;
 
 /// A comment is sent this often, so that proxies keep the connection and dead clients are noticed.
@@ -23,8 +25,12 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Tells a browser to connect again after this many milliseconds.
 const OPENING: &[u8] = b"retry: 2000\n\n";
 
-pub(super) fn response(door: &Door) -> Result<Response<Body>, Problem> {
-    Ok(stream(door, place(&door.subscribers)?, door.backend.events()))
+pub(super) fn response(door: &Door, query: Option<&str>) -> Result<Response<Body>, Problem> {
+    let [with] = query::parameters(query, ["with"])?;
+    let wanted = with.map_or(Ok(Vec::new()), Show::list)?;
+    let place = place(&door.subscribers)?;
+    let shown = stream::select_all(wanted.into_iter().map(|show| door.live.watch(show, &door.figures)));
+    Ok(until(door.closing.clone(), place, door.backend.events(), shown.boxed()))
 }
 
 /// A place among those who may read events.
@@ -40,21 +46,23 @@ pub(super) fn stream(
     place: OwnedSemaphorePermit,
     events: BoxStream<'static, Event>,
 ) -> Response<Body> {
-    until(door.closing.clone(), place, events)
+    until(door.closing.clone(), place, events, stream::pending().boxed())
 }
 
 /// Events up to their last, which a door that closes waits for.
 pub(super) fn whole(place: OwnedSemaphorePermit, events: BoxStream<'static, Event>) -> Response<Body> {
-    until(CancellationToken::new(), place, events)
+    until(CancellationToken::new(), place, events, stream::pending().boxed())
 }
 
 fn until(
     closing: CancellationToken,
     place: OwnedSemaphorePermit,
     events: BoxStream<'static, Event>,
+    shown: BoxStream<'static, Bytes>,
 ) -> Response<Body> {
     let feed = Feed {
         events,
+        shown,
         heartbeat: interval_at(Instant::now() + HEARTBEAT, HEARTBEAT),
         closing,
         _place: place,
@@ -68,6 +76,8 @@ fn until(
 
 struct Feed {
     events: BoxStream<'static, Event>,
+    /// What else is shown, whole events.
+    shown: BoxStream<'static, Bytes>,
     heartbeat: Interval,
     closing: CancellationToken,
     _place: OwnedSemaphorePermit,
@@ -80,6 +90,7 @@ impl Feed {
             biased;
             () = self.closing.cancelled() => None,
             event = self.events.next() => event.map(|event| encode(&event)),
+            Some(shown) = self.shown.next() => Some(shown),
             _ = self.heartbeat.tick() => Some(Bytes::from_static(b":\n\n")),
         }
     }

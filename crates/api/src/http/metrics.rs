@@ -13,7 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::PerThread;
-use crate::latency::Latency;
+use crate::latency::{Latency, Times};
 use crate::traffic::Traffic;
 
 const METHODS: [&str; 7] = ["get", "head", "put", "post", "delete", "options", "other"];
@@ -44,6 +44,11 @@ impl Metrics {
     /// Connections open now, and accepted since the start.
     pub fn connections(&self) -> (u64, u64) {
         (self.traffic.connections(), self.traffic.connections_opened())
+    }
+
+    /// How long answers have taken so far.
+    pub(super) fn times(&self) -> Times {
+        Times::of(self.counters.iter().flat_map(|counters| &counters.latency))
     }
 
     /// A request was answered, this long after its head was complete.
@@ -106,7 +111,7 @@ impl Metrics {
         )?;
         for (place, method) in METHODS.iter().enumerate() {
             let all = self.counters.iter().map(|counters| &counters.latency[place]);
-            Latency::encode(&all, family.encode_family(&[("method", *method)])?)?;
+            Latency::encode(all, family.encode_family(&[("method", *method)])?)?;
         }
         Ok(())
     }
@@ -143,5 +148,21 @@ mod tests {
             assert!(text.lines().any(|have| have == line), "{line} is missing in\n{text}");
         }
         drop(kept);
+    }
+
+    #[test]
+    fn times_are_told_in_native_buckets_too() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        metrics.answered(place(&Method::GET), StatusCode::OK, Duration::from_secs(1));
+        metrics.answered(place(&Method::GET), StatusCode::OK, Duration::from_nanos(1));
+        let families = prometheus_client::encoding::prometheus_protobuf::encode(&registry).unwrap();
+        let family = families.iter().find(|family| family.name == "http_request_duration_seconds").unwrap();
+        let get = family.metric.iter().find(|metric| metric.label[0].value == "get").unwrap();
+        let times = get.histogram.as_ref().unwrap();
+        assert_eq!((times.sample_count, times.bucket.len(), times.bucket[0].cumulative_count), (2, 19, 1));
+        assert_eq!((times.schema, times.zero_count), (3, 1));
+        let span = &times.positive_span[0];
+        assert_eq!((span.offset, span.length, &times.positive_delta), (0, 1, &vec![1]));
     }
 }

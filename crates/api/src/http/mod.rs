@@ -8,7 +8,7 @@
 //! | `/_/` | GET | a page for people |
 //! | `/_/livez`, `/_/readyz` | GET | whether the process lives; whether it serves |
 //! | `/_/status`, `/_/members`, `/_/slots`, `/_/owner/{key}`, `/_/keys` | GET | JSON |
-//! | `/_/events` | GET | server-sent events |
+//! | `/_/events?with=` | GET | server-sent events; with `cluster`, `figures`, what the page shows |
 //! | `/_/event?name=` | POST | tells all members the body: 202 |
 //! | `/_/query?name=` | POST | asks members; server-sent events |
 //! | `/_/keyring` | GET, POST | which secrets each member knows; changes them |
@@ -16,7 +16,7 @@
 //! | `/_/force-leave?member=` | POST | has a dead member taken for one that left, or forgotten |
 //! | `/_/rtt?from=&to=` | GET | how long a round trip between two members takes |
 //! | `/_/tags` | GET, POST | the node's tags; changes them |
-//! | `/_/metrics` | GET | Prometheus text |
+//! | `/_/metrics` | GET | what is counted, for Prometheus: text or protobuf |
 //! | `/_/openapi.json` | GET | all of this for programs |
 //! | `/_/reload`, `/_/weight?to=`, `/_/drain` | POST | changes how the node runs: 200 with what has changed, or 409 |
 //! | `/_/leave` | POST | starts a graceful leave: 202; with `?wait=true` server-sent events until it has left |
@@ -48,9 +48,12 @@ mod config;
 mod connection;
 mod door;
 mod events;
+mod exposition;
+mod figures;
 mod guard;
 mod keys;
 mod leave;
+mod live;
 mod membership;
 mod metrics;
 mod mget;

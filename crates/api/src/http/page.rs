@@ -16,7 +16,7 @@ const PAGE: &str = concat!(
     include_str!("page/nodes.js"),
     include_str!("page/show.js"),
     include_str!("page/keys.js"),
-    "refresh();\n</script>\n</html>\n",
+    "follow();\ngoHome();\n</script>\n</html>\n",
 );
 
 /// The page runs its own script, speaks to the doors of members, and nobody frames it.

@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::table;
 use crate::PerThread;
-use crate::latency::Latency;
+use crate::latency::{Latency, Times};
 use crate::traffic::Traffic;
 
 /// Most commands that are told apart; the last place takes all others.
@@ -50,6 +50,11 @@ impl Metrics {
     /// Connections open now, and accepted since the start.
     pub fn connections(&self) -> (u64, u64) {
         (self.traffic.connections(), self.traffic.connections_opened())
+    }
+
+    /// How long answers have taken so far.
+    pub(crate) fn times(&self) -> Times {
+        Times::of(self.counters.iter().map(|counters| &counters.latency))
     }
 
     /// Commands answered since the start.
@@ -113,7 +118,7 @@ impl Collector for Metrics {
         let seconds = Some(&Unit::Seconds);
         let family =
             encoder.encode_descriptor("resp_command_duration", help, seconds, MetricType::Histogram)?;
-        Latency::encode(&self.counters.iter().map(|counters| &counters.latency), family)?;
+        Latency::encode(self.counters.iter().map(|counters| &counters.latency), family)?;
         self.traffic.encode("resp", &mut encoder)
     }
 }

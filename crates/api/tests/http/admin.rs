@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -101,6 +102,14 @@ async fn metrics_count_what_was_asked() {
         door.request("GET", "/_/metrics", "Accept: application/openmetrics-text;version=1.0.0\r\n", "").await;
     assert!(open.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     assert!(open.text().ends_with("# EOF\n"));
+    let protobuf =
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let delimited = door.request("GET", "/_/metrics", &format!("Accept: {protobuf}\r\n"), "").await;
+    assert_eq!(delimited.header("content-type"), Some(protobuf));
+    // A length, then field 1, the name of the first family.
+    let name = b"boato_http_requests_total";
+    assert_eq!(delimited.body[1..4], [1, 0x0A, 25]);
+    assert_eq!(delimited.body[4..29], *name);
 }
 
 #[tokio::test]
@@ -138,4 +147,53 @@ async fn events_are_streamed_until_the_door_closes() {
     door.shutdown.cancel();
     client.closed().await;
     assert!(tokio::time::timeout(PATIENCE, door.served).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_asked_for_is_shown_beside_events() {
+    let door = TestDoor::open().await;
+    let mut client = door.connect().await;
+    client.write("GET /_/events?with=cluster,figures HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    for shown in [
+        "event: status\ndata: {\"id\":\"b0a\"",
+        "event: members\ndata: [{\"id\":\"b0a\"",
+        "event: slots\ndata: {\"lost\":0,\"runs\":[{\"from\":0,\"to\":16383",
+        "event: round_trips\ndata: []",
+        "event: figures\ndata: {\"seconds\":0.",
+    ] {
+        client.read_until(shown).await;
+    }
+    door.put("/a", "", "x").await;
+    let text = client.read_until("\"operations_per_s\":0.0").await;
+    assert_eq!(text.matches("event: slots").count(), 1, "what has not changed is not told again: {text}");
+    door.memory.events.send(Event { id: 4, kind: "joined".into(), data: serde_json::json!({}) }).unwrap();
+    client.read_until("event: joined").await;
+    door.get("/_/events?with=slots").await.problem(400);
+    door.get("/_/events?show=cluster").await.problem(400);
+}
+
+#[tokio::test]
+async fn nothing_is_gathered_while_nobody_looks() {
+    let door = TestDoor::open().await;
+    door.get("/_/livez").await;
+    let holders = || Arc::strong_count(&door.memory);
+    let before = holders();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = door.connect().await;
+        client.write("GET /_/events?with=cluster HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        client.read_until("event: slots").await;
+        clients.push(client);
+    }
+    assert_eq!(holders(), before + 1, "one gathers for all");
+    drop(clients);
+    let ended = async {
+        // That a client is gone is noticed when it is told something.
+        while holders() > before {
+            let event = Event { id: 4, kind: "joined".into(), data: serde_json::json!({}) };
+            let _nobody_may_listen = door.memory.events.send(event);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("what was gathered for nobody must end");
 }

@@ -18,8 +18,8 @@ fn families(text: &str) -> BTreeMap<String, String> {
     let helps: BTreeMap<&str, &str> =
         text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' ')).collect();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
-        let (family, kind) = line.split_once(' ').unwrap();
-        let name = if kind == "counter" { format!("{family}_total") } else { family.to_owned() };
+        let (name, kind) = line.split_once(' ').unwrap();
+        let family = name.strip_suffix("_total").unwrap_or(name);
         let mut labels = BTreeSet::new();
         let samples = text.lines().filter(|line| line.starts_with(family) && !line.starts_with('#'));
         for sample in samples.filter(|sample| sample[family.len()..].starts_with(['{', '_'])) {
@@ -31,8 +31,8 @@ fn families(text: &str) -> BTreeMap<String, String> {
             }
         }
         let labels = labels.into_iter().collect::<Vec<_>>().join(", ");
-        let help = helps[family].trim_end_matches('.');
-        rows.insert(name.clone(), format!("| `{name}` | {kind} | {labels} | {help} |"));
+        let help = helps[name].trim_end_matches('.');
+        rows.insert(name.to_owned(), format!("| `{name}` | {kind} | {labels} | {help} |"));
     }
     rows
 }

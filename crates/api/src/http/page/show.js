@@ -1,6 +1,7 @@
-// What nodes tell, on the page.
-const SLOTS = 16384, FEED = 100, LOAD_MEMBERS = 32, SILENT_MS = 30000, RTT_MEMBERS = 8, RTT_MS = 10000;
-let runs = [], colours = new Map(), before = new Map(), silent = new Map(), rttAt = 0;
+// What nodes tell, on the page: kept here, and drawn when the browser next draws.
+const SLOTS = 16384, FEED = 100, LOAD_MEMBERS = 32;
+let status = null, members = [], slots = { lost: 0, runs: [] }, trips = [], colours = new Map();
+const figures = new Map(), stale = new Set();
 
 const make = (tag, text = "", className = "") => {
   const element = document.createElement(tag);
@@ -8,9 +9,14 @@ const make = (tag, text = "", className = "") => {
   element.className = className;
   return element;
 };
-const swatch = holder => {
+// What is as it was is left alone: it would be read out again, and lose the keyboard.
+const say = (id, text, className) => {
+  if (at(id).textContent !== text) at(id).textContent = text;
+  if (className !== undefined) at(id).className = className;
+};
+const swatch = colour => {
   const mark = make("span", "", "swatch");
-  if (colours.has(holder)) mark.style.background = colours.get(holder);
+  if (colour) mark.style.background = colour;
   return mark;
 };
 const bytes = count => {
@@ -21,175 +27,204 @@ const bytes = count => {
 };
 const span = seconds => seconds < 120 ? `${seconds} s` : seconds < 7200 ? `${Math.floor(seconds / 60)} min`
   : seconds < 172800 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} days`;
-const short = seconds => !Number.isFinite(seconds) ? "–" : seconds < 1e-3 ? `${Math.round(seconds * 1e6)} µs`
+const short = seconds => seconds == null ? "–" : seconds < 1e-3 ? `${Math.round(seconds * 1e6)} µs`
   : seconds < 1 ? `${(seconds * 1e3).toFixed(seconds < 0.01 ? 1 : 0)} ms` : `${seconds.toFixed(1)} s`;
+const percent = share => share == null ? "–" : `${(100 * share).toFixed(0)} %`;
 
-// Colours far apart, the same for a name as long as the set of names stays the same.
-function colour(names) {
+function take(kind, data) {
+  switch (kind) {
+    case "status": return showStatus(data);
+    case "members": return showMembers(data);
+    case "slots": slots = data; return draw("slots");
+    case "round_trips": trips = data; return draw("trips");
+    case "figures": return status && showFigures(status.id, data);
+    default: return showEvent(kind, data);
+  }
+}
+
+function showStatus(data) {
+  const another = status?.id !== data.id;
+  at("locked").hidden = true;
+  status = data;
+  draw("facts");
+  if (another) showMembers(members);
+}
+
+function showMembers(data) {
+  members = data.sort((a, b) => a.name < b.name ? -1 : 1);
+  const doors = members.filter(member => member.state === "alive" && member.http);
+  peers = doors.map(member => `http://${member.http}`);
+  watchOnly(doors.filter(member => member.id !== status?.id).slice(0, LOAD_MEMBERS));
+  draw("members", "load");
+}
+
+function showFigures(id, data) {
+  figures.set(id, data);
+  draw("load");
+}
+
+function draw(...what) {
+  if (stale.size === 0) requestAnimationFrame(drawNow);
+  what.forEach(each => stale.add(each));
+}
+
+function drawNow() {
+  colour();
+  const all = { facts: drawFacts, members: drawMembers, slots: drawSlots, load: drawLoad, trips: drawTrips };
+  const wanted = [...stale];
+  stale.clear();
+  wanted.forEach(each => all[each]());
+}
+
+// Colours far apart, the same for a name as long as the page is open.
+const places = new Map();
+function colour() {
   const tone = getComputedStyle(document.documentElement).getPropertyValue("--tone");
-  colours = new Map([...new Set(names)].sort().map((name, i) => [name, `hsl(${(18 + i * 137.508) % 360} 62% ${tone})`]));
+  const holders = slots.runs.map(run => run.holder).filter(holder => holder !== null);
+  const names = [...new Set([...members.map(member => member.name), ...holders])].sort();
+  names.filter(name => !places.has(name)).forEach(name => places.set(name, places.size));
+  const now = names.map(name => [name, `hsl(${(18 + places.get(name) * 137.508) % 360} 62% ${tone})`]);
+  if (String(now) === String([...colours])) return;
+  colours = new Map(now);
+  ["members", "slots", "load"].forEach(each => stale.add(each));
 }
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw("slots"));
 
-function show(status, members, slots) {
-  runs = slots.runs;
-  colour([...members.map(member => member.name), ...runs.map(run => run.holder).filter(holder => holder !== null)]);
-  showStatus(status);
-  showMembers(members);
-  showSlots();
-  showMoving(status.moving);
-  at("lost").textContent = slots.lost > 0 ? `${slots.lost} slots lost in crashes since these nodes started.` : "";
-}
-
-function showStatus(status) {
-  document.title = `${status.name} · boato`;
-  at("name").textContent = status.name;
-  at("ready").textContent = status.ready ? "ready" : `not ready: ${status.reason ?? "unknown"}`;
-  at("ready").className = status.ready ? "ready" : "unready";
-  const limit = status.max_memory === null ? "" : ` of ${bytes(status.max_memory)}`;
-  at("facts").textContent = `cluster ${status.cluster} · ${status.entries.toLocaleString("en")} entries, `
-    + `${bytes(status.bytes)}${limit} · up ${span(status.uptime_s)}`;
-  const away = base !== location.origin;
-  at("moved").hidden = !away;
-  if (away) at("moved").textContent = `The node that this page came from is out of reach: this is what ${status.name} tells. Keys cannot be changed here.`;
-}
-
-function showMoving(move) {
-  const give = move?.slots_to_give > 0 ? `${move.slots_to_give} slots, ${bytes(move.bytes_to_give)} to give` : "";
-  const take = move?.slots_to_take > 0 ? `${move.slots_to_take} slots to take` : "";
-  const left = move?.seconds_left == null ? "" : `${span(move.seconds_left)} left`;
-  at("moving").textContent = [give, take, left].filter(Boolean).join(", ");
-}
-
-const figure = text => make("td", text, "number figures");
-
-function showMembers(members) {
-  members.sort((a, b) => a.name < b.name ? -1 : 1);
-  at("members").replaceChildren(...members.map(member => {
-    const row = make("tr"), name = make("td", member.name), http = make("td", "", "figures");
-    name.prepend(swatch(member.name));
-    if (member.http) {
-      const link = make("a", member.http);
-      link.href = `${location.protocol}//${member.http}/_/`;
-      http.append(link);
+// Rows by key, changed in place. A cell is its text and more: `class`, `mark` (a colour), `link`, `part` (of a bar), `wide` (columns).
+function rows(body, wanted) {
+  const have = new Map([...body.children].map(row => [row.dataset.key, row]));
+  wanted.forEach(([key, cells], place) => {
+    let row = have.get(key);
+    if (row?.children.length !== cells.length) {
+      row?.remove();
+      row = make("tr");
+      row.dataset.key = key;
+      row.append(Object.assign(make("th"), { scope: "row" }), ...cells.slice(1).map(() => make("td")));
     }
-    row.append(name, make("td", member.state, member.state), figure(member.load ? String(member.load.slots) : "–"),
-      figure(member.load ? bytes(member.load.bytes) : "–"), figure(String(member.weight)), http,
-      make("td", member.version, "figures"));
-    return row;
-  }));
+    have.delete(key);
+    cells.forEach((cell, i) => paint(row.children[i], cell));
+    if (body.children[place] !== row) body.insertBefore(row, body.children[place] ?? null);
+  });
+  have.forEach(row => row.remove());
 }
 
-function showSlots() {
-  const canvas = at("map"), side = canvas.width, draw = canvas.getContext("2d"), held = new Map();
+function paint(element, cell) {
+  const shown = JSON.stringify(cell);
+  if (element.dataset.shown === shown) return;
+  element.dataset.shown = shown;
+  element.className = cell.class ?? "";
+  if (cell.wide) element.colSpan = cell.wide;
+  const text = cell.link ? Object.assign(make("a", cell.text), { href: cell.link }) : cell.text;
+  element.replaceChildren(text);
+  if ("mark" in cell) element.prepend(swatch(cell.mark));
+  if (cell.part !== undefined) {
+    const bar = make("span", "", "bar"), fill = make("i");
+    fill.style.width = `${100 * Math.min(1, cell.part)}%`;
+    bar.append(fill);
+    element.prepend(bar);
+  }
+}
+
+const figure = text => ({ text, class: "number figures" });
+
+function drawFacts() {
+  const limit = status.max_memory === null ? "" : ` of ${bytes(status.max_memory)}`, away = base !== location.origin;
+  document.title = `${status.name} · boato`;
+  say("name", status.name);
+  say("ready", status.ready ? "ready" : `not ready: ${status.reason ?? "unknown"}`, status.ready ? "ready" : "unready");
+  say("facts", `cluster ${status.cluster} · ${status.entries.toLocaleString("en")} entries, ${bytes(status.bytes)}${limit} · up ${span(status.uptime_s)}`);
+  say("moved", away ? `The node that this page came from is out of reach: this is what ${status.name} tells. Keys cannot be changed here.` : "");
+  at("moved").hidden = !away;
+  const move = status.moving;
+  const give = move?.slots_to_give > 0 ? `${move.slots_to_give} slots, ${bytes(move.bytes_to_give)} to give` : "";
+  const get = move?.slots_to_take > 0 ? `${move.slots_to_take} slots to take` : "";
+  const left = move?.seconds_left == null ? "" : `${span(move.seconds_left)} left`;
+  const moving = [give, get, left].filter(Boolean).join(", ");
+  say("moving", moving && `${status.name}: ${moving}`);
+}
+
+function drawMembers() {
+  rows(at("members"), members.map(member => [member.id, [
+    { text: member.name, mark: colours.get(member.name) },
+    { text: member.state, class: member.state },
+    figure(member.load ? String(member.load.slots) : "–"),
+    figure(member.load ? bytes(member.load.bytes) : "–"),
+    figure(String(member.weight)),
+    { text: member.http ?? "", class: "figures", link: member.state === "alive" && member.http && `${location.protocol}//${member.http}/_/` },
+    { text: member.version, class: "figures" },
+  ]]));
+}
+
+function drawSlots() {
+  const canvas = at("map"), side = canvas.width, context = canvas.getContext("2d"), held = new Map();
   const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink");
-  draw.clearRect(0, 0, side, side);
-  for (const run of runs) {
-    held.set(run.holder, (held.get(run.holder) ?? 0) + run.to - run.from + 1);
+  let moving = 0;
+  context.clearRect(0, 0, side, side);
+  for (const run of slots.runs) {
+    const count = run.to - run.from + 1;
+    held.set(run.holder, (held.get(run.holder) ?? 0) + count);
     if (run.holder === null) continue;
     // Slots on the move stand out.
-    draw.fillStyle = run.state === "held" ? colours.get(run.holder) : ink;
+    if (run.state !== "held") moving += count;
+    context.fillStyle = run.state === "held" ? colours.get(run.holder) : ink;
     for (let slot = run.from; slot <= run.to;) {
       const left = slot % side, width = Math.min(side - left, run.to - slot + 1);
-      draw.fillRect(left, Math.floor(slot / side), width, 1);
+      context.fillRect(left, Math.floor(slot / side), width, 1);
       slot += width;
     }
   }
-  at("legend").replaceChildren(...[...held].sort((a, b) => b[1] - a[1]).map(([holder, count]) => {
+  const item = (mark, name, count) => {
     const item = make("li");
-    item.append(swatch(holder), make("span", holder ?? "nobody known"),
-      make("span", `${count} (${(100 * count / SLOTS).toFixed(1)} %)`, "figures soft"));
+    item.append(swatch(mark), make("span", name), make("span", `${count} (${(100 * count / SLOTS).toFixed(1)} %)`, "figures soft"));
     return item;
-  }));
+  };
+  const holders = [...held].sort((a, b) => b[1] - a[1]);
+  at("legend").replaceChildren(...holders.map(([holder, count]) => item(colours.get(holder), holder ?? "nobody known", count)),
+    ...moving > 0 ? [item(ink, "of these on the move", moving)] : []);
+  say("lost", slots.lost > 0 ? `${slots.lost} slots lost in crashes since these nodes started.` : "");
+  point();
 }
 
+function point() {
+  const slot = at("slot").valueAsNumber, run = slots.runs.find(run => run.from <= slot && slot <= run.to);
+  say("pointed", run ? `${run.holder ?? "nobody known"}, ${run.state}` : "");
+}
+at("slot").addEventListener("input", point);
 at("map").addEventListener("pointermove", event => {
   const area = event.target.getBoundingClientRect(), side = event.target.width;
   const cell = (offset, size) => Math.min(side - 1, Math.max(0, Math.floor(offset / size * side)));
-  const slot = cell(event.clientY - area.top, area.height) * side + cell(event.clientX - area.left, area.width);
-  const run = runs.find(run => run.from <= slot && slot <= run.to);
-  at("pointed").textContent = run ? `slot ${slot}: ${run.holder ?? "nobody known"}, ${run.state}` : "";
+  at("slot").value = cell(event.clientY - area.top, area.height) * side + cell(event.clientX - area.left, area.width);
+  point();
 });
 
-// A quantile from the growth of the doors' histograms, which have the same bounds, summed over methods.
-function quantile(now, past, share) {
-  const counts = new Map();
-  for (const [name, value] of now) {
-    const bound = /^boato_(?:http_request|resp_command)_duration_seconds_bucket\{le="([^"]+)"/.exec(name);
-    if (bound) counts.set(bound[1], (counts.get(bound[1]) ?? 0) + value - (past.get(name) ?? 0));
-  }
-  const total = counts.get("+Inf") ?? 0;
-  if (total === 0) return NaN;
-  const bounds = [...counts].sort((a, b) => (a[0] === "+Inf") - (b[0] === "+Inf") || a[0] - b[0]);
-  return Number(bounds.find(([, count]) => count >= share * total)[0]);
+function drawLoad() {
+  const doors = members.filter(member => member.state === "alive" && member.http), shown = doors.slice(0, LOAD_MEMBERS);
+  const table = shown.map(member => [member.id, loadRow(member, figures.get(member.id))]);
+  const more = doors.length - shown.length;
+  if (more > 0) table.push(["more", [{ text: `and ${more} more` }, { text: "Prometheus watches any number", class: "soft", wide: 7 }]]);
+  rows(at("load"), table);
 }
 
-function loadRow(member, now, past, seconds) {
-  const grown = name => (now.get(name) ?? 0) - (past.get(name) ?? 0), sum = names => names.reduce((all, name) => all + grown(name), 0);
-  const here = 'boato_operations_total{holder="self"}', away = 'boato_operations_total{holder="other"}';
-  const hit = 'boato_reads_total{outcome="hit"}', miss = 'boato_reads_total{outcome="miss"}';
-  const percent = (part, whole) => whole > 0 ? `${(100 * part / whole).toFixed(0)} %` : "–";
-  const operations = sum([here, away]), row = make("tr"), name = make("td", member.name), memory = make("td", "", "figures");
-  name.prepend(swatch(member.name));
-  const used = now.get("boato_entries_bytes") ?? 0, limit = now.get("boato_memory_limit_bytes") ?? 0;
-  if (limit > 0) {
-    const bar = make("span", "", "bar"), fill = make("i");
-    fill.style.width = `${Math.min(100, 100 * used / limit)}%`;
-    bar.append(fill);
-    memory.append(bar);
-  }
-  memory.append(limit > 0 ? `${bytes(used)} of ${bytes(limit)}` : bytes(used));
-  const clients = (now.get("boato_http_connections") ?? 0) + (now.get("boato_resp_connections") ?? 0);
-  row.append(name, figure(Math.round(operations / seconds).toLocaleString("en")), figure(percent(grown(away), operations)),
-    figure(percent(grown(hit), sum([hit, miss]))), figure(short(quantile(now, past, 0.5))), figure(short(quantile(now, past, 0.99))),
-    figure(String(clients)), memory);
-  return row;
-}
-
-async function showLoad(members) {
-  const alive = members.filter(member => member.state === "alive" && member.http), shown = alive.slice(0, LOAD_MEMBERS);
-  const rows = await Promise.all(shown.map(async member => {
-    try {
-      // One that did not answer is left alone for a while.
-      if (performance.now() - (silent.get(member.id) ?? -SILENT_MS) < SILENT_MS) throw new Error("silent");
-      silent.delete(member.id);
-      const origin = `http://${member.http}`;
-      const response = await ask("/_/metrics", origin);
-      const now = metrics(await response.text()), time = performance.now(), past = before.get(member.id);
-      before.set(member.id, { now, time });
-      return past ? loadRow(member, now, past.now, (time - past.time) / 1000) : loadRow(member, now, now, 1);
-    } catch {
-      if (!silent.has(member.id)) silent.set(member.id, performance.now());
-      const row = make("tr");
-      row.append(make("td", member.name), Object.assign(make("td", "out of this browser's reach", "soft"), { colSpan: 7 }));
-      return row;
-    }
-  }));
-  if (alive.length > shown.length) {
-    const row = make("tr");
-    row.append(Object.assign(make("td", `and ${alive.length - shown.length} more; Prometheus watches any number`, "soft"), { colSpan: 8 }));
-    rows.push(row);
-  }
-  at("load").replaceChildren(...rows);
+function loadRow(member, now) {
+  const name = { text: member.name, mark: colours.get(member.name) };
+  if (now === undefined) return [name, { text: "…", class: "soft", wide: 7 }];
+  if (now === null) return [name, { text: "out of this browser's reach", class: "soft", wide: 7 }];
+  if (now.reason !== null) name.text += ` (not ready: ${now.reason})`;
+  const memory = now.max_memory === null ? { text: bytes(now.bytes) }
+    : { text: `${bytes(now.bytes)} of ${bytes(now.max_memory)}`, part: now.bytes / now.max_memory };
+  const rate = now.operations_per_s === null ? "–" : Math.round(now.operations_per_s).toLocaleString("en");
+  return [name, ...[rate, short(now.p50_s), short(now.p99_s), percent(now.hits)].map(figure), { ...memory, class: "figures" },
+    figure(percent(now.forwarded)), figure(String(now.connections))];
 }
 
 // How far members are from each other, as their coordinates say.
-async function showRoundTrips(members) {
-  if (performance.now() - rttAt < RTT_MS && rttAt > 0) return;
-  rttAt = performance.now();
-  const names = members.filter(member => member.state === "alive").map(member => member.name).sort().slice(0, RTT_MEMBERS);
-  const pairs = names.flatMap((from, i) => names.slice(i + 1).map(to => [from, to]));
-  const found = new Map(await Promise.all(pairs.map(async ([from, to]) => {
-    const answer = await json(`/_/rtt?from=${encodeURIComponent(from)}&to=${encodeURIComponent(to)}`).catch(() => null);
-    return [`${from} ${to}`, answer?.rtt_s ?? NaN];
-  })));
+function drawTrips() {
+  const names = [...new Set(trips.flatMap(trip => [trip.from, trip.to]))].sort();
+  const found = new Map(trips.flatMap(trip => [[`${trip.from} ${trip.to}`, trip.rtt_s], [`${trip.to} ${trip.from}`, trip.rtt_s]]));
   const head = make("tr");
   head.append(make("td"), ...names.map(name => Object.assign(make("th", name, "number"), { scope: "col" })));
-  at("rtt").replaceChildren(head, ...names.map(from => {
-    const row = make("tr");
-    row.append(Object.assign(make("th", from), { scope: "row" }),
-      ...names.map(to => figure(from === to ? "" : short(found.get(`${from} ${to}`) ?? found.get(`${to} ${from}`)))));
-    return row;
-  }));
+  at("trips-head").replaceChildren(head);
+  rows(at("trips"), names.map(from => [from, [{ text: from }, ...names.map(to => figure(from === to ? "" : short(found.get(`${from} ${to}`))))]]));
 }
 
 function showEvent(kind, data) {
