@@ -1,7 +1,8 @@
-// The page of a node, in a real browser: three nodes, one joins, one is killed, and the page shows it.
+// The page of a node, in a real browser: three nodes, one joins, one is drained, one is killed, and the page shows it; then the nodes
+// that it was told by are lost one after the other.
 // Usage: node page.mjs BOATO BROWSER DIRECTORY. Screenshots go to DIRECTORY.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -23,9 +24,10 @@ async function until(what, look) {
   }
 }
 
-async function start(name, cluster, ...more) {
+async function start(name, cluster, { http: door = "127.0.0.1:0", more = [] } = {}) {
   const file = join(dir, `${name}.json`), any = "127.0.0.1:0";
-  const args = ["run", "--name", name, "--cluster", cluster, "--ready-file", file, "--quic", any, "--http", any, "--resp", any,
+  rmSync(file, { force: true });
+  const args = ["run", "--name", name, "--cluster", cluster, "--ready-file", file, "--quic", any, "--http", door, "--resp", any,
     "--resp-cluster", any, ...more];
   const child = spawn(program, args, { env: { TMPDIR: dir }, stdio: "ignore" });
   const { http } = await until(`${name} listens`, () => JSON.parse(readFileSync(file)));
@@ -42,32 +44,94 @@ function expect(holds, what) {
 // What assistive technology and keyboards need, as far as a program sees it.
 async function isUsable(page) {
   const unnamed = await page.evaluate(() => [...document.querySelectorAll("input, button, textarea, canvas, a")]
-    .filter(element => element.offsetParent && !(element.getAttribute("aria-label") || element.textContent.trim())).length);
+    .filter(element => element.offsetParent && !(element.getAttribute("aria-label") || element.labels?.length || element.textContent.trim())).length);
   expect(unnamed === 0, "everything to act on has a name");
   await page.locator("body").press("Tab");
   const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
   expect(outline !== "none", "what the keyboard is on can be seen");
+  for (const [role, name] of [["table", "Members"], ["table", "Load"], ["region", "Slots"], ["log", "Events"], ["rowheader", "one"],
+    ["img", /Which node holds/], ["spinbutton", "Slot"], ["textbox", "Key"]]) {
+    expect(await page.getByRole(role, { name }).count() > 0, `assistive technology finds the ${role} ${name}`);
+  }
+  await page.getByRole("spinbutton", { name: "Slot" }).fill("16383");
+  await page.keyboard.press("ArrowDown");
+  expect(await page.inputValue("#slot") === "16382" && /(one|two|three), held/.test(await page.textContent("#pointed")),
+    "the keyboard asks for the holder of a slot");
+  await isLegible(page);
+}
+
+// All text stands out from what is behind it as WCAG 2.2 asks for (1.4.3), light and dark.
+async function isLegible(page) {
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    const faint = await page.evaluate(() => {
+      const parts = colour => colour.match(/[\d.]+/g).map(Number);
+      const light = colour => parts(colour).slice(0, 3).map(part => part / 255)
+        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, i) => sum + part * [0.2126, 0.7152, 0.0722][i], 0);
+      const ground = element => {
+        const colour = getComputedStyle(element).backgroundColor;
+        return (parts(colour)[3] ?? 1) > 0 ? colour : ground(element.parentElement);
+      };
+      const said = element => element.offsetParent && [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+      return [...document.querySelectorAll("body *")].filter(said).filter(element => {
+        const [a, b] = [light(getComputedStyle(element).color), light(ground(element))];
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5;
+      }).map(element => `${element.tagName} ${element.textContent.slice(0, 20)}`);
+    });
+    expect(faint.length === 0, `text can be read, ${colorScheme} (${faint.join("; ")})`);
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+}
+
+const sizes = { desk: { width: 1280, height: 900 }, tablet: { width: 820, height: 1180 }, phone: { width: 390, height: 844 } };
+
+// Of the whole page at all sizes, light and dark; none needs scrolling sideways.
+async function photograph(page, stage) {
+  for (const [name, size] of Object.entries(sizes)) {
+    await page.setViewportSize(size);
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      await page.evaluate(() => new Promise(requestAnimationFrame));
+      await page.screenshot({ path: join(shots, `${stage}-${name}-${colorScheme}.png`), fullPage: true });
+    }
+    expect(!await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), `a ${name} need not be scrolled sideways`);
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize(sizes.desk);
 }
 
 async function watch(browser) {
-  const [one, two] = [await start("one", "page"), await start("two", "page"), await start("three", "page")];
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme: "light" });
+  // Hand-offs so slow that a person could watch them.
+  const slow = { more: ["--handoff-rate", "256KiB"] };
+  const [one, two] = [await start("one", "page", slow), await start("two", "page", slow), await start("three", "page", slow)];
+  const context = await browser.newContext({ viewport: sizes.desk, colorScheme: "light" });
   const page = await context.newPage();
   const complaints = [];
   page.on("pageerror", error => complaints.push(error.message));
+  page.on("console", message => message.text().includes("Content Security Policy") && complaints.push(message.text()));
+  const asked = [];
+  page.on("request", request => asked.push(request.url()));
   await page.goto(`${one.origin}/_/`);
   const row = name => page.locator("#members tr", { hasText: name });
-  const state = name => row(name).locator("td").nth(1).textContent();
-  const shares = () => page.locator("#legend li").count();
+  const state = name => row(name).locator("td").first().textContent();
+  const shares = () => page.locator("#legend li").filter({ hasNotText: "on the move" }).count();
+  const load = name => page.locator("#load tr", { hasText: name }).textContent();
   await until("three nodes share the slots", async () => await shares() === 3 && await page.locator("#members tr").count() === 3);
   expect(await page.locator("#ready").textContent() === "ready", "the node is ready");
   await until("other nodes' figures are read from their own doors", async () =>
     await page.locator("#load tr").count() === 3 && !(await page.locator("#load").textContent()).includes("reach"));
-  await until("distances are known", async () => /µs|ms/.test(await page.locator("#rtt").textContent()));
+  await until("distances are known", async () => /µs|ms/.test(await page.locator("#trips").textContent()));
   await isUsable(page);
 
-  for (let i = 0; i < 300; i += 1) await fetch(`${one.origin}/key/${i}`, { method: "PUT", body: `value ${i}` });
+  // What has the keyboard keeps it while figures come and go.
+  await row("two").locator("a").focus();
+  const value = "x".repeat(64 * 1024);
+  for (let i = 0; i < 300; i += 1) await fetch(`${one.origin}/key/${i}`, { method: "PUT", body: value });
   await until("operations are counted", async () => /[1-9]/.test(await page.locator("#load tr td:nth-child(2)").first().textContent()));
+  await until("and how long they took", async () => / (µs|ms)/.test(await load("one")));
+  await until("memory is shown", async () => (await page.locator("#members").textContent()).includes("MiB"));
+  expect(await page.evaluate(() => document.activeElement.href) === `${two.origin}/_/`, "what has the keyboard keeps it");
 
   await page.fill("#key", "greeting");
   await page.click("text=Look up");
@@ -83,7 +147,7 @@ async function watch(browser) {
   await page.waitForSelector("#found pre:has-text('hello from a browser')");
   expect((await (await fetch(`${two.origin}/greeting`)).text()) === "hello from a browser", "a key is set for all nodes");
   expect(/10 min|9 min/.test(await page.locator("#found").textContent()), "its time to live is shown");
-  await page.screenshot({ path: join(shots, "desk-light.png"), fullPage: true });
+  await photograph(page, "three");
   await page.click("#delete");
   await page.click("#yes");
   await page.waitForSelector("text=deleted");
@@ -100,36 +164,64 @@ async function watch(browser) {
   await page.screenshot({ path: join(shots, "dialog-light.png") });
   await page.click("#ask >> text=Cancel");
 
-  await start("four", "page");
+  const four = await start("four", "page", slow);
+  const moves = async () => /on the move|to give/.test(await page.textContent("#legend") + await page.textContent("#moving"));
+  await until("slots are seen to move", moves);
+  await page.screenshot({ path: join(shots, "moving-desk-light.png"), fullPage: true });
   await until("a node that joins is shown with its share", async () => await shares() === 4 && await state("four") === "alive");
   await until("its join is among the events", async () => (await page.locator("#feed").textContent()).includes("four"));
   console.log("ok: a node that joins is shown");
+  await until("slots come to rest", async () => !await moves());
+  // As when another tab of the browser is shown.
+  const turn = hidden => page.evaluate(hidden => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  const streams = async () => /^boato_http_connections (\d+)/m.exec(await (await fetch(`${four.origin}/_/metrics`)).text())[1];
+  const before = Number(await streams());
+  await turn(true);
+  await until("a page that nobody sees lets go of its streams", async () => Number(await streams()) < before);
+  const known = asked.length;
+  await turn(false);
+  await until("and takes them up again", async () => asked.length >= known + 4 && (await page.textContent("#feed")).includes("hidden"));
+  console.log("ok: a page that nobody sees asks for nothing");
+  await fetch(`${four.origin}/_/drain`, { method: "POST" });
+  await until("what a node waits for is shown", async () => (await load("four")).includes("not ready: drain"));
+  await fetch(`${four.origin}/_/weight?to=2`, { method: "POST" });
+  await until("its new weight, too", async () => await row("four").locator("td").nth(3).textContent() === "2");
+  await until("and that it serves again", async () => !(await load("four")).includes("not ready") && await shares() === 4);
+  console.log("ok: a node that is drained and weighted anew is shown");
   nodes.get("three").child.kill("SIGKILL");
   await until("a node that is killed is shown as dead", async () => await state("three") === "dead");
   await until("its slots go to others", async () => await shares() === 3);
   console.log("ok: a node that is killed is shown");
 
-  await page.emulateMedia({ colorScheme: "dark" });
-  await page.screenshot({ path: join(shots, "desk-dark.png"), fullPage: true });
-  await page.setViewportSize({ width: 390, height: 844 });
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
-  expect(!wide, "a phone need not be scrolled sideways");
-  await page.screenshot({ path: join(shots, "phone-dark.png"), fullPage: true });
+  expect(asked.every(url => [...nodes.values()].some(node => url.startsWith(node.origin))), "nobody else is asked for anything");
+  expect(!asked.some(url => /_\/(metrics|members|slots|status|rtt)/.test(url)), "nothing is asked for again and again: all of it is streamed");
 
   one.child.kill("SIGKILL");
   await until("the page goes on with another node", async () => (await page.locator("#moved").textContent()).includes("out of reach"));
   await until("which knows that the first is dead", async () => await state("one") === "dead");
-  await page.emulateMedia({ colorScheme: "light" });
-  await page.screenshot({ path: join(shots, "phone-light.png"), fullPage: true });
+  await photograph(page, "moved");
+  const used = nodes.get(await page.locator("#name").textContent());
+  used.child.kill("SIGSTOP");
+  await until("and with a third, when that one says nothing any more", async () => {
+    const name = await page.locator("#name").textContent();
+    return name !== used.name && await state(name) === "alive";
+  });
+  used.child.kill("SIGCONT");
+  await start("one", "page", { ...slow, http: one.origin.slice("http://".length) });
+  await until("it goes home when its node is back", async () =>
+    await page.locator("#name").textContent() === "one" && await page.locator("#moved").isHidden());
+  console.log("ok: the page survives the loss of nodes");
   expect(complaints.length === 0, `no error in the page's script (${complaints.join("; ")})`);
   await context.close();
 }
 
 async function unlock(browser) {
-  const { writeFileSync } = await import("node:fs");
   const file = join(dir, "secret");
   writeFileSync(file, "open-sesame\n", { mode: 0o600 });
-  const node = await start("locked", "locked", "--client-secret-file", file);
+  const node = await start("locked", "locked", { more: ["--client-secret-file", file] });
   const page = await browser.newPage();
   await page.goto(`${node.origin}/_/`);
   await page.fill("#secret", "wrong");

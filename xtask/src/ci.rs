@@ -62,6 +62,7 @@ const STEPS: &[Step] = &[
     step("clients", "xtask clients"),
     step("page", "xtask page"),
     step("units", "xtask units"),
+    step("metrics", "xtask metrics"),
     step("tests", "test --workspace"),
 ];
 

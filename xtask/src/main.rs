@@ -12,6 +12,7 @@ mod dist;
 mod fault;
 mod fuzz;
 mod licences;
+mod metrics;
 mod model_check;
 mod nodes;
 mod page;
@@ -62,6 +63,8 @@ enum Command {
     Page(page::Args),
     /// Have systemd look at the units, and run them
     Units,
+    /// Have a real Prometheus load alert rules and dashboard, and watch real nodes
+    Metrics,
     /// Make archives of optimised binaries
     Dist(dist::Args),
 }
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Clients(args) => clients::run(&args),
         Command::Page(args) => page::run(&args),
         Command::Units => units::run(),
+        Command::Metrics => metrics::run(),
         Command::Dist(args) => dist::run(&args),
     };
     match done {
