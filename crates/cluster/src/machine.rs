@@ -279,9 +279,11 @@ impl Machine {
         self.slots.bug.is(canary)
     }
 
-    /// Whether slots may be asked for and claimed: everybody known has been met.
-    fn barrier_is_open(&self) -> bool {
-        self.view.all_met() || self.bug(Canary::NoBarrier) || self.bug(Canary::NoBarrierNoClosure)
+    /// Whether slots may be asked for and claimed: this node belongs to a cluster, stays, and has met everybody known.
+    fn may_take(&self) -> bool {
+        let barrier_is_open =
+            self.view.all_met() || self.bug(Canary::NoBarrier) || self.bug(Canary::NoBarrierNoClosure);
+        self.standing == Standing::Claimed && !self.is_leaving() && barrier_is_open
     }
 
     fn send(&mut self, cell: &Cell, to: Pid, message: Message) {

@@ -28,6 +28,10 @@ const DEAD_MAX: usize = 1024;
 /// How long a process that only a peer's message speaks of is believed in before membership confirms it.
 const HEARSAY_TTL: Duration = Duration::from_mins(1);
 
+/// Greetings, one a second from the sixth on, after which a member should have answered.
+const HELLOS_IN_VAIN: u32 = 10;
+const HELLOS_A_MINUTE: u32 = 60;
+
 #[derive(Clone, Hash, Debug)]
 struct Peer {
     liveness: Liveness,
@@ -273,6 +277,15 @@ impl View {
             }
         }
         due
+    }
+
+    /// Whether a member that is alive, as membership says, has left so many greetings without an answer that somebody should
+    /// be told: at the first of these, and about once a minute.
+    pub(crate) fn is_unanswered(&self, pid: Pid) -> bool {
+        let told = |attempts: u32| attempts == HELLOS_IN_VAIN || attempts.is_multiple_of(HELLOS_A_MINUTE);
+        self.peers
+            .get(&pid)
+            .is_some_and(|peer| !peer.met && peer.weight.is_some() && told(peer.hello.attempts))
     }
 
     pub(crate) fn next_hello(&self, also_met: bool) -> Option<Duration> {

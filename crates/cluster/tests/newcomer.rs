@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use boato_cluster::{
-    Config, Digest, Frame, Greeting, Input, Liveness, Machine, Message, Now, Output, Pid, Run, Standing,
+    Config, Digest, Epoch, Event, Frame, Greeting, Input, Liveness, Machine, Message, Now, Output, Pid, Run,
+    Standing,
 };
 
 const ME: Pid = Pid { node: 1, boot: 1 };
@@ -14,12 +15,14 @@ const OTHER: Pid = Pid { node: 3, boot: 1 };
 struct Node {
     machine: Machine,
     now: Duration,
+    /// The members that do not answer, each time that it was told.
+    told: Vec<Pid>,
 }
 
 impl Node {
     fn new() -> Self {
         let now = Duration::ZERO;
-        Self { machine: Machine::new(Config::new(ME, 7), Now { at: now, unix_ms: 1 }), now }
+        Self { machine: Machine::new(Config::new(ME, 7), Now { at: now, unix_ms: 1 }), now, told: Vec::new() }
     }
 
     /// What goes out in answer.
@@ -27,8 +30,10 @@ impl Node {
         self.machine.handle(input, Now { at: self.now, unix_ms: 1 });
         let mut frames = Vec::new();
         while let Some(output) = self.machine.poll_output() {
-            if let Output::Send { frame, .. } = output {
-                frames.push(frame);
+            match output {
+                Output::Send { frame, .. } => frames.push(frame),
+                Output::Event(Event::Unanswered { pid }) => self.told.push(pid),
+                _ => {}
             }
         }
         frames
@@ -82,6 +87,45 @@ fn a_newcomer_joins_with_a_members_word_of_whom_it_knows_and_acts_when_it_has_me
     node.hear_of(OTHER, Liveness::Alive);
     let met_both = [node.hear(OTHER, None), node.pass(second)].concat();
     assert!(asks_for_slots(&met_both));
+}
+
+/// Or it would hold slots of which members have not heard that it exists.
+#[test]
+fn a_newcomer_takes_no_offer_before_it_belongs_to_a_cluster() {
+    let offer = || {
+        let runs = vec![Run {
+            start: 0,
+            len: 8,
+            message: Message::Offer { epoch: Epoch { counter: 3, pid: GUIDE } },
+        }];
+        let (standing, greeting) = (Standing::Claimed, Greeting::None);
+        Input::Frame(Frame { from: GUIDE, to: ME, standing, greeting, digest: None, runs })
+    };
+    let mut node = Node::new();
+    node.hear_of(GUIDE, Liveness::Alive);
+    assert!(!asks_for_slots(&node.feed(offer())), "who else is there, it has not been told");
+    node.hear(GUIDE, Some(&[ME, GUIDE]));
+    assert!(asks_for_slots(&node.feed(offer())));
+}
+
+#[test]
+fn a_member_that_never_answers_is_told_of_once_and_then_about_every_minute() {
+    let mut node = Node::new();
+    node.hear_of(GUIDE, Liveness::Alive);
+    node.hear(GUIDE, Some(&[ME, GUIDE, OTHER]));
+    node.told.clear();
+    node.pass(Duration::from_secs(30));
+    assert_eq!(node.told, [], "no address is known of somebody whom only a message speaks of");
+    node.hear_of(OTHER, Liveness::Alive);
+    node.pass(Duration::from_secs(4));
+    assert_eq!(node.told, []);
+    node.pass(Duration::from_secs(46));
+    assert_eq!(node.told, [OTHER]);
+    node.pass(Duration::from_secs(120));
+    assert_eq!(node.told, [OTHER; 3]);
+    node.hear(OTHER, None);
+    node.pass(Duration::from_secs(120));
+    assert_eq!(node.told, [OTHER; 3]);
 }
 
 #[test]

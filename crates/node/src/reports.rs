@@ -27,6 +27,7 @@ pub(crate) async fn write(cluster: Cluster, journal: Arc<Journal>, roster: Arc<R
         tokio::select! {
             event = events.recv() => match event {
                 Ok(Event::Claimed { began }) => claimed(began, &journal),
+                Ok(Event::Unanswered { pid }) => unanswered(&roster.name(pid), &journal),
                 Ok(event) => reports.add(event),
                 Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "events were missed"),
                 Err(RecvError::Closed) => return,
@@ -49,6 +50,15 @@ fn claimed(began: bool, journal: &Journal) {
         tracing::info!("joined the cluster");
         journal.write("cluster_joined", json!({}));
     }
+}
+
+fn unanswered(member: &str, journal: &Journal) {
+    tracing::warn!(
+        %member,
+        "a member that others reach does not answer this node, so neither takes slots over: let the two reach each other \
+         (UDP, the port of --quic, both ways; `boato reachability`), or stop one of them"
+    );
+    journal.write("member_unanswered", json!({ "member": member }));
 }
 
 /// Events gathered and not written yet.

@@ -184,6 +184,12 @@ pub enum Event {
         /// How many.
         slots: usize,
     },
+    /// A member that is alive, as membership says, answers none of this node's greetings: neither takes slots over before they
+    /// have met. Told after some seconds, and again every minute.
+    Unanswered {
+        /// The member.
+        pid: Pid,
+    },
     /// Another holder turned up, with a higher epoch: this node's entries are being merged into its.
     Merging {
         /// The slot.

@@ -60,7 +60,7 @@ impl Machine {
                 let known = cell.header.hint.is_some_and(|hint| hint.epoch > Epoch::ZERO);
                 let fresh = epoch >= cell.header.floor || !known;
                 let promised = cell.header.promised.is_some() && !self.bug(Canary::BrokenPromise);
-                let free = !promised && !self.is_leaving() && self.barrier_is_open();
+                let free = !promised && self.may_take();
                 if fresh && free {
                     self.take_offer(cell, from, epoch, now);
                 }

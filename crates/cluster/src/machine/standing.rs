@@ -74,6 +74,9 @@ impl Machine {
             if Some(pid) != guide {
                 self.outbox.greet(pid, Greeting::Hello);
             }
+            if self.view.is_unanswered(pid) {
+                self.outputs.push_back(Output::Event(Event::Unanswered { pid }));
+            }
         }
         self.rng = rng;
         if self.begins_at().is_some_and(|at| at <= now.at) {

@@ -6,7 +6,7 @@ use boato_placement::Table;
 
 use super::{Cell, Machine};
 use crate::canary::Canary;
-use crate::message::{Message, Standing};
+use crate::message::Message;
 use crate::pid::{Epoch, Hint};
 use crate::slot::State;
 use crate::time::Now;
@@ -106,8 +106,7 @@ impl Machine {
             }
             return;
         }
-        let ready = self.standing == Standing::Claimed && !self.is_leaving() && self.barrier_is_open();
-        if !ready || !self.is_target(cell.slot) {
+        if !self.may_take() || !self.is_target(cell.slot) {
             return self.rest(cell);
         }
         // Members change: perhaps the one who ended has begun anew, and another should have the slot.
