@@ -9,6 +9,7 @@
 mod change;
 mod claim;
 mod give;
+mod heirs;
 mod interface;
 mod merge;
 #[cfg(feature = "model")]
@@ -238,6 +239,7 @@ impl Machine {
             self.members_changed(now);
         }
         self.advance_standing(now);
+        self.pass_over_idle_heirs(now);
         self.advance_changes(now);
         while let Some(&(at, slot)) = self.timers.first()
             && at <= now.at

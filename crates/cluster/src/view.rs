@@ -41,6 +41,17 @@ struct Peer {
     standing: Standing,
     known_at: Duration,
     hello: Hello,
+    /// When it last asked this node, which leaves, for a slot; until then when it became known.
+    asked_at: Duration,
+    /// It is to get nothing of this node, as it does not ask for it.
+    passed_over: bool,
+}
+
+impl Peer {
+    /// Whether it is somebody to whom slots may go.
+    fn is_heir(&self) -> bool {
+        self.liveness == Liveness::Alive && self.weight.is_some() && !self.passed_over
+    }
 }
 
 /// The state of our greetings to a process not met yet.
@@ -159,7 +170,17 @@ impl View {
     fn insert(&mut self, pid: Pid, liveness: Liveness, weight: Option<u16>, now: Duration) {
         let hello = Hello { at: now, attempts: 0 };
         let standing = Standing::Waiting;
-        self.peers.insert(pid, Peer { liveness, weight, met: false, standing, known_at: now, hello });
+        let peer = Peer {
+            liveness,
+            weight,
+            met: false,
+            standing,
+            known_at: now,
+            hello,
+            asked_at: now,
+            passed_over: false,
+        };
+        self.peers.insert(pid, peer);
         self.unmet += 1;
         self.grown_at = now;
     }
@@ -296,6 +317,12 @@ impl View {
         self.peers.values().filter(|peer| peer.weight.is_none()).map(|peer| peer.known_at + HEARSAY_TTL).min()
     }
 
+    /// Sets when peers last asked for slots.
+    #[cfg(feature = "model")]
+    pub(crate) fn blur_asked(&mut self, at: Duration) {
+        self.peers.values_mut().for_each(|peer| peer.asked_at = at);
+    }
+
     /// Sets all moments: when others are greeted again, and if given, when processes became known.
     #[cfg(feature = "model")]
     pub(crate) fn blur(&mut self, hello_at: Duration, known_at: Option<Duration>) {
@@ -347,6 +374,30 @@ impl View {
         self.peers.values().any(|peer| peer.weight.is_none())
     }
 
+    /// When a peer last asked for a slot of this node, which leaves, or else became known.
+    pub(crate) fn asked_at(&self, pid: Pid) -> Option<Duration> {
+        self.peers.get(&pid).map(|peer| peer.asked_at)
+    }
+
+    /// A peer asks this node, which leaves, for a slot. Returns whether it had been passed over.
+    pub(crate) fn note_asked(&mut self, pid: Pid, now: Duration) -> bool {
+        let Some(peer) = self.peers.get_mut(&pid) else { return false };
+        peer.asked_at = now;
+        std::mem::take(&mut peer.passed_over)
+    }
+
+    /// Leaves a peer out of those to whom slots go; all are in again when it is the last. Returns whether anything changed.
+    pub(crate) fn pass_over(&mut self, pid: Pid) -> bool {
+        if self.peers.iter().any(|(&other, peer)| other != pid && peer.is_heir()) {
+            return self
+                .peers
+                .get_mut(&pid)
+                .is_some_and(|peer| !std::mem::replace(&mut peer.passed_over, true));
+        }
+        let again = |peer: &mut Peer| std::mem::take(&mut peer.passed_over);
+        self.peers.values_mut().fold(false, |changed, peer| again(peer) || changed)
+    }
+
     /// Whether anybody is there to take slots over.
     pub(crate) fn has_heir(&self) -> bool {
         self.peers.values().any(|peer| peer.liveness == Liveness::Alive && peer.weight.is_some())
@@ -362,7 +413,7 @@ impl View {
         let mine = (!self.my_leaving && !without_me)
             .then_some(Candidate { id: self.me.node, weight: self.my_weight });
         let others = self.peers.iter().filter_map(|(pid, peer)| {
-            let weight = peer.weight.filter(|_| peer.liveness == Liveness::Alive)?;
+            let weight = peer.weight.filter(|_| peer.is_heir())?;
             Some(Candidate { id: pid.node, weight })
         });
         let mut candidates: Vec<Candidate> = others.chain(mine).collect();

@@ -49,6 +49,7 @@ pub(super) struct Budget {
 
 impl Machine {
     pub(super) fn on_acquire(&mut self, cell: &mut Cell, from: Pid, now: Now) {
+        self.note_heir(from, now);
         match &cell.header.state {
             State::Absent | State::Asking(_) | State::Claiming(_) => {
                 let (hint, floor) = (cell.header.hint, cell.header.floor);

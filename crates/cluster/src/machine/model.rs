@@ -37,6 +37,8 @@ pub enum Timer {
     Begin,
     /// A leaver that has handed everything off goes.
     Depart,
+    /// A leaver passes over who has not asked for slots for long.
+    Heirs,
     /// The waiting operation with this token has waited for too long.
     Deadline(u64),
 }
@@ -108,9 +110,18 @@ impl Machine {
             (self.view.next_hearsay(), Timer::Hearsay),
             (self.begins_at(), Timer::Begin),
             (departs_at(self.departure), Timer::Depart),
+            (self.heirs_at(), Timer::Heirs),
         ];
         timers.extend(others.into_iter().filter_map(|(at, timer)| at.map(|_| timer)));
         timers
+    }
+
+    /// When this node looks for whom its slots wait, if there are such slots.
+    fn heirs_at(&self) -> Option<Duration> {
+        match self.departure {
+            Departure::HandingOff { heirs_at } if !self.awaited_heirs().is_empty() => Some(heirs_at),
+            _ => None,
+        }
     }
 
     fn may_be_stuck(&self, slot: u16) -> bool {
@@ -139,6 +150,10 @@ impl Machine {
                 }
             }
             Timer::Depart => set_departure(&mut self.departure, Self::MODEL_NOW),
+            Timer::Heirs => {
+                self.view.blur_asked(Duration::ZERO);
+                self.departure = Departure::HandingOff { heirs_at: Self::MODEL_NOW };
+            }
             Timer::Deadline(token) => self.call_in(token),
         }
     }
@@ -174,6 +189,10 @@ impl Machine {
         }
         self.search = Search { at: Self::MODEL_LATER, attempts: 0 };
         set_departure(&mut self.departure, Self::MODEL_LATER);
+        if let Departure::HandingOff { heirs_at } = &mut self.departure {
+            *heirs_at = Self::MODEL_LATER;
+        }
+        self.view.blur_asked(Self::MODEL_NOW);
         (self.timers, self.deadlines) = Default::default();
         self.batch = 0;
         for slot in self.config.slots.clone() {
@@ -202,14 +221,14 @@ impl Machine {
 fn departs_at(departure: Departure) -> Option<Duration> {
     match departure {
         Departure::Lingering { until } | Departure::Deserted { until } => Some(until),
-        Departure::Staying | Departure::HandingOff | Departure::Gone => None,
+        Departure::Staying | Departure::HandingOff { .. } | Departure::Gone => None,
     }
 }
 
 fn set_departure(departure: &mut Departure, at: Duration) {
     match departure {
         Departure::Lingering { until } | Departure::Deserted { until } => *until = at,
-        Departure::Staying | Departure::HandingOff | Departure::Gone => {}
+        Departure::Staying | Departure::HandingOff { .. } | Departure::Gone => {}
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::heirs::IDLE;
 use super::{Cell, Event, Machine, Output};
 use crate::canary::Canary;
 use crate::message::{Greeting, Standing};
@@ -42,7 +43,10 @@ pub(super) struct Search {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Departure {
     Staying,
-    HandingOff,
+    /// At `heirs_at` it looks whether those who are to have its slots ask for them.
+    HandingOff {
+        heirs_at: Duration,
+    },
     /// Nobody is there to hand anything to, for the moment: a member that restarts is gone before it is back.
     Deserted {
         until: Duration,
@@ -122,8 +126,10 @@ impl Machine {
 
     pub(super) fn next_standing(&self) -> Option<Duration> {
         let departure = match self.departure {
-            Departure::Lingering { until } | Departure::Deserted { until } => Some(until),
-            Departure::Staying | Departure::HandingOff | Departure::Gone => None,
+            Departure::Lingering { until: at }
+            | Departure::Deserted { until: at }
+            | Departure::HandingOff { heirs_at: at } => Some(at),
+            Departure::Staying | Departure::Gone => None,
         };
         let search = self.standing != Standing::Claimed && self.view.guide(0).is_some();
         self.begins_at().into_iter().chain(departure).chain(search.then_some(self.search.at)).min()
@@ -146,7 +152,7 @@ impl Machine {
 
     pub(super) fn on_leave(&mut self, now: Now) {
         if !self.is_leaving() {
-            self.departure = Departure::HandingOff;
+            self.departure = hands_off(now);
             self.view.set_leaving();
             self.members_changed(now);
             self.stirred = true;
@@ -157,22 +163,22 @@ impl Machine {
     pub(super) fn advance_departure(&mut self, now: Now) {
         let idle = (self.stats.custody == 0 && self.claims.is_empty()) || self.bug(Canary::LeaveWithSlots);
         match self.departure {
-            Departure::HandingOff if !self.view.has_heir() => {
+            Departure::HandingOff { .. } if !self.view.has_heir() => {
                 let until = if self.view.is_lonely() { now.at } else { now.at + DESERTED };
                 self.departure = Departure::Deserted { until };
                 self.advance_departure(now);
             }
-            Departure::Deserted { .. } if self.view.has_heir() => self.departure = Departure::HandingOff,
+            Departure::Deserted { .. } if self.view.has_heir() => self.departure = hands_off(now),
             // Perhaps membership is about to confirm somebody that so far only messages speak of.
             Departure::Deserted { until } if until <= now.at && self.view.has_hearsay() => {
                 self.departure = Departure::Deserted { until: now.at + DESERTED };
             }
             Departure::Deserted { until } if until <= now.at => self.depart(),
-            Departure::HandingOff if idle => {
+            Departure::HandingOff { .. } if idle => {
                 self.departure = Departure::Lingering { until: now.at + LINGER };
             }
             Departure::Lingering { .. } if !idle => {
-                self.departure = Departure::HandingOff;
+                self.departure = hands_off(now);
             }
             Departure::Lingering { until } if until <= now.at => self.depart(),
             _ => {}
@@ -206,4 +212,8 @@ impl Machine {
         self.departure = Departure::Gone;
         self.outputs.push_back(Output::LeaveDone { slots_left: self.stats.custody });
     }
+}
+
+fn hands_off(now: Now) -> Departure {
+    Departure::HandingOff { heirs_at: now.at + IDLE }
 }

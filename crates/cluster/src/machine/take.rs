@@ -46,7 +46,8 @@ impl Machine {
     }
 
     pub(super) fn tick_asking(&mut self, cell: &mut Cell, due: bool, now: Now) {
-        let keep = self.is_target(cell.slot) && !self.is_leaving();
+        let State::Asking(asking) = &cell.header.state else { return };
+        let keep = self.may_ask(cell.slot, asking.source);
         let State::Asking(asking) = &mut cell.header.state else { return };
         if asking.staging.as_ref().is_some_and(|staging| staging.progress_at + STAGING_TTL <= now.at) {
             asking.staging = None;
@@ -61,8 +62,13 @@ impl Machine {
         }
     }
 
+    /// Whether this node goes on asking `source` for a slot: it should have it, or a leaver gives it to whom it finds.
+    fn may_ask(&self, slot: u16, source: Pid) -> bool {
+        self.is_target(slot) || self.view.is_leaving(source)
+    }
+
     pub(super) fn on_later(&mut self, cell: &mut Cell, from: Pid, now: Now) {
-        let keep = self.is_target(cell.slot);
+        let keep = self.may_ask(cell.slot, from);
         let State::Asking(asking) = &mut cell.header.state else { return };
         if asking.source != from {
             return;

@@ -95,7 +95,7 @@ impl World {
             Timer::Stuck(_) => self.script.stuck,
             Timer::Deadline(_) => self.script.impatient,
             Timer::Begin => self.script.hasty || !self.news.iter().any(|news| news.to == pid),
-            Timer::Slot(_) | Timer::Table | Timer::Greet | Timer::Depart => true,
+            Timer::Slot(_) | Timer::Table | Timer::Greet | Timer::Depart | Timer::Heirs => true,
         }
     }
 

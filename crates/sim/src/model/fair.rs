@@ -84,7 +84,8 @@ fn fire_all(world: &mut World, round: usize) {
     for pid in pids {
         let timers = world.place(pid).map_or(Vec::new(), |place| world.nodes[place].machine.timers());
         for timer in timers {
-            let wait = patient && matches!(timer, Timer::Stuck(_) | Timer::Deadline(_) | Timer::Hearsay);
+            let rare = matches!(timer, Timer::Stuck(_) | Timer::Deadline(_) | Timer::Hearsay | Timer::Heirs);
+            let wait = patient && rare;
             if let Some(place) = world.place(pid)
                 && !wait
                 && world.nodes[place].machine.timers().contains(&timer)

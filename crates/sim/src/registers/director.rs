@@ -164,6 +164,7 @@ impl Run<'_> {
             }
             Fault::SlowLink => self.slow_link(),
             Fault::Partition | Fault::OneWay => self.cut(fault == Fault::OneWay),
+            Fault::Pair => self.cut_pair(now),
             Fault::Crash | Fault::Restart => self.crash(fault == Fault::Restart, now),
             Fault::Pause => self.pause(now),
             Fault::LateNews => self.withhold_news(),
@@ -213,6 +214,22 @@ impl Run<'_> {
             rules.push(cut(&other, &one));
         }
         self.bend(rules, 40_000)
+    }
+
+    fn cut_pair(&mut self, now: Duration) -> bool {
+        let mut others: Vec<Host> = self.staying().into_iter().map(|index| self.seats[index].host).collect();
+        if others.len() < 3 {
+            return false;
+        }
+        self.rng.shuffle(&mut others);
+        let comes = self.room() > 0 && self.rng.bool();
+        let newcomer = comes.then(|| self.start(None, others.clone()));
+        let Some((one, other)) = newcomer.or_else(|| others.pop()).zip(others.pop()) else { return false };
+        let [one, other] = [one, other].map(|host| std::iter::once(host).collect::<Hosts>());
+        let rules = self.engine.network().partition(&one, &other).to_vec();
+        let span = Duration::from_mins(1).mul_f64(self.rng.f64());
+        self.agenda.add(now + span, Action::Heal(rules));
+        true
     }
 
     /// The seats of nodes that belong to a cluster and stay.

@@ -42,6 +42,8 @@ faults! {
     Partition = "partition",
     /// One group of hosts does not reach the other, but is reached.
     OneWay = "one-way",
+    /// Two hosts do not reach each other for long, one of them perhaps a newcomer; others reach both.
+    Pair = "pair",
     /// A process ends without a word, for good.
     Crash = "crash",
     /// A process ends without a word, and starts again with nothing.

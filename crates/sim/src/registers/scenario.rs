@@ -11,7 +11,7 @@ use super::fault::Fault;
 pub const NODES: std::ops::RangeInclusive<u32> = 1..=64;
 
 /// What makes a living process look dead, or two holders.
-const FORKS: [Fault; 4] = [Fault::Partition, Fault::OneWay, Fault::Pause, Fault::TwoClusters];
+const FORKS: [Fault; 5] = [Fault::Partition, Fault::OneWay, Fault::Pair, Fault::Pause, Fault::TwoClusters];
 
 /// Which kinds of faults a run may have.
 #[derive(Clone, PartialEq, Eq, Debug)]
