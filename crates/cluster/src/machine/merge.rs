@@ -298,7 +298,7 @@ mod tests {
 
     use super::*;
     use crate::machine::{Config, Input};
-    use crate::message::{Frame, Greeting, Run, Standing};
+    use crate::message::{Digest, Frame, Greeting, Run, Standing};
     use crate::view::Liveness;
 
     #[test]
@@ -308,7 +308,8 @@ mod tests {
         let mut machine = Machine::new(Config::new(me, 1), now);
         let hear = |machine: &mut Machine, runs| {
             let (to, standing, greeting) = (me, Standing::Claimed, Greeting::None);
-            let frame = Frame { from: holder, to, standing, greeting, digest: None, runs };
+            let digest = Some(Digest { live: vec![me, holder], dead: Vec::new() });
+            let frame = Frame { from: holder, to, standing, greeting, digest, runs };
             machine.handle(Input::Frame(frame), now);
         };
         machine.handle(Input::Member { pid: holder, liveness: Liveness::Alive, weight: 1 }, now);
