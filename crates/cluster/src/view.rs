@@ -394,8 +394,11 @@ impl View {
                 .get_mut(&pid)
                 .is_some_and(|peer| !std::mem::replace(&mut peer.passed_over, true));
         }
-        let again = |peer: &mut Peer| std::mem::take(&mut peer.passed_over);
-        self.peers.values_mut().fold(false, |changed, peer| again(peer) || changed)
+        let mut changed = false;
+        for peer in self.peers.values_mut() {
+            changed |= std::mem::take(&mut peer.passed_over);
+        }
+        changed
     }
 
     /// Whether anybody is there to take slots over.
