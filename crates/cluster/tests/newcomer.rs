@@ -121,10 +121,10 @@ fn a_member_that_never_answers_is_told_of_once_and_then_about_every_minute() {
     assert_eq!(node.told, []);
     node.pass(Duration::from_secs(46));
     assert_eq!(node.told, [OTHER]);
-    node.pass(Duration::from_secs(120));
+    node.pass(Duration::from_mins(2));
     assert_eq!(node.told, [OTHER; 3]);
     node.hear(OTHER, None);
-    node.pass(Duration::from_secs(120));
+    node.pass(Duration::from_mins(2));
     assert_eq!(node.told, [OTHER; 3]);
 }
 
