@@ -161,6 +161,9 @@ pub struct Load {
 pub struct SlotMap {
     /// Slots whose keys were lost in crashes, as the members alive have counted since they started.
     pub lost: u64,
+    /// Names of the members alive that have not answered: what they hold and have counted is unknown, and slots that
+    /// nobody else has told of are `unknown` rather than `unheld`.
+    pub silent: Vec<String>,
     /// Runs of equal holder and state, ascending and without gaps.
     pub runs: Vec<SlotRun>,
 }

@@ -284,10 +284,9 @@ impl Backend for NodeBackend {
                 let cluster = cluster.clone();
                 async move { (pid, cluster.status(pid).await) }
             })
-            .buffer_unordered(STATUS_CONCURRENCY)
-            .filter_map(|(pid, status)| async move { Some((pid, status?)) });
+            .buffer_unordered(STATUS_CONCURRENCY);
         async move {
-            let mut statuses: Vec<(Pid, cluster::Status)> = statuses.collect().await;
+            let mut statuses: Vec<(Pid, Option<cluster::Status>)> = statuses.collect().await;
             statuses.sort_by_key(|&(pid, _)| pid);
             slot_map::of(&statuses, |pid| roster.name(pid).to_string())
         }

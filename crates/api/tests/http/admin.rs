@@ -43,7 +43,7 @@ async fn the_node_describes_itself_in_json() {
     );
     assert_eq!(
         door.get("/_/slots").await.text(),
-        r#"{"lost":0,"runs":[{"from":0,"to":16383,"holder":"this one","state":"held"}]}"#
+        r#"{"lost":0,"silent":[],"runs":[{"from":0,"to":16383,"holder":"this one","state":"held"}]}"#
     );
     assert_eq!(door.get("/_/status").await.json()["cluster"], "test");
     let owner = door.get("/_/owner/a%2Fb//%2541").await.json();

@@ -295,7 +295,7 @@ impl Backend for Memory {
 
     fn slots(&self) -> BoxFuture<'static, SlotMap> {
         let run = SlotRun { from: 0, to: 16383, holder: Some("this one".into()), state: "held" };
-        Box::pin(future::ready(SlotMap { lost: 0, runs: vec![run] }))
+        Box::pin(future::ready(SlotMap { lost: 0, silent: Vec::new(), runs: vec![run] }))
     }
 
     fn owner(&self, key: &[u8]) -> Owner {

@@ -30,6 +30,9 @@ pub(super) struct Args {
 #[derive(Deserialize)]
 struct Map {
     lost: u64,
+    /// Older nodes do not tell.
+    #[serde(default)]
+    silent: Vec<String>,
     runs: Vec<Run>,
 }
 
@@ -65,6 +68,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     if map.lost > 0 {
         output::line(&format!("{} slots lost in crashes since these nodes started", map.lost))?;
+    }
+    if !map.silent.is_empty() {
+        output::line(&format!("no answer from {}: what they hold is unknown", map.silent.join(", ")))?;
     }
     Ok(())
 }
