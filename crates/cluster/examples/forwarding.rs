@@ -4,7 +4,7 @@
 //! CPU time is that of the whole process, both nodes together. The operations of a go are answered before the next go
 //! begins, as with a client that pipelines.
 //!
-//! `cargo run --release -p boato-cluster --features quic --example forwarding [SECONDS]`
+//! `cargo run --release -p boato-cluster --features quic --example forwarding [SECONDS] [TOGETHER]`
 
 #![expect(clippy::disallowed_methods, reason = "time is what is measured")]
 
@@ -17,6 +17,10 @@ use boato_cluster::{Action, Config, Liveness, Operation, PROTOCOL, Pid};
 use boato_transport::{Channel, Handler, Peer, Responder, Transport};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
+
+/// The one of the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const KEYS: usize = 100_000;
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -79,7 +83,8 @@ async fn measure(
             let operation = operations.pop().expect("there is one");
             asker.execute(operation).await.expect("the holder answers");
         } else {
-            for result in asker.execute_all(operations).await {
+            let operations: Vec<_> = operations.iter().map(Operation::as_slices).collect();
+            for result in asker.execute_all(&operations).await {
                 result.expect("the holder answers");
             }
         }
@@ -95,7 +100,9 @@ async fn measure(
 }
 
 async fn run() {
-    let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let argument = |place| std::env::args().nth(place);
+    let seconds = argument(1).and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let only: Option<usize> = argument(2).and_then(|text| text.parse().ok());
     let stop = CancellationToken::new();
     let ((holder, holder_pid, holder_addr), (asker, asker_pid, asker_addr)) =
         (start(1, 1, &stop), start(2, 0, &stop));
@@ -107,11 +114,13 @@ async fn run() {
     let key = |number: usize| format!("key:{number:016}");
     let put = |number| Operation::on(key(number), Action::put(vec![b'v'; 64]));
     for first in (0..KEYS).step_by(1000) {
-        for result in asker.execute_all((first..first + 1000).map(put).collect()).await {
+        let operations: Vec<_> = (first..first + 1000).map(put).collect();
+        let operations: Vec<_> = operations.iter().map(Operation::as_slices).collect();
+        for result in asker.execute_all(&operations).await {
             result.expect("the holder answers");
         }
     }
-    for together in [1, 16, 64, 256] {
+    for together in only.map_or(vec![1, 16, 64, 256], |only| vec![only]) {
         measure("get", &asker, together, seconds, |number| Operation::get(key(number))).await;
         measure("put", &asker, together, seconds, put).await;
     }

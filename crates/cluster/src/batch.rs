@@ -3,14 +3,16 @@
 //! A peer applies what it can apply at once, in order, and refuses the rest unapplied. What was refused takes the way of
 //! single operations afterwards; of one slot, everything behind it was refused as well, so that the order is kept.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use boato_storage::FETCH_MAX;
+use rapidhash::fast::SeedableState;
 
 use crate::canary::Canary;
 use crate::message::{Applied, Request};
 use crate::operation::{Effect, Operation};
-use crate::pid::{Hint, Pid};
+use crate::pid::{Epoch, Hint, Pid};
 use crate::route::{Attempt, Failure, Next};
 use crate::shared::Slots;
 
@@ -32,11 +34,24 @@ const ENTRIES_MAX: u64 = 1 << 16;
 pub struct Batch {
     /// The peer that gets them in one frame; `None`: each goes its own way, those of one slot one after the other.
     pub to: Option<Pid>,
-    /// The places of those that are sent.
-    pub sent: Vec<usize>,
+    /// Those that are sent.
+    pub sent: Vec<Passenger>,
     /// The places of those that come after them: they found no room, or the frame has none for their slot.
     pub later: Vec<usize>,
+    /// The slots of the latter.
+    waiting: Vec<u16>,
     bytes: usize,
+}
+
+/// An operation that is sent with others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Passenger {
+    /// Its place among the operations that were put together.
+    pub place: usize,
+    pub(crate) slot: u16,
+    is_write: bool,
+    /// The epoch of the hint that led to the peer; `None`: the table did.
+    used: Option<Epoch>,
 }
 
 /// What became of a batch.
@@ -55,112 +70,136 @@ pub type Judged = Option<Result<(Effect, Pid), Failure>>;
 
 impl Batch {
     /// Puts operations together by the peers they should go to. Those of one slot are in one batch, in their order.
-    pub fn plan(slots: &Slots, operations: &[Operation]) -> Vec<Self> {
+    ///
+    /// `here` is told each operation first that waits for none before it, with its place and slot, and says whether it has
+    /// been applied on this node; it is in no batch then.
+    pub fn plan<B: AsRef<[u8]>>(
+        slots: &Slots,
+        operations: &[Operation<B>],
+        mut here: impl FnMut(usize, u16, &Operation<B>) -> bool,
+    ) -> Vec<Self> {
         let mut batches = vec![Self::default()];
-        let mut of_slot: HashMap<u16, usize> = HashMap::new();
-        let mut open: HashMap<Pid, usize> = HashMap::new();
-        for (place, operation) in operations.iter().enumerate() {
+        let mut of_slot: HashMap<u16, (usize, Option<Epoch>), _> =
+            HashMap::with_capacity_and_hasher(operations.len(), SeedableState::fixed());
+        let mut open: Vec<(Pid, usize)> = Vec::new();
+        for (place, slot, operation) in slots.ahead(operations) {
             // A peer would refuse it with all the others; alone it is refused here.
             if !operation.fits() {
                 batches[0].later.push(place);
                 continue;
             }
-            let (slot, bytes) = (operation.slot(), operation.bytes());
-            let batch = *of_slot.entry(slot).or_insert_with(|| match Attempt::new(operation).next(slots) {
-                Next::Here { .. } | Next::Nowhere => 0,
-                Next::Peer { .. } if bytes > REQUEST_BYTES => 0,
-                Next::Peer { to, .. } => {
-                    let known = open.get(&to).copied().filter(|batch| batches[*batch].has_room(bytes));
-                    known.unwrap_or_else(|| {
-                        batches.push(Self { to: Some(to), ..Self::default() });
-                        open.insert(to, batches.len() - 1);
-                        batches.len() - 1
-                    })
-                }
-            });
-            batches[batch].add(place, slot, bytes, operations);
+            let (is_write, bytes) = (operation.is_write(), operation.bytes());
+            let (batch, used) = match of_slot.entry(slot) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(_) if here(place, slot, operation) => continue,
+                Entry::Vacant(unknown) => *unknown.insert(match Attempt::on(slot, is_write).next(slots) {
+                    Next::Here { .. } | Next::Nowhere => (0, None),
+                    Next::Peer { .. } if bytes > REQUEST_BYTES => (0, None),
+                    Next::Peer { to, used } => (Self::with_room(&mut batches, &mut open, to, bytes), used),
+                }),
+            };
+            batches[batch].add(Passenger { place, slot, is_write, used }, bytes);
         }
         batches.retain(|batch| !batch.sent.is_empty() || !batch.later.is_empty());
         batches
+    }
+
+    /// The batch for a peer that takes so many bytes more.
+    fn with_room(batches: &mut Vec<Self>, open: &mut Vec<(Pid, usize)>, to: Pid, bytes: usize) -> usize {
+        let known = open.iter_mut().find(|(peer, _)| *peer == to);
+        match known {
+            Some((_, batch)) if batches[*batch].has_room(bytes) => return *batch,
+            Some((_, batch)) => *batch = batches.len(),
+            None => open.push((to, batches.len())),
+        }
+        batches.push(Self { to: Some(to), ..Self::default() });
+        batches.len() - 1
     }
 
     fn has_room(&self, bytes: usize) -> bool {
         self.sent.len() < OPERATIONS_MAX && self.bytes + bytes <= REQUEST_BYTES
     }
 
-    fn add(&mut self, place: usize, slot: u16, bytes: usize, operations: &[Operation]) {
-        let waits = || self.later.iter().any(|place| operations[*place].slot() == slot);
-        if self.to.is_none() || !self.has_room(bytes) || waits() {
-            self.later.push(place);
+    fn add(&mut self, passenger: Passenger, bytes: usize) {
+        if self.to.is_none() || !self.has_room(bytes) || self.waiting.contains(&passenger.slot) {
+            self.later.push(passenger.place);
+            self.waiting.push(passenger.slot);
         } else {
-            self.sent.push(place);
+            self.sent.push(passenger);
             self.bytes += bytes;
         }
     }
 
     /// The frame for the peer.
-    pub fn request(&self, to: Pid, operations: &[Operation]) -> Request {
-        let operations = self.sent.iter().map(|place| operations[*place].clone()).collect();
+    pub fn request<B: Clone>(&self, to: Pid, operations: &[Operation<B>]) -> Request<B> {
+        let operations = self.sent.iter().map(|passenger| operations[passenger.place].clone()).collect();
         Request::Batch { to, operations }
     }
 
-    /// Judges what became of the operations sent to `to`, and notes where slots were found: each place with its outcome.
-    pub fn judge(
-        &self,
-        to: Pid,
-        slots: &Slots,
-        operations: &[Operation],
-        fate: Fate,
-    ) -> Vec<(usize, Judged)> {
+    /// Judges what became of the operations sent to `to`, and notes where slots were found: the outcome of each of
+    /// [`Batch::sent`].
+    pub fn judge(&self, to: Pid, slots: &Slots, fate: Fate) -> Vec<Judged> {
         let answers = match fate {
             Fate::Answered(answers) if answers.len() == self.sent.len() => answers,
             Fate::NotSent => vec![None; self.sent.len()],
             Fate::Answered(_) | Fate::Lost => {
                 let retries = slots.bug.is(Canary::RetryLostWrites);
-                let unknown = |place: usize| operations[place].is_write() && !retries;
-                let judged = |place| unknown(place).then_some(Err(Failure::OutcomeUnknown));
-                return self.sent.iter().map(|&place| (place, judged(place))).collect();
+                let unknown = |passenger: &Passenger| passenger.is_write && !retries;
+                let judged = |passenger| unknown(passenger).then_some(Err(Failure::OutcomeUnknown));
+                return self.sent.iter().map(judged).collect();
             }
         };
-        let mut judged = Vec::with_capacity(answers.len());
-        for (&place, answer) in self.sent.iter().zip(answers) {
-            let outcome = answer.map(|Applied { effect, epoch }| {
-                slots.learn(operations[place].slot(), Hint { pid: to, epoch });
-                Ok((effect, to))
-            });
-            judged.push((place, outcome));
-        }
-        judged
+        let judged = |(passenger, answer): (&Passenger, Option<Applied>)| {
+            let Applied { effect, epoch } = answer?;
+            if passenger.used != Some(epoch) {
+                slots.learn(passenger.slot, Hint { pid: to, epoch });
+            }
+            Some(Ok((effect, to)))
+        };
+        self.sent.iter().zip(answers).map(judged).collect()
     }
 }
 
 impl Slots {
     /// Applies the operations of a batch in their order. `None`: not applied, nor was anything behind it on the same
     /// slot.
-    pub fn apply_all(&self, operations: &[Operation], unix_ms: u64) -> Vec<Option<Applied>> {
+    pub fn apply_all<B: AsRef<[u8]>>(
+        &self,
+        operations: &[Operation<B>],
+        unix_ms: u64,
+    ) -> Vec<Option<Applied>> {
         let mut refused = HashSet::new();
         let (mut bytes, mut entries) = (0, 0);
-        let mut apply = |operation: &Operation| {
-            let slot = operation.slot();
+        let mut apply = |operation: &Operation<B>, slot| {
             if bytes > ANSWER_BYTES || entries > ENTRIES_MAX || refused.contains(&slot) {
                 return None;
             }
             if operation.walks() {
                 entries += self.store.lock(usize::from(slot)).memory().entries;
             }
-            let Some((effect, epoch)) = self.try_apply(operation, unix_ms) else {
+            let Some((effect, epoch)) = self.try_apply_on(slot, operation, unix_ms) else {
                 refused.insert(slot);
                 return None;
             };
             bytes += effect.bytes();
             Some(Applied { effect, epoch })
         };
-        let mut applied = Vec::with_capacity(operations.len());
-        for part in operations.chunks(FETCH_MAX) {
-            self.fetch(part.iter().filter_map(Operation::key));
-            applied.extend(part.iter().map(&mut apply));
-        }
-        applied
+        self.ahead(operations).map(|(_, slot, operation)| apply(operation, slot)).collect()
+    }
+
+    /// Operations with their places and slots; what some of them will look at is fetched before the first of these comes.
+    fn ahead<'a, B: AsRef<[u8]>>(
+        &self,
+        operations: &'a [Operation<B>],
+    ) -> impl Iterator<Item = (usize, u16, &'a Operation<B>)> {
+        let parts = operations.chunks(FETCH_MAX).flat_map(|part| {
+            let mut slots = [0; FETCH_MAX];
+            slots.iter_mut().zip(part).for_each(|(slot, operation)| *slot = operation.slot());
+            let keys = part.iter().zip(slots).filter_map(|(operation, slot)| Some((slot, operation.key()?)));
+            self.fetch_on(keys);
+            slots.into_iter().zip(part)
+        });
+        parts.enumerate().map(|(place, (slot, operation))| (place, slot, operation))
     }
 }
 
@@ -211,6 +250,15 @@ mod tests {
         machine.slots()
     }
 
+    fn not_here(_: usize, _: u16, _: &Operation) -> bool {
+        false
+    }
+
+    /// The places of those that are sent.
+    fn sent(batch: &Batch) -> Vec<usize> {
+        batch.sent.iter().map(|passenger| passenger.place).collect()
+    }
+
     fn add(number: usize) -> Operation {
         Operation::on(key(number), Action::Add { by: 1, ttl_ms: None })
     }
@@ -219,9 +267,9 @@ mod tests {
     fn operations_for_one_peer_travel_in_one_frame() {
         let slots = guest();
         let operations: Vec<Operation> = (0..300_usize).map(|number| add(number % 100)).collect();
-        let batches = Batch::plan(&slots, &operations);
+        let batches = Batch::plan(&slots, &operations, not_here);
         assert_eq!(batches.len(), 1);
-        assert_eq!((batches[0].to, &batches[0].sent), (Some(PEER), &(0..300).collect()));
+        assert_eq!((batches[0].to, sent(&batches[0])), (Some(PEER), (0..300).collect()));
     }
 
     #[test]
@@ -229,12 +277,11 @@ mod tests {
         let slots = guest();
         let mut operations: Vec<Operation> = (0..OPERATIONS_MAX).map(add).collect();
         operations.extend([add(5), add(OPERATIONS_MAX + 7), add(5)]);
-        let batches = Batch::plan(&slots, &operations);
+        let batches = Batch::plan(&slots, &operations, not_here);
         let later: Vec<usize> = batches.iter().flat_map(|batch| &batch.later).copied().collect();
         assert!(later.contains(&OPERATIONS_MAX) && later.contains(&(OPERATIONS_MAX + 2)), "{later:?}");
         assert_eq!(batches[0].sent.len(), OPERATIONS_MAX);
-        let mut places: Vec<usize> =
-            batches.iter().flat_map(|batch| batch.sent.iter().chain(&batch.later)).copied().collect();
+        let mut places: Vec<usize> = batches.iter().flat_map(sent).chain(later).collect();
         places.sort_unstable();
         assert!(places.into_iter().eq(0..operations.len()), "each is somewhere, once");
     }
@@ -243,9 +290,9 @@ mod tests {
     fn what_no_peer_would_take_is_not_sent() {
         let slots = guest();
         let huge = Operation::on(key(1), Action::put(vec![0; 9 << 20]));
-        let batches = Batch::plan(&slots, &[add(1), huge, add(2)]);
+        let batches = Batch::plan(&slots, &[add(1), huge, add(2)], not_here);
         assert_eq!((&batches[0].to, &batches[0].later), (&None, &vec![1]));
-        assert_eq!(batches[1].sent, [0, 2]);
+        assert_eq!(sent(&batches[1]), [0, 2]);
     }
 
     #[test]
@@ -279,8 +326,8 @@ mod tests {
     #[test]
     fn an_answer_is_full_after_a_while() {
         let slots = holder();
-        slots.apply_all(&[Operation::on(key(1), Action::put(vec![0; 1 << 20]))], at(1).unix_ms);
-        let answers = slots.apply_all(&vec![Operation::get(key(1)); 10], at(1).unix_ms);
+        slots.apply_all(&[Operation::<Bytes>::on(key(1), Action::put(vec![0; 1 << 20]))], at(1).unix_ms);
+        let answers = slots.apply_all(&vec![Operation::<Bytes>::get(key(1)); 10], at(1).unix_ms);
         assert_eq!(answers.iter().flatten().count(), 2);
         assert!(answers[2..].iter().all(Option::is_none));
     }
@@ -289,7 +336,7 @@ mod tests {
     fn walks_through_large_slots_end_a_frame_after_a_while() {
         let slots = holder();
         let slot = add(1).slot();
-        let scan = |count| Operation::Scan { slot, position: 0, count, pattern: None };
+        let scan = |count| Operation::<Bytes>::Scan { slot, position: 0, count, pattern: None };
         let seen = |answers: Vec<Option<Applied>>| answers.iter().flatten().count();
         assert_eq!(
             seen(slots.apply_all(&vec![scan(1); 100], at(1).unix_ms)),
@@ -309,17 +356,35 @@ mod tests {
     fn of_a_lost_batch_writes_are_unknown_and_reads_are_tried_again() {
         let slots = guest();
         let operations = [add(1), Operation::get(key(2)), add(3)];
-        let batch = &Batch::plan(&slots, &operations)[0];
+        let batch = &Batch::plan(&slots, &operations, not_here)[0];
         let unknown = Some(Err(Failure::OutcomeUnknown));
-        let lost = [(0, unknown.clone()), (1, None), (2, unknown)];
-        assert_eq!(batch.judge(PEER, &slots, &operations, Fate::Lost), lost);
+        let lost = [unknown.clone(), None, unknown];
+        assert_eq!(batch.judge(PEER, &slots, Fate::Lost), lost);
         let few = Fate::Answered(vec![None]);
-        assert_eq!(batch.judge(PEER, &slots, &operations, few), lost, "an answer to something else");
-        let again = [(0, None), (1, None), (2, None)];
-        assert_eq!(batch.judge(PEER, &slots, &operations, Fate::NotSent), again);
+        assert_eq!(batch.judge(PEER, &slots, few), lost, "an answer to something else");
+        assert_eq!(batch.judge(PEER, &slots, Fate::NotSent), [None, None, None]);
         let applied = Applied { effect: Effect::Key(Outcome::Missing), epoch: Epoch::ZERO };
         let answered = Fate::Answered(vec![None, Some(applied), None]);
         let done = Some(Ok((Effect::Key(Outcome::Missing), PEER)));
-        assert_eq!(batch.judge(PEER, &slots, &operations, answered), [(0, None), (1, done), (2, None)]);
+        assert_eq!(batch.judge(PEER, &slots, answered), [None, done, None]);
+    }
+
+    #[test]
+    fn where_a_slot_was_found_is_known_to_the_next_batch() {
+        let slots = guest();
+        let operations = [add(1)];
+        let applied = |counter| {
+            let epoch = Epoch { counter, pid: PEER };
+            Fate::Answered(vec![Some(Applied { effect: Effect::Key(Outcome::Missing), epoch })])
+        };
+        let used = || {
+            let batch = Batch::plan(&slots, &operations, not_here).remove(0);
+            (batch.sent[0].used.map(|epoch| epoch.counter), batch)
+        };
+        for (counter, known) in [(7, None), (7, Some(7)), (9, Some(7)), (8, Some(9)), (8, Some(9))] {
+            let (before, batch) = used();
+            assert_eq!(before, known);
+            assert!(batch.judge(PEER, &slots, applied(counter))[0].is_some());
+        }
     }
 }

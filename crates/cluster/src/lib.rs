@@ -86,7 +86,7 @@ pub use message::{
 };
 pub use operation::{
     Action, Effect, ExpireWhen, Expiry, FLUSH_LIMIT, Guard, LIST_BYTES, LIST_LIMIT, Operation, Outcome,
-    POSITION_BITS, Page, SCAN_LIMIT, Step, TRANSACTION_BYTES_MAX, TRANSACTION_LIMIT, VALUE_MAX,
+    POSITION_BITS, Page, SCAN_LIMIT, Slice, Step, TRANSACTION_BYTES_MAX, TRANSACTION_LIMIT, VALUE_MAX,
 };
 pub use pid::{Epoch, Hint, Pid};
 pub use route::{Attempt, Failure, Next, Sent, Verdict};

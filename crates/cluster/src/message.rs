@@ -191,10 +191,9 @@ pub struct Frame {
     pub runs: Vec<Run>,
 }
 
-/// A request that travels between nodes and is answered once.
-#[expect(clippy::large_enum_variant, reason = "requests are short-lived, and nearly all of the larger kind")]
+/// A request that travels between nodes and is answered once; `B` holds the bytes of its operations.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
-pub enum Request {
+pub enum Request<B = Bytes> {
     /// Apply an operation, or say who can.
     Operate {
         /// The process it is meant for.
@@ -204,14 +203,14 @@ pub enum Request {
         /// How long the operation may wait in a queue, in milliseconds.
         wait_ms: u32,
         /// The operation.
-        operation: Operation,
+        operation: Operation<B>,
     },
     /// Apply what can be applied at once, in order.
     Batch {
         /// The process it is meant for.
         to: Pid,
         /// The operations.
-        operations: Vec<Operation>,
+        operations: Vec<Operation<B>>,
     },
     /// Tell what you hold, slot by slot.
     Status,

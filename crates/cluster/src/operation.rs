@@ -6,6 +6,7 @@ mod glob;
 mod number;
 mod outcome;
 mod page;
+mod slice;
 
 use boato_storage::Entries;
 use bytes::Bytes;
@@ -15,6 +16,8 @@ pub use action::{Action, ExpireWhen, Expiry, Guard};
 pub(crate) use apply::Applier;
 pub use outcome::{Effect, Outcome, Page};
 pub use page::POSITION_BITS;
+pub(crate) use slice::Buffer;
+pub use slice::Slice;
 
 /// The most keys one [`Operation::List`] returns.
 pub const LIST_LIMIT: u32 = 1000;
@@ -197,7 +200,7 @@ impl<B: AsRef<[u8]>> Operation<B> {
     pub(crate) fn check(&self) -> Result<(), Limit> {
         let key_fits = |key: &B| within(key.as_ref().len(), KEY_MAX);
         match self {
-            Self::Key(step) => step.check(self.slot()),
+            Self::Key(step) => step.check(),
             Self::List { prefix, after, .. } => {
                 key_fits(prefix)?;
                 after.as_ref().map_or(Ok(()), key_fits)
@@ -218,7 +221,7 @@ impl<B: AsRef<[u8]>> Operation<B> {
                 })?;
                 steps.iter().try_for_each(|step| {
                     belongs(step.key.as_ref(), *slot)?;
-                    step.check(*slot)
+                    step.check()
                 })
             }
         }
@@ -226,9 +229,21 @@ impl<B: AsRef<[u8]>> Operation<B> {
 
     /// A copy that borrows nothing.
     pub fn to_bytes(&self) -> Operation {
-        let copy = |bytes: &B| Bytes::copy_from_slice(bytes.as_ref());
+        self.map(|bytes| Bytes::copy_from_slice(bytes.as_ref()))
+    }
+
+    /// The same, borrowing its bytes.
+    pub fn as_slices(&self) -> Operation<Slice<'_>> {
+        self.map(|bytes| Slice(bytes.as_ref()))
+    }
+}
+
+impl<B> Operation<B> {
+    /// The same with other bytes.
+    fn map<'a, C>(&'a self, copy: impl Fn(&'a B) -> C) -> Operation<C> {
+        let copy = &copy;
         match self {
-            Self::Key(step) => Operation::Key(step.to_bytes()),
+            Self::Key(step) => Operation::Key(step.map(copy)),
             Self::List { slot, prefix, after, limit } => Operation::List {
                 slot: *slot,
                 prefix: copy(prefix),
@@ -246,9 +261,15 @@ impl<B: AsRef<[u8]>> Operation<B> {
             Self::Transaction { slot, watched, steps } => Operation::Transaction {
                 slot: *slot,
                 watched: watched.iter().map(|(key, version)| (copy(key), *version)).collect(),
-                steps: steps.iter().map(Step::to_bytes).collect(),
+                steps: steps.iter().map(|step| step.map(copy)).collect(),
             },
         }
+    }
+}
+
+impl<B> Step<B> {
+    fn map<'a, C>(&'a self, copy: impl Fn(&'a B) -> C) -> Step<C> {
+        Step { key: copy(&self.key), action: self.action.map(copy) }
     }
 }
 
@@ -277,17 +298,12 @@ impl<B: AsRef<[u8]>> Step<B> {
         self.key.as_ref().len() + self.action.bytes()
     }
 
-    fn check(&self, slot: u16) -> Result<(), Limit> {
+    fn check(&self) -> Result<(), Limit> {
         within(self.key.as_ref().len(), KEY_MAX)?;
         if let Action::Rename { to, .. } = &self.action {
-            belongs(to.as_ref(), slot)?;
+            belongs(to.as_ref(), boato_placement::slot(self.key.as_ref()))?;
         }
         self.action.check()
-    }
-
-    fn to_bytes(&self) -> Step {
-        let copy = |bytes: &B| Bytes::copy_from_slice(bytes.as_ref());
-        Step { key: copy(&self.key), action: self.action.map(copy) }
     }
 }
 

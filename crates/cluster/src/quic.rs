@@ -2,6 +2,7 @@
 
 mod course;
 mod execute;
+mod together;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -252,7 +253,7 @@ impl Cluster {
     }
 
     fn answer(&self, from: Peer, request: &[u8], reply: Reply) {
-        match Request::decode(request) {
+        match Request::view(request) {
             Ok(Request::Status) => reply.send(&Response::Status(self.own_status())),
             Ok(Request::Load) => reply.send(&Response::Load(self.own_load())),
             Ok(Request::Operate { to, .. }) if to != self.0.slots.me() => respond(reply, Answer::Moved(None)),
@@ -261,7 +262,7 @@ impl Cluster {
                     respond(reply, Answer::Done { effect, epoch });
                 } else {
                     let wait = Duration::from_millis(wait_ms.into()).min(self.0.patience);
-                    self.0.operate(Waiter::Peer(reply), used, self.0.now().at + wait, operation);
+                    self.0.operate(Waiter::Peer(reply), used, self.0.now().at + wait, operation.to_bytes());
                 }
             }
             Ok(Request::Batch { to, operations }) => {

@@ -92,7 +92,11 @@ pub struct Attempt {
 impl Attempt {
     /// An operation that has not been tried anywhere.
     pub fn new<B: AsRef<[u8]>>(operation: &Operation<B>) -> Self {
-        let (slot, is_write) = (operation.slot(), operation.is_write());
+        Self::on(operation.slot(), operation.is_write())
+    }
+
+    /// The same for an operation of which this is known.
+    pub(crate) fn on(slot: u16, is_write: bool) -> Self {
         Self { slot, is_write, follow: None, dropped: None, unreachable: None, sends: 0, pauses: 0 }
     }
 

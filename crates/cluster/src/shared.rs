@@ -78,7 +78,18 @@ impl Slots {
         operation: &Operation<B>,
         unix_ms: u64,
     ) -> Option<(Effect, Epoch)> {
-        let mut guard = self.store.lock(usize::from(operation.slot()));
+        self.try_apply_on(operation.slot(), operation, unix_ms)
+    }
+
+    /// [`Slots::try_apply`] for an operation whose slot is known.
+    #[inline]
+    pub fn try_apply_on<B: AsRef<[u8]>>(
+        &self,
+        slot: u16,
+        operation: &Operation<B>,
+        unix_ms: u64,
+    ) -> Option<(Effect, Epoch)> {
+        let mut guard = self.store.lock(usize::from(slot));
         let (header, entries) = guard.split();
         let epoch = match self.buggy_epoch(header, operation.is_write()) {
             Some(epoch) => epoch,
@@ -170,15 +181,25 @@ impl Slots {
     /// Has the processor fetch what operations on these keys will look at, see [`Store::fetch`]; keys beyond [`FETCH_MAX`], those
     /// of more than 256 bytes, and a single one, are left out.
     pub fn fetch<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
+        self.fetch_on(keys.map(|key| (boato_placement::slot(key), key)));
+    }
+
+    /// [`Slots::fetch`] for keys whose slots are known.
+    pub(crate) fn fetch_on<'a>(&self, keys: impl Iterator<Item = (u16, &'a [u8])>) {
         let mut places: [(usize, &[u8]); FETCH_MAX] = [(0, &[]); FETCH_MAX];
         let mut count = 0;
-        let short = keys.take(FETCH_MAX).filter(|key| key.len() <= FETCHED_KEY_BYTES_MAX);
-        for (place, key) in places.iter_mut().zip(short) {
-            *place = (boato_placement::slot(key).into(), key);
+        let short = keys.take(FETCH_MAX).filter(|(_, key)| key.len() <= FETCHED_KEY_BYTES_MAX);
+        for (place, (slot, key)) in places.iter_mut().zip(short) {
+            *place = (slot.into(), key);
             count += 1;
         }
         if count > 1 {
-            self.store.fetch(&places[..count], |header| _ = black_box(header.serving()));
+            self.store.fetch(&places[..count], |header| {
+                if header.serving().is_none() {
+                    // Where the operation goes instead, which lies elsewhere.
+                    black_box(header.hint);
+                }
+            });
         }
     }
 

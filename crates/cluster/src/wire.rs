@@ -2,11 +2,16 @@
 //! frozen per [`PROTOCOL`] version.
 
 use boato_placement::SLOTS;
-use rkyv::rancor;
+use rkyv::api::deserialize_using;
+use rkyv::api::high::{HighSerializer, HighValidator, access, to_bytes_in};
+use rkyv::bytecheck::CheckBytes;
+use rkyv::rancor::{self, Failure};
+use rkyv::ser::allocator::ArenaHandle;
+use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::batch;
 use crate::message::{Answer, Frame, Message, Request, Response, Run};
-use crate::operation::Operation;
+use crate::operation::{Buffer, Operation, Slice};
 use crate::pid::{Epoch, Hint};
 
 /// The version of what nodes say to each other about slots. Any change of [`Frame`], [`Request`] or [`Response`], or of
@@ -14,6 +19,9 @@ use crate::pid::{Epoch, Hint};
 ///
 /// Since 6 a request may come with a trace, on a channel of its own; else 6 is 5.
 pub const PROTOCOL: u32 = 6;
+
+/// Bytes of a message that brings none of a client's, about.
+const SIZE: usize = 256;
 
 /// Why bytes from a peer are not taken. Nothing was changed by them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -48,28 +56,39 @@ pub enum WireError {
     Epoch,
 }
 
-macro_rules! codec {
-    ($($name:ident),*) => {$(
-        impl $name {
-            /// The bytes for a peer.
-            pub fn encode(&self) -> Vec<u8> {
-                rkyv::to_bytes::<rancor::Error>(self)
-                    .expect("invariant: these types hold nothing that cannot be serialised")
-                    .into_vec()
-            }
-        }
-    )*};
+/// The bytes for a peer, of about `size`.
+fn encode<T>(value: &T, size: usize) -> Vec<u8>
+where
+    T: for<'a> Serialize<HighSerializer<Vec<u8>, ArenaHandle<'a>, rancor::Error>>,
+{
+    to_bytes_in(value, Vec::with_capacity(size))
+        .expect("invariant: these types hold nothing that cannot be serialised")
 }
-codec!(Frame, Request, Response);
+
+/// What a peer's bytes say, as far as its structure goes.
+fn decode<'a, T>(bytes: &'a [u8]) -> Result<T, WireError>
+where
+    T: Archive,
+    T::Archived: for<'b> CheckBytes<HighValidator<'b, Failure>>
+        + Deserialize<T, rancor::Strategy<Buffer<'a>, Failure>>,
+{
+    let archived = access::<T::Archived, Failure>(bytes).map_err(|_| WireError::Structure)?;
+    deserialize_using(archived, &mut Buffer::new(bytes)).map_err(|_| WireError::Structure)
+}
 
 impl Frame {
+    /// The bytes for a peer.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self, SIZE)
+    }
+
     /// A peer's frame.
     ///
     /// # Errors
     ///
     /// [`WireError`], for anything but a whole frame with every value in its range.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let frame: Self = rkyv::from_bytes::<_, rancor::Failure>(bytes).map_err(|_| WireError::Structure)?;
+        let frame: Self = decode(bytes)?;
         frame.runs.iter().try_for_each(check_run)?;
         Ok(frame)
     }
@@ -82,8 +101,18 @@ impl Request {
     ///
     /// [`WireError`], as [`Frame::decode`].
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let request: Self =
-            rkyv::from_bytes::<_, rancor::Failure>(bytes).map_err(|_| WireError::Structure)?;
+        Request::view(bytes).map(|request| request.to_bytes())
+    }
+}
+
+impl<'a> Request<Slice<'a>> {
+    /// A peer's request, whose operations borrow their bytes from it.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError`], as [`Frame::decode`].
+    pub fn view(bytes: &'a [u8]) -> Result<Self, WireError> {
+        let request: Self = decode(bytes)?;
         match &request {
             Self::Operate { operation, used, .. } => {
                 check_operation(operation)?;
@@ -99,15 +128,58 @@ impl Request {
     }
 }
 
+impl<B: AsRef<[u8]>> Request<B> {
+    /// The bytes for a peer.
+    pub fn encode(&self) -> Vec<u8>
+    where
+        Self: for<'a> Serialize<HighSerializer<Vec<u8>, ArenaHandle<'a>, rancor::Error>>,
+    {
+        let size = match self {
+            Self::Operate { operation, .. } => operation.bytes(),
+            Self::Batch { operations, .. } => operations.iter().map(Operation::bytes).sum(),
+            Self::Status | Self::Load => 0,
+        };
+        encode(self, SIZE + size)
+    }
+
+    /// A copy that borrows nothing.
+    fn to_bytes(&self) -> Request {
+        match self {
+            Self::Operate { to, used, wait_ms, operation } => {
+                let operation = operation.to_bytes();
+                Request::Operate { to: *to, used: *used, wait_ms: *wait_ms, operation }
+            }
+            Self::Batch { to, operations } => {
+                let operations = operations.iter().map(Operation::to_bytes).collect();
+                Request::Batch { to: *to, operations }
+            }
+            Self::Status => Request::Status,
+            Self::Load => Request::Load,
+        }
+    }
+}
+
 impl Response {
+    /// The bytes for a peer.
+    pub fn encode(&self) -> Vec<u8> {
+        let size = match self {
+            Self::Operate(Answer::Done { effect, .. }) => effect.bytes(),
+            Self::Batch(answers) => {
+                size_of_val(&**answers)
+                    + answers.iter().flatten().map(|applied| applied.effect.bytes()).sum::<usize>()
+            }
+            _ => 0,
+        };
+        encode(self, SIZE + size)
+    }
+
     /// A peer's answer.
     ///
     /// # Errors
     ///
     /// [`WireError`], as [`Frame::decode`].
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let response: Self =
-            rkyv::from_bytes::<_, rancor::Failure>(bytes).map_err(|_| WireError::Structure)?;
+        let response: Self = decode(bytes)?;
         match &response {
             Self::Operate(Answer::Done { epoch, .. }) => check_epoch(*epoch)?,
             Self::Operate(Answer::Moved(Some(hint))) => check_epoch(hint.epoch)?,
@@ -123,8 +195,11 @@ impl Response {
     }
 }
 
-fn check_operation(operation: &Operation) -> Result<(), WireError> {
-    check_slot(operation.slot(), 1)?;
+fn check_operation(operation: &Operation<Slice<'_>>) -> Result<(), WireError> {
+    // Keys have slots that exist.
+    if operation.key().is_none() {
+        check_slot(operation.slot(), 1)?;
+    }
     operation.check().map_err(|_| WireError::Operation)
 }
 

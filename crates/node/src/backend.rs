@@ -4,7 +4,6 @@ mod convert;
 mod topology;
 mod walk;
 
-use std::collections::HashSet;
 use std::future::ready;
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
@@ -13,12 +12,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use boato_api::{
-    self as api, Backend, Change, Command, Entry, Execution, FETCH_MAX, KeysPage, KeysQuery, Load,
-    MemberInfo, Outcome, Owner, Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, Source, Topology,
-    Transaction,
+    self as api, Backend, Change, Command, Entry, Execution, KeysPage, KeysQuery, Load, MemberInfo, Outcome,
+    Owner, Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, Source, Topology, Transaction,
 };
 use boato_cluster::quic::Cluster;
-use boato_cluster::{self as cluster, Effect, Operation, Pid, Standing, Value};
+use boato_cluster::{self as cluster, Effect, Operation, Pid, Slice, Standing, Value};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -33,7 +31,7 @@ use crate::keys;
 use crate::live::{Live, ReloadError};
 use crate::membership::{Membership, Name};
 use crate::moves;
-use crate::roster::{self, Roster};
+use crate::roster::{self, Holders, Roster};
 use crate::slot_map;
 use crate::tally::{Asked, Tally};
 
@@ -98,47 +96,28 @@ impl Backend for NodeBackend {
         let traced = async move {
             let trace = cluster::Trace { id, parent, flags };
             let result = cluster.execute_traced(operation, Some(trace)).await;
-            answered(result, &roster, me, &tally, asked)
+            answered(result, &mut roster.holders(), me, &tally, asked)
         };
         Execution::Pending(traced.boxed())
     }
 
     fn execute_all(&self, commands: &[Command<'_>]) -> BoxFuture<'static, Vec<Result<Reply, api::Failure>>> {
-        let mut results = Vec::with_capacity(commands.len());
-        let mut pending = Vec::new();
-        // A command waits for those before it on the same slot.
-        let mut waits: HashSet<u16> = HashSet::new();
-        let now_ms = self.now_ms();
-        for (at, command) in commands.iter().enumerate() {
-            if at % FETCH_MAX == 0 {
-                self.cluster.slots().fetch(commands[at..].iter().map(|next| next.key));
-            }
-            let asked = Asked::of(command);
-            let result = convert::operation(command).map(|operation| {
-                let slot = operation.slot();
-                let done = if waits.contains(&slot) { None } else { self.try_apply(&operation, now_ms) };
-                if let Some(result) = done {
-                    self.tally.answered(asked, Source::Local, &result);
-                    return result.map(|outcome| Reply {
-                        source: Source::Local,
-                        holder: self.name(),
-                        outcome,
-                    });
-                }
-                waits.insert(slot);
-                pending.push(((results.len(), asked), operation.to_bytes()));
-                Err(api::Failure::OutcomeUnknown)
-            });
-            results.push(result.and_then(|result| result));
-        }
-        let (cluster, roster, me) = (self.cluster.clone(), Arc::clone(&self.roster), self.me);
-        let tally = Arc::clone(&self.tally);
+        let mut operations = Vec::with_capacity(commands.len());
+        let asked = commands.iter().map(|command| {
+            operations.push(convert::operation(command)?);
+            Ok(Asked::of(command))
+        });
+        let asked: Vec<Result<Asked, api::Failure>> = asked.collect();
+        let answers = self.cluster.execute_all(&operations);
+        let (me, roster, tally) = (self.me, Arc::clone(&self.roster), Arc::clone(&self.tally));
         async move {
-            let (places, operations): (Vec<(usize, Asked)>, Vec<Operation>) = pending.into_iter().unzip();
-            for ((place, asked), result) in places.into_iter().zip(cluster.execute_all(operations).await) {
-                results[place] = answered(result, &roster, me, &tally, asked);
-            }
-            results
+            let (mut answers, mut names) = (answers.await.into_iter(), roster.holders());
+            let answer = |asked: Result<Asked, api::Failure>| {
+                let asked = asked?;
+                let answer = answers.next().expect("invariant: an answer per operation");
+                answered(answer, &mut names, me, &tally, asked)
+            };
+            asked.into_iter().map(answer).collect()
         }
         .boxed()
     }
@@ -351,7 +330,11 @@ impl Backend for NodeBackend {
 }
 
 impl NodeBackend {
-    fn try_apply(&self, operation: &Operation<&[u8]>, now_ms: u64) -> Option<Result<Outcome, api::Failure>> {
+    fn try_apply(
+        &self,
+        operation: &Operation<Slice<'_>>,
+        now_ms: u64,
+    ) -> Option<Result<Outcome, api::Failure>> {
         let (effect, _) = self.cluster.slots().try_apply(operation, now_ms)?;
         Some(convert::answer(effect))
     }
@@ -379,7 +362,7 @@ impl NodeBackend {
 /// The reply to a command that was asked for elsewhere, counted.
 fn answered(
     result: Result<(Effect, Pid), cluster::Failure>,
-    roster: &Roster,
+    names: &mut Holders<'_>,
     me: Pid,
     tally: &Tally,
     asked: Asked,
@@ -387,7 +370,7 @@ fn answered(
     let (source, holder, result) = match result {
         Ok((effect, holder)) => {
             let source = if holder == me { Source::Local } else { Source::Cluster };
-            (source, roster.name(holder), convert::answer(effect))
+            (source, names.of(holder), convert::answer(effect))
         }
         Err(error) => (Source::Cluster, Arc::default(), Err(failure(error))),
     };

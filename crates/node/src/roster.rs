@@ -48,6 +48,11 @@ impl Roster {
         self.0.load().get(&pid).map_or_else(|| pid.to_string().into(), |known| Arc::clone(&known.name))
     }
 
+    /// The names of those who answer some operations.
+    pub(crate) fn holders(&self) -> Holders<'_> {
+        Holders { roster: self, known: Vec::new() }
+    }
+
     /// The processes alive.
     pub(crate) fn pids(&self) -> Vec<Pid> {
         self.0.load().keys().copied().collect()
@@ -55,6 +60,24 @@ impl Roster {
 
     pub(crate) fn len(&self) -> usize {
         self.0.load().len()
+    }
+}
+
+/// Names of few processes, each looked up once.
+pub(crate) struct Holders<'a> {
+    roster: &'a Roster,
+    known: Vec<(Pid, Arc<str>)>,
+}
+
+impl Holders<'_> {
+    /// [`Roster::name`].
+    pub(crate) fn of(&mut self, pid: Pid) -> Arc<str> {
+        if let Some((_, name)) = self.known.iter().find(|(known, _)| *known == pid) {
+            return Arc::clone(name);
+        }
+        let name = self.roster.name(pid);
+        self.known.push((pid, Arc::clone(&name)));
+        name
     }
 }
 

@@ -197,7 +197,7 @@ impl<B: AsRef<[u8]>> Guard<B> {
 }
 
 impl<B> Guard<B> {
-    fn map<C>(&self, copy: impl Fn(&B) -> C) -> Guard<C> {
+    fn map<'a, C>(&'a self, copy: impl Fn(&'a B) -> C) -> Guard<C> {
         match self {
             Self::Always => Guard::Always,
             Self::Absent => Guard::Absent,
@@ -240,7 +240,7 @@ impl<B> Action<B> {
     }
 
     /// The same with other bytes.
-    pub(super) fn map<C>(&self, copy: impl Fn(&B) -> C) -> Action<C> {
+    pub(super) fn map<'a, C>(&'a self, copy: impl Fn(&'a B) -> C) -> Action<C> {
         match self {
             Self::Get => Action::Get,
             Self::GetRange { first, last } => Action::GetRange { first: *first, last: *last },

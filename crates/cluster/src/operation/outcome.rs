@@ -1,7 +1,10 @@
 //! What comes of operations.
 
 use bytes::Bytes;
+use rkyv::with::Map;
 use rkyv::{Archive, Deserialize, Serialize};
+
+use super::slice::Shared;
 
 /// What came of an applied operation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Archive, Serialize, Deserialize)]
@@ -84,8 +87,10 @@ pub enum Outcome {
     /// The key's value, or the part asked for.
     Value {
         /// The bytes stored.
+        #[rkyv(with = Shared)]
         value: Bytes,
         /// The media type stored; empty: unspecified.
+        #[rkyv(with = Shared)]
         content_type: Bytes,
         /// `(hlc, node)` of the write that stored it.
         version: (u64, u128),
@@ -112,6 +117,7 @@ pub enum Outcome {
         /// The new version.
         version: (u64, u128),
         /// The value that was there, if asked for.
+        #[rkyv(with = Map<Shared>)]
         previous: Option<Bytes>,
     },
     /// Removed.
@@ -119,6 +125,7 @@ pub enum Outcome {
         /// The version of the tombstone.
         version: (u64, u128),
         /// The value that was there, if asked for.
+        #[rkyv(with = Map<Shared>)]
         previous: Option<Bytes>,
     },
     /// The guard did not hold.
@@ -126,6 +133,7 @@ pub enum Outcome {
         /// The version that is stored, if any.
         version: Option<(u64, u128)>,
         /// The value that is stored, if any and asked for.
+        #[rkyv(with = Map<Shared>)]
         previous: Option<Bytes>,
     },
     /// Whether a lifetime was changed, or a value moved or copied.

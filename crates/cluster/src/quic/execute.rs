@@ -1,18 +1,15 @@
-//! The operations of clients, from the node that was asked.
+//! A client's operation, from the node that was asked.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use boato_transport::RequestError;
+use boato_transport::{Pending, RequestError};
 use bytes::Bytes;
-use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::course::{self, Course};
+use super::course::Course;
 use super::{Cluster, Inner, OPERATIONS, TRACED, Waiter, unix_ms};
-use crate::batch::{Batch, Fate};
 use crate::message::{Answer, Request, Response};
 use crate::operation::{Effect, Operation, Outcome};
 use crate::pid::{Epoch, Pid};
@@ -22,10 +19,7 @@ use crate::trace::Trace;
 /// What a peer gets beyond the time the operation may wait in its queue, before its answer counts as lost.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Slots of one batch on which single operations are under way at a time.
-const WAYS: usize = 64;
-
-type Answered = Result<(Effect, Pid), Failure>;
+pub(super) type Answered = Result<(Effect, Pid), Failure>;
 
 impl Cluster {
     /// Applies `operation` wherever its slot is held: the answer, and who gave it. Takes at most the patience
@@ -48,30 +42,15 @@ impl Cluster {
         let deadline = self.0.now().at + self.0.patience;
         self.0.execute(&operation, trace, deadline).await
     }
-
-    /// [`Cluster::execute`] for several operations side by side, those on one slot one after the other in their order.
-    /// The answers are in the order of the operations. Those for one peer travel in one frame. Takes half a second more than
-    /// [`Cluster::execute`] where reads are lost with such a frame: each is asked for once more.
-    pub async fn execute_all(&self, operations: Vec<Operation>) -> Vec<Answered> {
-        let inner = &*self.0;
-        let deadline = inner.now().at + inner.patience;
-        // What is never answered counts as not applied; there is none.
-        let mut results = vec![Err(Failure::Unavailable); operations.len()];
-        let batches = Batch::plan(&inner.slots, &operations);
-        let mut ways: FuturesUnordered<_> =
-            batches.iter().map(|batch| inner.carry(batch, &operations, deadline)).collect();
-        while let Some(answers) = ways.next().await {
-            for (place, answer) in answers {
-                results[place] = answer;
-            }
-        }
-        drop(ways);
-        results
-    }
 }
 
 impl Inner {
-    async fn execute(&self, operation: &Operation, trace: Option<Trace>, deadline: Duration) -> Answered {
+    pub(super) async fn execute(
+        &self,
+        operation: &Operation,
+        trace: Option<Trace>,
+        deadline: Duration,
+    ) -> Answered {
         if !operation.fits() {
             return Ok((Effect::Key(Outcome::TooLarge), self.slots.me()));
         }
@@ -108,54 +87,6 @@ impl Inner {
         }
     }
 
-    /// Sends what is to be sent in one frame, then goes the way of single operations with what was not applied.
-    async fn carry(
-        &self,
-        batch: &Batch,
-        operations: &[Operation],
-        deadline: Duration,
-    ) -> Vec<(usize, Answered)> {
-        let mut answers = Vec::with_capacity(batch.sent.len() + batch.later.len());
-        let mut rest: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
-        if let Some(to) = batch.to {
-            let fate = self.ask_all(batch, to, operations, deadline).await;
-            for (place, judged) in batch.judge(to, &self.slots, operations, fate) {
-                match judged {
-                    Some(answer) => answers.push((place, answer)),
-                    None => rest.entry(operations[place].slot()).or_default().push(place),
-                }
-            }
-        }
-        for &place in &batch.later {
-            rest.entry(operations[place].slot()).or_default().push(place);
-        }
-        let mut ways = stream::iter(rest.into_values())
-            .map(|places| async move {
-                let mut answers = Vec::with_capacity(places.len());
-                for place in places {
-                    answers.push((place, self.execute(&operations[place], None, deadline).await));
-                }
-                answers
-            })
-            .buffer_unordered(WAYS);
-        while let Some(mut more) = ways.next().await {
-            answers.append(&mut more);
-        }
-        answers
-    }
-
-    async fn ask_all(&self, batch: &Batch, to: Pid, operations: &[Operation], deadline: Duration) -> Fate {
-        let request = batch.request(to, operations);
-        let begun = self.now().at;
-        let fate = match self.request(to, &request, None, deadline.saturating_sub(self.now().at)).await {
-            Ok(Response::Batch(answers)) => Fate::Answered(answers),
-            Ok(_) | Err(Unanswered::Lost) => Fate::Lost,
-            Err(Unanswered::NotSent) => Fate::NotSent,
-        };
-        course::asked(to, batch.sent.len(), begun, self.now().at);
-        fate
-    }
-
     /// A peer's answer to a request that may wait there for so long.
     async fn request(
         &self,
@@ -170,17 +101,21 @@ impl Inner {
             Some(trace) => (TRACED, trace.before(&request.encode())),
             None => (OPERATIONS, request.encode()),
         };
-        let pending = self.transport.request(addr, channel, Bytes::from(bytes));
-        match timeout(wait + GRACE, pending).await {
-            Ok(Ok(bytes)) => Response::decode(&bytes).map_err(|_| Unanswered::Lost),
-            Ok(Err(RequestError::NotSent(_))) => Err(Unanswered::NotSent),
-            Ok(Err(RequestError::Lost | RequestError::NoAnswer)) | Err(_) => Err(Unanswered::Lost),
-        }
+        answer(self.transport.request(addr, channel, Bytes::from(bytes)), wait).await
+    }
+}
+
+/// The answer to a request that may wait at the peer for so long.
+pub(super) async fn answer(pending: Pending, wait: Duration) -> Result<Response, Unanswered> {
+    match timeout(wait + GRACE, pending).await {
+        Ok(Ok(bytes)) => Response::decode(&bytes).map_err(|_| Unanswered::Lost),
+        Ok(Err(RequestError::NotSent(_))) => Err(Unanswered::NotSent),
+        Ok(Err(RequestError::Lost | RequestError::NoAnswer)) | Err(_) => Err(Unanswered::Lost),
     }
 }
 
 /// Why a request has no answer.
-enum Unanswered {
+pub(super) enum Unanswered {
     /// It certainly never left this node.
     NotSent,
     /// It may have arrived.

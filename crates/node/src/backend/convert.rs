@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use boato_api as api;
 use boato_cluster::{
-    self as cluster, Action, Effect, ExpireWhen, Expiry, Guard, Operation, Outcome, Step,
+    self as cluster, Action, Effect, ExpireWhen, Expiry, Guard, Operation, Outcome, Slice, Step,
     TRANSACTION_BYTES_MAX, VALUE_MAX,
 };
 
@@ -13,19 +13,19 @@ use boato_cluster::{
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A command, as the holder of its key takes it; borrows what the command borrows.
-pub(super) fn operation<'a>(command: &api::Command<'a>) -> Result<Operation<&'a [u8]>, api::Failure> {
+pub(super) fn operation<'a>(command: &api::Command<'a>) -> Result<Operation<Slice<'a>>, api::Failure> {
     Ok(Operation::Key(step(command)?))
 }
 
 /// # Errors
 /// [`api::Failure::CrossSlot`], where a command is about two slots.
-pub(super) fn step<'a>(command: &api::Command<'a>) -> Result<Step<&'a [u8]>, api::Failure> {
+pub(super) fn step<'a>(command: &api::Command<'a>) -> Result<Step<Slice<'a>>, api::Failure> {
     if let api::Action::Rename { to, .. } = &command.action
         && boato_placement::slot(to) != boato_placement::slot(command.key)
     {
         return Err(api::Failure::CrossSlot);
     }
-    Ok(Step { key: command.key, action: action(&command.action) })
+    Ok(Step { key: Slice(command.key), action: action(&command.action) })
 }
 
 /// # Errors
@@ -33,14 +33,14 @@ pub(super) fn step<'a>(command: &api::Command<'a>) -> Result<Step<&'a [u8]>, api
 /// between nodes.
 pub(super) fn transaction<'a>(
     transaction: &api::Transaction<'a>,
-) -> Result<Operation<&'a [u8]>, api::Failure> {
+) -> Result<Operation<Slice<'a>>, api::Failure> {
     let api::Transaction { watched, commands } = *transaction;
     let mut keys = watched.iter().map(|(key, _)| *key).chain(commands.iter().map(|command| command.key));
     let slot = keys.next().map_or(0, boato_placement::slot);
     if keys.any(|key| boato_placement::slot(key) != slot) {
         return Err(api::Failure::CrossSlot);
     }
-    let watched = watched.iter().map(|(key, version)| (*key, version.map(pair))).collect();
+    let watched = watched.iter().map(|(key, version)| (Slice(key), version.map(pair))).collect();
     let steps = commands.iter().map(step).collect::<Result<_, _>>()?;
     let operation = Operation::Transaction { slot, watched, steps };
     if operation.fits() {
@@ -60,12 +60,13 @@ pub(super) fn transacted(
     }
 }
 
-fn action<'a>(action: &api::Action<'a>) -> Action<&'a [u8]> {
+fn action<'a>(action: &api::Action<'a>) -> Action<Slice<'a>> {
     match *action {
         api::Action::Get => Action::Get,
         api::Action::GetRange { first, last } => Action::GetRange { first, last },
         api::Action::Head => Action::Head,
         api::Action::Put { value, content_type, expiry: lives, ref condition, previous } => {
+            let (value, content_type) = (Slice(value), Slice(content_type));
             let (expiry, guard) = (expiry(lives), guard(condition));
             Action::Put { value, content_type, expiry, guard, previous }
         }
@@ -77,10 +78,10 @@ fn action<'a>(action: &api::Action<'a>) -> Action<&'a [u8]> {
         }
         api::Action::Add { by, ttl } => Action::Add { by, ttl_ms: ttl.map(millis) },
         api::Action::AddFloat { by } => Action::AddFloat { by_bits: by.to_bits() },
-        api::Action::Append { bytes } => Action::Append { bytes },
-        api::Action::SetRange { offset, bytes } => Action::SetRange { offset, bytes },
+        api::Action::Append { bytes } => Action::Append { bytes: Slice(bytes) },
+        api::Action::SetRange { offset, bytes } => Action::SetRange { offset, bytes: Slice(bytes) },
         api::Action::SetBit { offset, bit } => Action::SetBit { offset, bit },
-        api::Action::Rename { to, replace, keep } => Action::Rename { to, replace, keep },
+        api::Action::Rename { to, replace, keep } => Action::Rename { to: Slice(to), replace, keep },
     }
 }
 
@@ -104,7 +105,7 @@ fn when(when: api::ExpireWhen) -> ExpireWhen {
     }
 }
 
-fn guard<'a>(condition: &api::Condition<'a>) -> Guard<&'a [u8]> {
+fn guard<'a>(condition: &api::Condition<'a>) -> Guard<Slice<'a>> {
     let pairs = |versions: &[api::Version]| versions.iter().copied().map(pair).collect();
     match condition {
         api::Condition::Always => Guard::Always,
@@ -112,7 +113,7 @@ fn guard<'a>(condition: &api::Condition<'a>) -> Guard<&'a [u8]> {
         api::Condition::Present => Guard::Present,
         api::Condition::Is(versions) => Guard::Is(pairs(versions)),
         api::Condition::IsNot(versions) => Guard::IsNot(pairs(versions)),
-        api::Condition::ValueIs(bytes) => Guard::ValueIs(bytes),
+        api::Condition::ValueIs(bytes) => Guard::ValueIs(Slice(bytes)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use boato_api::{self as api, ScanPage, ScanQuery, Topology};
 use boato_cluster::quic::Cluster;
-use boato_cluster::{Effect, FLUSH_LIMIT, Operation, POSITION_BITS, SCAN_LIMIT};
+use boato_cluster::{Effect, FLUSH_LIMIT, Operation, POSITION_BITS, SCAN_LIMIT, Slice};
 use boato_placement::SLOTS;
 use bytes::Bytes;
 
@@ -76,9 +76,10 @@ impl Scan {
             let ask = asked_of_each(count - seen, slots.len());
             let operations = slots.iter().map(|slot| {
                 let position = if *slot == cursor.slot { cursor.position } else { 0 };
-                Operation::Scan { slot: number(*slot), position, count: ask, pattern: pattern.clone() }
+                let pattern = pattern.as_deref().map(Slice);
+                Operation::Scan { slot: number(*slot), position, count: ask, pattern }
             });
-            let results = cluster.execute_all(operations.collect()).await;
+            let results = cluster.execute_all(&operations.collect::<Vec<_>>()).await;
             cursor = Cursor { slot: until, position: 0 };
             for (slot, result) in slots.into_iter().zip(results) {
                 let (effect, _) = result.map_err(failure)?;
@@ -154,12 +155,12 @@ pub(super) async fn flush(cluster: Cluster) -> Result<u64, api::Failure> {
 async fn counts(
     cluster: &Cluster,
     slots: Vec<usize>,
-    operation: impl Fn(u16) -> Operation,
+    operation: impl Fn(u16) -> Operation<Slice<'static>>,
 ) -> Result<Vec<(usize, u64, u64)>, api::Failure> {
     let mut counts = Vec::with_capacity(slots.len());
     for batch in slots.chunks(BATCH) {
-        let operations = batch.iter().map(|slot| operation(number(*slot))).collect();
-        for (&slot, result) in batch.iter().zip(cluster.execute_all(operations).await) {
+        let operations: Vec<_> = batch.iter().map(|slot| operation(number(*slot))).collect();
+        for (&slot, result) in batch.iter().zip(cluster.execute_all(&operations).await) {
             let (effect, _) = result.map_err(failure)?;
             let Effect::Count { keys, left } = effect else { return Err(refusal(&effect)) };
             counts.push((slot, keys, left));

@@ -24,7 +24,7 @@ pub(super) struct Sending {
 impl Node {
     pub(super) fn execute_all(&mut self, all: Vec<(u64, Operation)>, outbox: &mut Outbox<Self>) {
         let (calls, operations): (Vec<u64>, Vec<Operation>) = all.into_iter().unzip();
-        for batch in Batch::plan(&self.slots, &operations) {
+        for batch in Batch::plan(&self.slots, &operations, |_, _, _| false) {
             let (calls, operations, lost_at) = (calls.clone(), operations.clone(), Duration::ZERO);
             if let Some(to) = batch.to {
                 self.send_batch(Sending { to, batch, calls, operations, lost_at }, outbox);
@@ -83,7 +83,8 @@ impl Node {
     /// What has an outcome is told, the rest goes the way of single operations.
     fn settle(&mut self, sending: &Sending, fate: Fate, outbox: &mut Outbox<Self>) {
         let Sending { to, batch, calls, operations, .. } = sending;
-        for (place, judged) in batch.judge(*to, &self.slots, operations, fate) {
+        for (passenger, judged) in batch.sent.iter().zip(batch.judge(*to, &self.slots, fate)) {
+            let place = passenger.place;
             let call = calls[place];
             match judged {
                 Some(result) => {
