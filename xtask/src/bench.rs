@@ -24,7 +24,8 @@ pub(crate) struct Args {
     /// benchmarks run
     #[arg(long, value_delimiter = ',', num_args = 0..=1, default_missing_value = "redis,memcached,nginx")]
     against: Option<Vec<Peer>>,
-    /// Only workloads with these words in their names, separated by commas: `get-64-p16,http`
+    /// Only workloads with these words in their names, separated by commas: `get-64-p16,http`; `resp,http` are all [default:
+    /// some with every mix, size, depth, spread and shape]
     #[arg(long, value_delimiter = ',', requires = "against")]
     workloads: Vec<String>,
     /// A first impression: one short run of each, 64 B, uniform keys, one node unless --workloads says otherwise

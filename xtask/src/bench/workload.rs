@@ -131,9 +131,27 @@ fn all(keys: u32) -> Vec<Workload> {
     all
 }
 
-/// The workloads with up to so many keys of which some pattern gives words of the name (`get-64-p16`), or all.
+/// What is measured unless something else is asked for, as patterns of names: every mix, size, depth, spread and shape, but not
+/// each with every other one.
+const USUAL: [&str; 11] = [
+    "resp-64-uniform-one",
+    "resp-get-1k-uniform-one",
+    "resp-set-1k-uniform-one",
+    "resp-get-16k-uniform-one",
+    "resp-set-16k-uniform-one",
+    "resp-64-p64-zipf-one",
+    "resp-64-uniform-cluster",
+    "resp-64-p64-zipf-cluster",
+    "resp-1k-p16-uniform-cluster",
+    "proxy",
+    "http",
+];
+
+/// The workloads with up to so many keys of which some pattern gives words of the name (`get-64-p16`), or the usual ones.
 pub(super) fn choose(patterns: &[String], keys: u32) -> Result<Vec<Workload>> {
     let all = all(keys);
+    let usual = USUAL.map(str::to_owned);
+    let patterns = if patterns.is_empty() { &usual } else { patterns };
     for pattern in patterns {
         ensure!(
             all.iter().any(|workload| workload.fits(pattern)),
@@ -141,13 +159,14 @@ pub(super) fn choose(patterns: &[String], keys: u32) -> Result<Vec<Workload>> {
             all[0]
         );
     }
-    let chosen =
-        |workload: &Workload| patterns.is_empty() || patterns.iter().any(|pattern| workload.fits(pattern));
+    let chosen = |workload: &Workload| patterns.iter().any(|pattern| workload.fits(pattern));
     Ok(all.into_iter().filter(chosen).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn chosen(pattern: &str) -> Vec<String> {
@@ -162,12 +181,22 @@ mod tests {
     }
 
     #[test]
-    fn without_patterns_every_workload_is_chosen_once() {
-        let all = choose(&[], KEYS).unwrap();
+    fn every_workload_is_there_once() {
+        let all = choose(&["resp", "http"].map(str::to_owned), KEYS).unwrap();
         let mut unique = all.clone();
         unique.sort();
         unique.dedup();
         assert_eq!((all.len(), unique.len()), (123, 123));
+    }
+
+    #[test]
+    fn the_usual_workloads_have_everything_that_any_has() {
+        let words = |workloads: &[Workload]| -> BTreeSet<String> {
+            workloads.iter().flat_map(Workload::words).collect()
+        };
+        let usual = choose(&[], KEYS).unwrap();
+        assert_eq!(words(&usual), words(&all(KEYS)));
+        assert_eq!(usual.len(), 54);
     }
 
     #[test]
