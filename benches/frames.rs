@@ -38,7 +38,7 @@ fn commits() -> Frame {
 
 fn operations(c: &mut Criterion) {
     let key = Bytes::from_static(b"key:0000000000000001");
-    let put = Operation::on(key, Action::put(vec![b'v'; 64]));
+    let put = Operation::<Bytes>::on(key, Action::put(vec![b'v'; 64]));
     let request = Request::Operate { to: PID, used: Some(EPOCH), wait_ms: 5000, operation: put };
     let outcome = Outcome::Value {
         value: Bytes::from(vec![b'v'; 64]),
@@ -50,7 +50,7 @@ fn operations(c: &mut Criterion) {
     let (request_bytes, response_bytes) = (request.encode(), response.encode());
     let mut group = c.benchmark_group("operation");
     group.bench_function("encode request", |b| b.iter(|| black_box(&request).encode()));
-    group.bench_function("decode request", |b| b.iter(|| Request::decode(black_box(&request_bytes))));
+    group.bench_function("decode request", |b| b.iter(|| Request::view(black_box(&request_bytes))));
     group.bench_function("encode answer", |b| b.iter(|| black_box(&response).encode()));
     group.bench_function("decode answer", |b| b.iter(|| Response::decode(black_box(&response_bytes))));
 }

@@ -45,8 +45,8 @@ struct Node {
 impl Node {
     fn start(node: u128, weight: u16, stop: &CancellationToken) -> Self {
         let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-        let transport =
-            Transport::bind(boato_transport::Config::new("forwarding", node, bind, PROTOCOL)).unwrap();
+        let transport = Transport::bind(boato_transport::Config::new("forwarding", node, bind, PROTOCOL))
+            .expect("a port of loopback is free");
         let dispatch = Arc::new(Dispatch::default());
         transport.serve(Arc::clone(&dispatch) as Arc<dyn Handler>);
         let (pid, addr) = (Pid { node, boot: 1 }, transport.local_addr());
