@@ -62,6 +62,12 @@ fn whatever_happens_there_is_one_cluster_in_the_end() {
     assert!(all.iter().any(|report| report.forked && report.merges > 0));
 }
 
+/// It released a slot to a process that had crashed, while a third had begun the slot anew.
+#[test]
+fn what_goes_with_a_crash_before_a_false_death_is_no_unreported_loss() {
+    assert_holds(&run(&Scenario::from_seed(3_861_501_602)));
+}
+
 /// In these plots and joins that are aimed at hand-overs had made hundreds of nodes join.
 #[test]
 fn faults_that_make_others_likely_do_not_add_up() {

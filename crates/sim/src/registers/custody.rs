@@ -196,11 +196,18 @@ impl Custody {
 
     /// A process let go of its copy, and gave it to `heir`.
     fn let_go(&mut self, at: Duration, pid: Pid, slot: u16, heir: Option<Pid>) -> Result<(), Safety> {
-        if !self.holders.copies(slot).is_empty() {
-            return Ok(());
-        }
         // Perhaps the heir has crashed since it said that it has everything.
         let fate = &mut self.fates[usize::from(slot)];
+        if !self.holders.copies(slot).is_empty() {
+            // Others have copies, but not what was written to this one; the crash may have been before there were two.
+            let ended = fate.ended.iter().rev().find(|ended| Some(ended.0) == heir);
+            if let Some(&(_, from)) = ended
+                && !self.vanished.iter().any(|it| (it.slot, it.from) == (slot, from))
+            {
+                self.vanished.push(Vanished { slot, from, to: at });
+            }
+            return Ok(());
+        }
         // After a fork it may have been merged, and handed on to somebody who has.
         let is_heir = |ended: &&(Pid, Duration)| Some(ended.0) == heir || self.forked;
         let crashed = fate.ended.iter().rev().find(is_heir);
