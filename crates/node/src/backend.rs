@@ -158,13 +158,22 @@ impl Backend for NodeBackend {
             Ok(operation) => operation,
             Err(failure) => return ready(Err(failure)).boxed(),
         };
+        let asked: Vec<Asked> = transaction.commands.iter().map(Asked::of).collect();
         if let Some((effect, _)) = self.cluster.slots().try_apply(&operation, self.cluster.unix_ms()) {
-            return ready(convert::transacted(effect)).boxed();
+            let result = convert::transacted(effect);
+            self.tally.transacted(&asked, Source::Local, &result);
+            return ready(result).boxed();
         }
         let (cluster, operation) = (self.cluster.clone(), operation.to_bytes());
+        let (me, tally) = (self.me, Arc::clone(&self.tally));
         async move {
-            let (effect, _) = cluster.execute(operation).await.map_err(failure)?;
-            convert::transacted(effect)
+            let (source, result) = match cluster.execute(operation).await {
+                Ok((effect, holder)) if holder == me => (Source::Local, convert::transacted(effect)),
+                Ok((effect, _)) => (Source::Cluster, convert::transacted(effect)),
+                Err(error) => (Source::Cluster, Err(failure(error))),
+            };
+            tally.transacted(&asked, source, &result);
+            result
         }
         .boxed()
     }

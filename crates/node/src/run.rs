@@ -61,13 +61,14 @@ async fn until_the_end(node: &Node, signals: &mut Signals) -> Option<&'static st
                 if let Asked::End(name) = asked {
                     return Some(name);
                 }
-                supervisor::reloading();
+                let ready = node.backend().status().ready;
+                supervisor::reloading(ready);
                 let came = match node.reload().await {
                     Ok(changed) if changed.is_empty() => "reloaded: nothing has changed".to_owned(),
                     Ok(changed) => format!("reloaded: {}", changed.join(", ")),
                     Err(reason) => format!("reload refused: {reason}"),
                 };
-                supervisor::reloaded(&came);
+                supervisor::reloaded(&came, ready);
             }
             () = node.leave_requested() => return None,
             () = &mut unused => return None,

@@ -47,16 +47,21 @@ fn longer() -> NotifyState<'static> {
     NotifyState::ExtendTimeoutUsec(u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX))
 }
 
-/// The configuration is being read again.
-pub(crate) fn reloading() {
+/// The configuration is being read again. Of a node that is not ready nothing is told, since the end of a reload is told
+/// as being ready.
+pub(crate) fn reloading(ready: bool) {
+    if !ready {
+        return;
+    }
     let mut states = vec![NotifyState::Reloading];
     states.extend(NotifyState::monotonic_usec_now().ok());
     notify(&states);
 }
 
 /// It has been read, and this came of it.
-pub(crate) fn reloaded(text: &str) {
-    notify(&[NotifyState::Ready, NotifyState::Status(text)]);
+pub(crate) fn reloaded(text: &str, ready: bool) {
+    let end = ready.then_some(NotifyState::Ready);
+    notify(&end.into_iter().chain([NotifyState::Status(text)]).collect::<Vec<_>>());
 }
 
 fn notify(states: &[NotifyState<'_>]) {

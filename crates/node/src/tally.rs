@@ -62,6 +62,22 @@ impl Tally {
         counter.fetch_add(1, Relaxed);
     }
 
+    /// A transaction has its answer. Its commands count one by one, unless a watched key had changed: then none was applied.
+    pub(crate) fn transacted<E, F>(
+        &self,
+        asked: &[Asked],
+        source: Source,
+        result: &Result<Option<Vec<Result<Outcome, E>>>, F>,
+    ) {
+        match result {
+            Ok(Some(all)) => {
+                asked.iter().zip(all).for_each(|(&asked, result)| self.answered(asked, source, result));
+            }
+            Ok(None) => {}
+            Err(error) => asked.iter().for_each(|&asked| self.answered(asked, source, &Err(error))),
+        }
+    }
+
     /// What was counted so far.
     pub(crate) fn sums(&self) -> Operations {
         let [local, forwarded] =
@@ -102,5 +118,12 @@ mod tests {
         tally.answered(asked(Action::put(b"")), Source::Local, &created);
         tally.answered(asked(Action::Get), Source::Local, &Err(()));
         assert_eq!(tally.sums(), Operations { local: 3, forwarded: 2, failed: 1, hits: 2, misses: 2 });
+
+        let asked = [asked(Action::Get), asked(Action::put(b""))];
+        let all = vec![Ok::<_, ()>(Outcome::Missing), Ok(Outcome::Created(version))];
+        tally.transacted(&asked, Source::Cluster, &Ok::<_, ()>(Some(all)));
+        tally.transacted::<(), ()>(&asked, Source::Local, &Ok(None));
+        tally.transacted::<(), ()>(&asked, Source::Local, &Err(()));
+        assert_eq!(tally.sums(), Operations { local: 3, forwarded: 4, failed: 3, hits: 2, misses: 3 });
     }
 }

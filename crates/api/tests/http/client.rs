@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use boato_api::http::{Config, Guard, Limits, Metrics, run};
 use boato_api::{Token, Tokens};
@@ -134,11 +134,13 @@ impl Client {
 
     /// Reads until what was read contains `text`.
     pub(crate) async fn read_until(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let read = String::from_utf8_lossy(&self.read).into_owned();
             if read.contains(text) {
                 return read;
             }
+            assert!(Instant::now() < deadline, "{text:?} did not come: {read:?}");
             assert!(self.more().await, "the connection closed before {text:?} came: {read:?}");
         }
     }

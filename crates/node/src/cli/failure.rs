@@ -105,6 +105,14 @@ pub(super) enum Failure {
         /// Why.
         source: LineError,
     },
+    /// An option that this source has no use for.
+    #[error("{option} is not for this source: {why}")]
+    Unfit {
+        /// The option.
+        option: &'static str,
+        /// Why.
+        why: &'static str,
+    },
     /// Another import's state.
     #[error("{} is the state of another import: name another file with --state, or remove it to begin anew", path.display())]
     State {

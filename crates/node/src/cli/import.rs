@@ -80,6 +80,7 @@ struct State {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    args.check()?;
     let mut node = Resp::of_node(&args.target)?;
     let (state, client) = (args.begin()?, args.target.client()?);
     let mut import = Import { args, client, started: Instant::now(), read_before: state.read, state };
@@ -96,6 +97,19 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 impl Args {
+    /// Refuses what the source has no use for.
+    fn check(&self) -> Result<(), Failure> {
+        if self.pattern.is_some() && !self.source.contains("://") {
+            let why = "only a Redis chooses keys; choose lines of a file with grep or jq, and import them from standard input";
+            return Err(Failure::Unfit { option: "--match", why });
+        }
+        if self.state.is_some() && self.source == "-" {
+            let why = "standard input cannot be read from the middle; import a file, or leave the option out";
+            return Err(Failure::Unfit { option: "--state", why });
+        }
+        Ok(())
+    }
+
     /// Where to begin: where the state file says.
     fn begin(&self) -> Result<State, Failure> {
         let fresh = State { source: self.shown_source(), pattern: self.pattern.clone(), ..State::default() };
@@ -271,6 +285,16 @@ mod tests {
         let batch = |rate| args(&["-", "--rate", rate]).batch();
         assert_eq!([batch("1"), batch("10"), batch("200"), batch("1000000")], [1, 1, 20, BATCH]);
         assert_eq!(args(&["-"]).batch(), BATCH);
+    }
+
+    #[test]
+    fn what_the_source_has_no_use_for_is_refused() {
+        for words in [&["keys.jsonl", "--match", "a*"], &["-", "--match", "a*"], &["-", "--state", "file"]] {
+            assert!(matches!(args(words).check(), Err(Failure::Unfit { .. })), "{words:?}");
+        }
+        for words in [&["redis://web1", "--match", "a*"][..], &["keys.jsonl", "--state", "file"], &["-"]] {
+            assert!(args(words).check().is_ok(), "{words:?}");
+        }
     }
 
     #[test]
