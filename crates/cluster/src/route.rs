@@ -256,7 +256,7 @@ mod tests {
         let operation = Operation::<&[u8]>::get(&b"key"[..]);
         let hint = Hint { pid: source, epoch: Epoch { counter: 5, pid: source } };
         slots.learn(operation.slot(), hint);
-        for state in [State::Absent, State::Asking(Asking { source, staging: None })] {
+        for state in [State::Absent, State::Asking(Asking { source, offered: false, staging: None })] {
             slots.store.lock(operation.slot().into()).header_mut().state = state;
             let mut attempt = Attempt::new(&operation);
             let by_hint = Next::Peer { to: source, used: Some(hint.epoch) };
@@ -283,7 +283,7 @@ mod tests {
         {
             let mut guard = slots.store.lock(operation.slot().into());
             let header = guard.header_mut();
-            header.state = State::Asking(Asking { source: peer, staging: None });
+            header.state = State::Asking(Asking { source: peer, offered: false, staging: None });
             header.hint = Some(hint);
         }
         let moved = |hint| Sent::Answered(Answer::Moved(hint));

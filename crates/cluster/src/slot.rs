@@ -46,6 +46,8 @@ pub enum State {
 pub struct Asking {
     /// The node asked.
     pub source: Pid,
+    /// It has offered the slot: by its table it should be here, whatever this node's own table says.
+    pub offered: bool,
     /// What has been staged.
     pub staging: Option<Staging>,
 }

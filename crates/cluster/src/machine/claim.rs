@@ -179,7 +179,7 @@ impl Machine {
         self.end_claim(cell);
         cell.header.hint = Some(Hint { pid: from, epoch });
         if self.is_target(cell.slot) && !self.is_leaving() {
-            self.ask(cell, from, now);
+            self.ask(cell, from, false, now);
         }
     }
 

@@ -53,7 +53,7 @@ impl Machine {
         if self.view.is_dead(from) {
             return;
         }
-        match &cell.header.state {
+        match &mut cell.header.state {
             State::Held { .. } | State::Copying(_) => self.meet(cell, from, epoch),
             State::Absent => {
                 // A hint without an epoch is but presumed.
@@ -65,9 +65,10 @@ impl Machine {
                     self.take_offer(cell, from, epoch, now);
                 }
             }
+            State::Asking(asking) if asking.source == from => asking.offered = true,
             State::Asking(asking) => {
                 let newer = cell.header.hint.is_none_or(|hint| epoch > hint.epoch);
-                if asking.source != from && asking.staging.is_none() && newer {
+                if asking.staging.is_none() && newer {
                     self.take_offer(cell, from, epoch, now);
                 }
             }
@@ -78,7 +79,7 @@ impl Machine {
 
     fn take_offer(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch, now: Now) {
         cell.header.hint = Some(Hint { pid: from, epoch });
-        self.ask(cell, from, now);
+        self.ask(cell, from, true, now);
     }
 
     /// The target of our offer holds the slot itself, or a process we meet says what it holds.

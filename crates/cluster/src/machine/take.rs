@@ -32,8 +32,9 @@ pub(super) struct Commit {
 }
 
 impl Machine {
-    pub(super) fn ask(&mut self, cell: &mut Cell, source: Pid, now: Now) {
-        self.enter(cell, State::Asking(Asking { source, staging: None }));
+    /// `offered`: the source says that the slot should be here.
+    pub(super) fn ask(&mut self, cell: &mut Cell, source: Pid, offered: bool, now: Now) {
+        self.enter(cell, State::Asking(Asking { source, offered, staging: None }));
         self.send(cell, source, Message::Acquire);
         self.retry(cell, ASK, now);
     }
@@ -46,15 +47,15 @@ impl Machine {
     }
 
     pub(super) fn tick_asking(&mut self, cell: &mut Cell, due: bool, now: Now) {
-        let State::Asking(asking) = &cell.header.state else { return };
-        let keep = self.may_ask(cell.slot, asking.source);
+        let is_target = self.is_target(cell.slot);
         let State::Asking(asking) = &mut cell.header.state else { return };
         if asking.staging.as_ref().is_some_and(|staging| staging.progress_at + STAGING_TTL <= now.at) {
             asking.staging = None;
             cell.entries.clear();
         }
-        let (source, staged) = (asking.source, asking.staging.is_some());
-        if self.is_leaving() || (!keep && !staged) {
+        let source = asking.source;
+        let wanted = is_target || asking.offered || asking.staging.is_some();
+        if self.is_leaving() || !wanted {
             self.give_up_asking(cell, now);
         } else if due {
             self.send(cell, source, Message::Acquire);
@@ -62,20 +63,15 @@ impl Machine {
         }
     }
 
-    /// Whether this node goes on asking `source` for a slot: it should have it, or a leaver gives it to whom it finds.
-    fn may_ask(&self, slot: u16, source: Pid) -> bool {
-        self.is_target(slot) || self.view.is_leaving(source)
-    }
-
     pub(super) fn on_later(&mut self, cell: &mut Cell, from: Pid, now: Now) {
-        let keep = self.may_ask(cell.slot, from);
+        let is_target = self.is_target(cell.slot);
         let State::Asking(asking) = &mut cell.header.state else { return };
         if asking.source != from {
             return;
         }
-        asking.staging = None;
+        (asking.staging, asking.offered) = (None, false);
         cell.entries.clear();
-        if !keep {
+        if !is_target {
             self.give_up_asking(cell, now);
         }
     }
@@ -91,7 +87,7 @@ impl Machine {
             .filter(|hint| Some(hint.epoch) > known && hint.pid != self.me && !self.view.is_dead(hint.pid));
         cell.header.hint = newer;
         match newer {
-            Some(hint) => self.ask(cell, hint.pid, now),
+            Some(hint) => self.ask(cell, hint.pid, false, now),
             None => self.give_up_asking(cell, now),
         }
     }

@@ -120,7 +120,7 @@ impl Machine {
         match cell.header.hint {
             // A client's answer may have pointed to a process not known yet: it is met first.
             Some(hint) if self.view.learn(hint.pid, now.at) => self.members_changed(now),
-            Some(hint) if hint.pid != self.me => self.ask(cell, hint.pid, now),
+            Some(hint) if hint.pid != self.me => self.ask(cell, hint.pid, false, now),
             _ => {
                 cell.header.hint = None;
                 self.claim(cell, now);
