@@ -60,6 +60,9 @@ struct Pair {
     bytes_while_frozen: usize,
     /// Chunks that the target had to ask for again.
     missed: usize,
+    commits_get_lost: bool,
+    /// The most bytes of values that a node sent at once.
+    burst: usize,
 }
 
 impl Pair {
@@ -73,6 +76,8 @@ impl Pair {
             written: 0,
             bytes_while_frozen: 0,
             missed: 0,
+            commits_get_lost: false,
+            burst: 0,
         };
         pair.feed(0, Input::Eligible { quiet: Duration::from_millis(10) });
         (0..100).for_each(|_| pair.step());
@@ -89,26 +94,26 @@ impl Pair {
 
     fn feed(&mut self, node: usize, input: Input) {
         self.nodes[node].handle(input, at(self.ms));
+        let mut burst = 0;
         while let Some(output) = self.nodes[node].poll_output() {
             match output {
                 Output::Send { frame, .. } => {
+                    burst += value_bytes(&frame);
                     self.note_frozen(&frame);
-                    self.on_its_way.push_back((self.ms + 1, frame));
+                    if !(self.commits_get_lost && commits(&frame)) {
+                        self.on_its_way.push_back((self.ms + 1, frame));
+                    }
                 }
                 Output::Answer { answer: Answer::Done { effect, .. }, .. } => self.count(&effect),
                 Output::Answer { answer: Answer::Moved(_), .. } => self.moved = true,
                 _ => {}
             }
         }
+        self.burst = self.burst.max(burst);
     }
 
     fn note_frozen(&mut self, frame: &Frame) {
-        let commits = frame.runs.iter().any(|run| matches!(run.message, Message::Commit { .. }));
-        let bytes = frame.runs.iter().map(|run| match &run.message {
-            Message::Chunk { items, .. } => items.iter().map(|item| item.value.len()).sum(),
-            _ => 0,
-        });
-        self.bytes_while_frozen += if commits { bytes.sum() } else { 0 };
+        self.bytes_while_frozen += if commits(frame) { value_bytes(frame) } else { 0 };
         let missing = frame.runs.iter().map(|run| match &run.message {
             Message::Need { missing, .. } => missing.len(),
             _ => 0,
@@ -157,6 +162,18 @@ impl Pair {
     }
 }
 
+fn commits(frame: &Frame) -> bool {
+    frame.runs.iter().any(|run| matches!(run.message, Message::Commit { .. }))
+}
+
+fn value_bytes(frame: &Frame) -> usize {
+    let bytes = frame.runs.iter().map(|run| match &run.message {
+        Message::Chunk { items, .. } => items.iter().map(|item| item.value.len()).sum(),
+        _ => 0,
+    });
+    bytes.sum()
+}
+
 #[test]
 fn slots_without_entries_do_not_wait_for_those_that_have_some() {
     let mut pair = Pair::new(16, RATE);
@@ -203,4 +220,24 @@ fn a_slot_written_faster_than_it_is_copied_changes_hands_after_a_short_pause() {
         pair.bytes_while_frozen
     );
     assert_eq!(pair.nodes[0].stats().custody, 0);
+}
+
+#[test]
+fn what_the_target_has_dropped_meanwhile_is_sent_again_a_window_at_a_time() {
+    const WINDOW_BYTES: usize = 4 << 20;
+    let mut pair = Pair::new(1, 1 << 30);
+    for number in KEYS..512 {
+        pair.store(String::from_utf8(key(number).to_vec()).expect("digits"), VALUE);
+    }
+    pair.begin_move();
+    pair.commits_get_lost = true;
+    (0..70_000).for_each(|_| pair.step());
+    assert!(pair.nodes[0].stats().custody > 0, "the commit never arrived");
+    pair.commits_get_lost = false;
+    while pair.nodes[0].stats().custody > 0 {
+        assert!(pair.ms < 100_000, "not moved after 30 s more: {:?}", pair.nodes[0].progress());
+        pair.step();
+    }
+    assert!(pair.missed >= 256, "the target asked for {} chunks again", pair.missed);
+    assert!(pair.burst <= WINDOW_BYTES + 2 * VALUE, "{} bytes were sent at once", pair.burst);
 }

@@ -7,7 +7,7 @@ use super::tick::COMMIT;
 use super::wanted::Wanted;
 use super::{Cell, Machine};
 use crate::canary::Canary;
-use crate::message::Message;
+use crate::message::{Item, Message};
 use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Ended, Giving, Purpose, State};
 use crate::time::Now;
@@ -239,11 +239,17 @@ impl Machine {
         }
     }
 
+    /// Sends chunks again, a window of them at most: what is still missing then is asked for again.
     fn resend(&mut self, cell: &Cell, chunks: &[u32]) {
         let hlc = self.slots.clock.latest();
         let Some(giving) = cell.header.state.giving() else { return };
+        let mut sent_bytes = 0;
         for &seq in chunks {
+            if sent_bytes >= WINDOW_BYTES {
+                return;
+            }
             let Some(items) = giving.transfer.resend(seq, cell.entries) else { continue };
+            sent_bytes += items.iter().map(|item| Item::bytes(&item.as_entry())).sum::<usize>();
             let xfer = giving.transfer.xfer;
             let message = match giving.purpose {
                 Purpose::Merge => Message::Merge { xfer, epoch: giving.epoch, seq, hlc, items },
