@@ -1,14 +1,18 @@
 //! Whom this process knows, and the table that follows from it.
 
+mod greetings;
+mod heirs;
+mod routes;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
-use std::sync::Arc;
 use std::time::Duration;
 
-use boato_placement::{Candidate, Table};
+use boato_placement::Candidate;
 
 use crate::message::{Digest, Standing};
 use crate::pid::Pid;
+pub use routes::Routes;
 
 /// What membership says of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -28,10 +32,6 @@ const DEAD_MAX: usize = 1024;
 /// How long a process that only a peer's message speaks of is believed in before membership confirms it.
 const HEARSAY_TTL: Duration = Duration::from_mins(1);
 
-/// Greetings, one a second from the sixth on, after which a member should have answered.
-const HELLOS_IN_VAIN: u32 = 10;
-const HELLOS_A_MINUTE: u32 = 60;
-
 #[derive(Clone, Hash, Debug)]
 struct Peer {
     liveness: Liveness,
@@ -45,13 +45,6 @@ struct Peer {
     asked_at: Duration,
     /// It is to get nothing of this node, as it does not ask for it.
     passed_over: bool,
-}
-
-impl Peer {
-    /// Whether it is somebody to whom slots may go.
-    fn is_heir(&self) -> bool {
-        self.liveness == Liveness::Alive && self.weight.is_some() && !self.passed_over
-    }
 }
 
 /// The state of our greetings to a process not met yet.
@@ -280,47 +273,8 @@ impl View {
         self.unmet == 0
     }
 
-    /// The processes to greet now: those not met yet after growing pauses, the others every `again`.
-    pub(crate) fn due_hellos(
-        &mut self,
-        now: Duration,
-        again: Option<Duration>,
-        mut pause: impl FnMut(u32) -> Duration,
-    ) -> Vec<Pid> {
-        let mut due = Vec::new();
-        for (&pid, peer) in &mut self.peers {
-            let wait = if peer.met { again } else { Some(pause(peer.hello.attempts)) };
-            if let Some(wait) = wait
-                && peer.hello.at <= now
-            {
-                peer.hello = Hello { at: now + wait, attempts: peer.hello.attempts + 1 };
-                due.push(pid);
-            }
-        }
-        due
-    }
-
-    /// Whether a member that is alive, as membership says, has left so many greetings without an answer that somebody should
-    /// be told: at the first of these, and about once a minute.
-    pub(crate) fn is_unanswered(&self, pid: Pid) -> bool {
-        let told = |attempts: u32| attempts == HELLOS_IN_VAIN || attempts.is_multiple_of(HELLOS_A_MINUTE);
-        self.peers
-            .get(&pid)
-            .is_some_and(|peer| !peer.met && peer.weight.is_some() && told(peer.hello.attempts))
-    }
-
-    pub(crate) fn next_hello(&self, also_met: bool) -> Option<Duration> {
-        self.peers.values().filter(|peer| also_met || !peer.met).map(|peer| peer.hello.at).min()
-    }
-
     pub(crate) fn next_hearsay(&self) -> Option<Duration> {
         self.peers.values().filter(|peer| peer.weight.is_none()).map(|peer| peer.known_at + HEARSAY_TTL).min()
-    }
-
-    /// Sets when peers last asked for slots.
-    #[cfg(feature = "model")]
-    pub(crate) fn blur_asked(&mut self, at: Duration) {
-        self.peers.values_mut().for_each(|peer| peer.asked_at = at);
     }
 
     /// Sets all moments: when others are greeted again, and if given, when processes became known.
@@ -374,38 +328,6 @@ impl View {
         self.peers.values().any(|peer| peer.weight.is_none())
     }
 
-    /// When a peer last asked for a slot of this node, which leaves, or else became known.
-    pub(crate) fn asked_at(&self, pid: Pid) -> Option<Duration> {
-        self.peers.get(&pid).map(|peer| peer.asked_at)
-    }
-
-    /// A peer asks this node, which leaves, for a slot. Returns whether it had been passed over.
-    pub(crate) fn note_asked(&mut self, pid: Pid, now: Duration) -> bool {
-        let Some(peer) = self.peers.get_mut(&pid) else { return false };
-        peer.asked_at = now;
-        std::mem::take(&mut peer.passed_over)
-    }
-
-    /// Leaves a peer out of those to whom slots go; all are in again when it is the last. Returns whether anything changed.
-    pub(crate) fn pass_over(&mut self, pid: Pid) -> bool {
-        if self.peers.iter().any(|(&other, peer)| other != pid && peer.is_heir()) {
-            return self
-                .peers
-                .get_mut(&pid)
-                .is_some_and(|peer| !std::mem::replace(&mut peer.passed_over, true));
-        }
-        let mut changed = false;
-        for peer in self.peers.values_mut() {
-            changed |= std::mem::take(&mut peer.passed_over);
-        }
-        changed
-    }
-
-    /// Whether anybody is there to take slots over.
-    pub(crate) fn has_heir(&self) -> bool {
-        self.peers.values().any(|peer| peer.liveness == Liveness::Alive && peer.weight.is_some())
-    }
-
     /// The live process of a node: the newest boot known.
     pub(crate) fn pid_of(&self, node: u128) -> Option<Pid> {
         if node == self.me.node { Some(self.me) } else { self.boots(node).last() }
@@ -422,31 +344,6 @@ impl View {
         let mut candidates: Vec<Candidate> = others.chain(mine).collect();
         candidates.sort_unstable_by_key(|candidate| candidate.id);
         candidates
-    }
-}
-
-/// What routing needs of a view, published for readers without a lock.
-#[derive(Debug)]
-pub struct Routes {
-    /// Who should have which slot.
-    pub table: Arc<Table>,
-    pub(crate) pids: BTreeMap<u128, Pid>,
-}
-
-impl Routes {
-    pub(crate) fn new(table: Arc<Table>, view: &View) -> Self {
-        let pids = view.live().chain([view.me]).map(|pid| (pid.node, pid)).collect();
-        Self { table, pids }
-    }
-
-    /// The process that the table names for a slot.
-    pub fn target(&self, slot: u16) -> Option<Pid> {
-        self.pids.get(&self.table.owner(slot)?).copied()
-    }
-
-    /// Whether this view considers `pid` not dead.
-    pub fn is_live(&self, pid: Pid) -> bool {
-        self.pids.get(&pid.node) == Some(&pid)
     }
 }
 
