@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Arguments;
 use std::time::Duration;
 
-use boato_cluster::{Action, Event, Header, Operation, Pid, Standing, Step};
+use boato_cluster::{Action, Event, Header, Operation, Pid, Step};
 use bytes::Bytes;
 use fastrand::Rng;
 
@@ -295,21 +295,8 @@ impl<'a> Run<'a> {
 
     fn event(&mut self, host: Host, event: Event) {
         self.say(format_args!("host {}: {event:?}", host.0));
-        match event {
-            Event::SlotsLost { slots } => self.counted_lost += slots as u64,
-            Event::Claimed { began: true } => {
-                let elsewhere = |seat: &Seat| {
-                    seat.host != host
-                        && self
-                            .engine
-                            .process(seat.host)
-                            .is_some_and(|node| node.machine.standing() == Standing::Claimed)
-                };
-                if self.seats.iter().any(elsewhere) {
-                    self.custody.fork();
-                }
-            }
-            _ => {}
+        if let Event::SlotsLost { slots } = event {
+            self.counted_lost += slots as u64;
         }
     }
 
