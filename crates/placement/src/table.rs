@@ -41,15 +41,16 @@ impl Table {
         }
         let owner_of_range = strategy.assign(&eligible(&nodes));
         assert_eq!(owner_of_range.len(), RANGES, "a strategy names one owner for each range");
-        let runs = || owner_of_range.chunk_by(|left, right| left == right);
-        let mut owners: Vec<u128> = runs().map(|run| run[0]).collect();
+        let chunks = owner_of_range.chunk_by(|left, right| left == right);
+        let runs: Vec<(u128, usize)> = chunks.map(|run| (run[0], run.len())).collect();
+        let mut owners: Vec<u128> = runs.iter().map(|&(owner, _)| owner).collect();
         owners.sort_unstable();
         owners.dedup();
         let mut ranges = Box::new([0; RANGES]);
         let mut next = 0;
-        for run in runs() {
-            ranges[next..next + run.len()].fill(place(&owners, run[0]));
-            next += run.len();
+        for (owner, len) in runs {
+            ranges[next..next + len].fill(place(&owners, owner));
+            next += len;
         }
         Self { nodes, owners: owners.into(), ranges }
     }

@@ -38,7 +38,7 @@ impl Node {
         let attempt = Attempt::new(&operation);
         let deadline = self.now(outbox).at + PATIENCE;
         let errand = Errand { operation, attempt, deadline, next: None, number: 0, tries: 0, alarm: None };
-        self.errands.insert(call, errand);
+        self.errands.insert(call, Box::new(errand));
         self.try_errand(call, outbox);
     }
 

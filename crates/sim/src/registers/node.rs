@@ -108,7 +108,8 @@ pub(super) struct Node {
     pub(super) slots: Arc<Slots>,
     pub(super) rng: Rng,
     pub(super) addresses: BTreeMap<Pid, Host>,
-    pub(super) errands: BTreeMap<u64, Errand>,
+    /// Boxed: they are large, and a map moves what it keeps.
+    pub(super) errands: BTreeMap<u64, Box<Errand>>,
     pub(super) sendings: BTreeMap<u64, Sending>,
     pub(super) waiting: BTreeMap<u64, Waiter>,
     /// The last number given to a token or a request.
