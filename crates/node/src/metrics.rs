@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use boato_cluster::quic::Cluster;
 use boato_cluster::{BOUNDS_MS, Stats, Times};
+use boato_gossip::NodeId;
 use boato_transport::{Path, Transport};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
@@ -25,6 +26,7 @@ use crate::tally::Tally;
 
 /// Reads the counters of slots, entries, members, gossip and peers.
 pub(crate) struct NodeMetrics {
+    pub(crate) id: NodeId,
     pub(crate) cluster: Cluster,
     pub(crate) membership: Membership,
     pub(crate) roster: Arc<Roster>,
@@ -181,9 +183,14 @@ type Count = fn(&Path) -> u64;
 
 impl NodeMetrics {
     fn encode_labelled(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut info =
-            encoder.encode_descriptor("build_info", "The version that runs", None, MetricType::Gauge)?;
-        info.encode_family(&[("version", VERSION)])?.encode_gauge(&1_i64)?;
+        let mut info = encoder.encode_descriptor(
+            "build_info",
+            "Which node this is, of which version",
+            None,
+            MetricType::Gauge,
+        )?;
+        let node = self.id.to_string();
+        info.encode_family(&[("node", node.as_str()), ("version", VERSION)])?.encode_gauge(&1_i64)?;
         let members = self.membership.members();
         let help = "Members known, by what gossip says of them";
         let mut family = encoder.encode_descriptor("gossip_members", help, None, MetricType::Gauge)?;

@@ -151,6 +151,7 @@ impl Node {
         });
         let asked = Arc::clone(&backend);
         let registry = registry(NodeMetrics {
+            id: bound.identity.id,
             cluster,
             membership,
             roster,

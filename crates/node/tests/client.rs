@@ -218,3 +218,42 @@ fn leave_shows_the_token_of_cluster_and_secret() {
     let expected = format!("authorization: bearer {}", token.to_ascii_lowercase());
     assert!(request.headers.contains(&expected), "{:?}", request.headers);
 }
+
+#[test]
+fn the_live_view_never_takes_the_figures_of_one_node_for_those_of_another() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    // Two members on two machines announce the same loopback door: only one is behind it here.
+    let member =
+        |name| format!(r#"{{"id":"{name}","name":"{name}","state":"alive","http":"{addr}","load":null}}"#);
+    let members = format!("[{},{}]", member("here"), member("there"));
+    std::thread::spawn(move || {
+        let mut operations = 0;
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            operations += 1;
+            let body = if read(&stream).line.ends_with("/_/members") {
+                members.clone()
+            } else {
+                format!(
+                    "boato_build_info{{node=\"here\"}} 1\nboato_operations_total{{holder=\"self\"}} {operations}\n"
+                )
+            };
+            let head = format!("content-length: {}\r\nconnection: close", body.len());
+            write!(stream, "HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").unwrap();
+        }
+    });
+    let top = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_boato"));
+        let args = args.iter().chain(&["--interval", "10ms", "--http"]);
+        let done = command.env_clear().arg("top").args(args).arg(addr.to_string()).assert().success();
+        String::from_utf8(done.get_output().stdout.clone()).unwrap()
+    };
+    let looks = top(&["--json", "--count", "2"]);
+    let rows: serde_json::Value = serde_json::from_str(looks.lines().nth(1).unwrap()).unwrap();
+    assert!(rows[0]["name"] == "here" && rows[0]["operations_per_s"].is_number(), "{rows}");
+    assert!(rows[1].get("operations_per_s").is_none(), "{rows}");
+    assert!(rows[0]["away"].is_null() && rows[1]["away"] == "door leads elsewhere", "{rows}");
+    let table = top(&["--count", "1"]);
+    assert!(table.contains("No figures of there:") && table.contains("--http ADDR"), "{table}");
+}

@@ -22,6 +22,12 @@ impl Figures {
         )
     }
 
+    /// The id of the node that tells them.
+    pub(super) fn node(&self) -> Option<&str> {
+        let info = self.0.keys().find_map(|name| name.strip_prefix("boato_build_info{"))?;
+        info.split_once("node=\"")?.1.split('"').next()
+    }
+
     /// A figure; 0 when it is not there.
     pub(super) fn get(&self, name: &str) -> f64 {
         self.0.get(name).copied().unwrap_or_default()
@@ -67,6 +73,13 @@ mod tests {
         let [_, resp] = BUCKETS;
         let resp = Figures::read(&format!("{resp}0.001\"}} 3\n{resp}+Inf\"}} 9\n"));
         assert_eq!([0.3, 0.5].map(|share| resp.quantile(&past, share)), [Some(0.001), Some(f64::INFINITY)]);
+    }
+
+    #[test]
+    fn figures_say_whose_they_are() {
+        let node = |text: &str| Figures::read(text).node().map(str::to_owned);
+        assert_eq!(node("a 1\nboato_build_info{node=\"0af\",version=\"1\"} 1\n").as_deref(), Some("0af"));
+        assert_eq!(node("boato_build_info{version=\"1\"} 1\n"), None);
     }
 
     #[test]
