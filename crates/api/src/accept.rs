@@ -72,7 +72,11 @@ impl Acceptor {
         let ended = async { while connections.join_next().await.is_some() {} };
         if timeout(self.drain_timeout, ended).await.is_err() {
             let (protocol, connections) = (self.protocol, connections.len());
-            tracing::warn!(protocol, connections, "dropped connections that did not finish in time");
+            tracing::warn!(
+                protocol,
+                connections,
+                "dropped connections of clients that did not end in time: have them close, or reconnect, when a node leaves"
+            );
         }
     }
 
@@ -81,7 +85,7 @@ impl Acceptor {
             return;
         }
         let protocol = self.protocol;
-        tracing::warn!(protocol, %error, "cannot accept a connection; is the limit of open files reached?");
+        tracing::warn!(protocol, %error, "cannot accept a connection: if the limit of open files is reached, raise it (LimitNOFILE=, ulimit -n)");
         sleep(ACCEPT_PAUSE).await;
     }
 }

@@ -48,6 +48,10 @@ const LONG_STEP: Duration = Duration::from_micros(100);
 /// How long a peer may take to say what it holds.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// What to do about a message that cannot be read.
+const UNREADABLE: &str =
+    "if it happens again, see with boato members whether the peer's version is near this one's";
+
 /// A node's part in the cluster. Cheap to clone.
 #[derive(Clone)]
 pub struct Cluster(Arc<Inner>);
@@ -223,9 +227,14 @@ impl Cluster {
         match Frame::decode(payload) {
             Ok(frame) if frame.from.node == from.node => self.0.drive(Input::Frame(frame)),
             Ok(frame) => {
-                tracing::warn!(peer = %from.addr, claimed = %frame.from, "a frame under another node's id is dropped");
+                tracing::warn!(
+                    peer = %from.addr,
+                    claimed = %frame.from,
+                    "a frame under another node's id is dropped: stop that peer if it is none of yours, and replace the \
+                     secret (boato keys)"
+                );
             }
-            Err(error) => tracing::warn!(peer = %from.addr, %error, "a frame is dropped"),
+            Err(error) => tracing::warn!(peer = %from.addr, %error, "a frame is dropped: {UNREADABLE}"),
         }
     }
 
@@ -247,7 +256,7 @@ impl Cluster {
                 self.answer(from, request, Reply { responder, _watch: watch(trace) });
             }
             None => {
-                tracing::warn!(peer = %from.addr, "a request without the trace that it has to have is not answered");
+                tracing::warn!(peer = %from.addr, "a request without the trace that it has to have is not answered: {UNREADABLE}");
             }
         }
     }
@@ -274,7 +283,9 @@ impl Cluster {
                 };
                 reply.send(&Response::Batch(answers));
             }
-            Err(error) => tracing::warn!(peer = %from.addr, %error, "a request is not answered"),
+            Err(error) => {
+                tracing::warn!(peer = %from.addr, %error, "a request is not answered: {UNREADABLE}");
+            }
         }
     }
 

@@ -272,7 +272,7 @@ impl Handle {
 
     fn command(&self, command: Command) {
         if let Err(error) = self.0.commands.try_send(command) {
-            tracing::warn!(%error, "gossip does not take commands: it has ended, or its process is starved");
+            tracing::warn!(%error, "gossip does not take commands: if this node is not ending, its process is starved: give it more CPU");
         }
     }
 

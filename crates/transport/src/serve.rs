@@ -33,7 +33,10 @@ impl Responder {
     /// answer".
     pub fn send(mut self, payload: Bytes) {
         if payload.len() > self.answers.max_frame {
-            tracing::warn!("an answer of {} bytes is over the frame limit and is not sent", payload.len());
+            tracing::warn!(
+                "an answer of {} bytes is over the frame limit and is not sent: this is a fault of boato, please report it",
+                payload.len()
+            );
             return;
         }
         self.answered = true;

@@ -169,7 +169,9 @@ impl Session {
     pub(crate) fn broken(&self, error: &StreamError) {
         let link = self.link();
         if link.connection.close_reason().is_none() && !self.is_closing() {
-            tracing::warn!(peer = %self.addr, "closing the connection to {}: {error}", self.addr);
+            tracing::warn!(peer = %self.addr, "closing the connection to {}, to begin anew: {error}; if it happens again, see with boato members whether its \
+                 version is near this one's",
+                self.addr);
             link.connection.close(code::PROTOCOL, error.to_string().as_bytes());
         }
     }

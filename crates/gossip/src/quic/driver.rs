@@ -173,7 +173,9 @@ impl Driver {
             (Err(error @ (InputError::JoinsFull(_) | InputError::Ended)), None) => {
                 tracing::debug!(%error, "gossip refused a command");
             }
-            (Err(error), None) => tracing::error!(%error, "gossip refused a command"),
+            (Err(error), None) => {
+                tracing::error!(%error, "gossip refused a command: this is a fault of boato, please report it");
+            }
         }
     }
 
