@@ -1,12 +1,17 @@
-//! A read and a write through the trait between front doors and node, on a node that holds the key.
+//! A read and a write through the trait between front doors and node, on a node that holds the key; the same read by the program
+//! that carries the node, and a map behind a lock to compare with.
 
+use std::collections::HashMap;
 use std::hint::black_box;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use boato_api::{Action, Backend, Command, Execution, Readiness};
 use criterion::{Criterion, criterion_group, criterion_main};
 use node::{Config, Node, Settings};
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 const KEYS: usize = 100_000;
@@ -61,6 +66,17 @@ fn local(c: &mut Criterion) {
             })
         });
     });
+    let embedded = node.keys();
+    let mut context = Context::from_waker(Waker::noop());
+    group.bench_function("Keys::get", |b| {
+        b.iter(|| match pin!(embedded.get(pick())).poll(&mut context) {
+            Poll::Ready(value) => black_box(value),
+            Poll::Pending => unreachable!("the key is held here"),
+        });
+    });
+    let map = keys.iter().map(|key| (key.clone().into_bytes(), vec![b'v'; 64])).collect();
+    let map: Mutex<HashMap<Vec<u8>, Vec<u8>>> = Mutex::new(map);
+    group.bench_function("a HashMap in a Mutex", |b| b.iter(|| black_box(map.lock().get(pick()).cloned())));
     group.bench_function("put", |b| b.iter(|| put(&*backend, pick())));
     group.finish();
     runtime.block_on(node.leave());

@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: archives of optimised binaries, with manual, completions and what `packaging/` has.
+//! `cargo xtask dist`: archives of optimised binaries, with manual, completions and what `packaging/` has; and a Debian package.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,12 +34,32 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("{STATIC} is not installed (rustup target add {STATIC}): no static binary is made");
     }
     // Manual and completions are the same for all: the binary for this machine writes them.
-    let mut first = None;
+    let (own, written) = (target.join("release").join("boato"), target.join("release").join("dist"));
     for triple in triples {
         let binary = build(&target, triple)?;
-        let writer = first.get_or_insert_with(|| binary.clone());
-        let archive = archive(&binary, writer, triple.unwrap_or(&native), &out)?;
+        if triple.is_none() {
+            write_pages(&own, &written)?;
+        }
+        let archive = archive(&binary, &written, triple.unwrap_or(&native), &out)?;
         println!("{}", archive.display());
+    }
+    if !Command::new("cargo-deb").arg("--version").output().is_ok_and(|said| said.status.success()) {
+        println!("cargo-deb is not installed (cargo install cargo-deb): no Debian package is made");
+        return Ok(());
+    }
+    let deb = output(crate::cargo().args(["deb", "--package", "node", "--no-build", "--output"]).arg(&out))?;
+    print!("{deb}");
+    Ok(())
+}
+
+/// Has `boato` write its manual and completions.
+fn write_pages(boato: &Path, dir: &Path) -> Result<()> {
+    let _ = fs::remove_dir_all(dir);
+    fs::create_dir_all(dir.join("completions"))?;
+    output(Command::new(boato).args(["man", "--dir"]).arg(dir.join("man")))?;
+    for shell in SHELLS {
+        let script = output(Command::new(boato).args(["completions", shell]))?;
+        fs::write(dir.join("completions").join(format!("boato.{shell}")), script)?;
     }
     Ok(())
 }
@@ -64,26 +84,18 @@ fn build(target: &Path, triple: Option<&str>) -> Result<PathBuf> {
     Ok(dir.join("release").join("boato"))
 }
 
-/// Puts everything into a folder beside the archive, packs it and removes it.
-fn archive(binary: &Path, writer: &Path, triple: &str, out: &Path) -> Result<PathBuf> {
-    let version = output(Command::new(writer).arg("--version"))?;
-    let version =
-        version.split_whitespace().next_back().context("boato does not say its version")?.to_owned();
-    let name = format!("boato-{version}-{triple}");
+/// Puts everything into a folder beside the archive, what has been `written` included, packs it and removes it.
+fn archive(binary: &Path, written: &Path, triple: &str, out: &Path) -> Result<PathBuf> {
+    let name = format!("boato-{}-{triple}", env!("CARGO_PKG_VERSION"));
     let dir = out.join(&name);
     let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(dir.join("completions"))?;
+    copy_all(written, &dir)?;
     fs::copy(binary, dir.join("boato")).with_context(|| format!("copying {}", binary.display()))?;
     for file in ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"] {
         fs::copy(crate::root().join(file), dir.join(file)).with_context(|| format!("copying {file}"))?;
     }
     for folder in ["packaging", "docs"] {
         copy_all(&crate::root().join(folder), &dir.join(folder))?;
-    }
-    output(Command::new(writer).args(["man", "--dir"]).arg(dir.join("man")))?;
-    for shell in SHELLS {
-        let script = output(Command::new(writer).args(["completions", shell]))?;
-        fs::write(dir.join("completions").join(format!("boato.{shell}")), script)?;
     }
     let archive = out.join(format!("{name}.tar.gz"));
     output(Command::new("tar").arg("-C").arg(out).arg("-czf").arg(&archive).arg(&name))?;

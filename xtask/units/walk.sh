@@ -29,6 +29,7 @@ systemctl is-active boato
 says "ready: 16384 slots" status
 boato set greeting hello
 says hello boato get greeting
+[ -s /var/lib/boato/node ] || fail "nothing is kept in the data-dir of boato.toml: $(ls -la /var/lib/boato)"
 
 echo "== reload"
 echo 'max-memory = "1GiB"' >> /etc/boato/boato.toml
