@@ -1,5 +1,7 @@
 //! Starting a node inside a program.
 
+use std::sync::Arc;
+
 use crate::config::{Config, Settings};
 use crate::inherited::Inherited;
 use crate::live::Reread;
@@ -21,7 +23,8 @@ impl Builder {
         self
     }
 
-    /// Anything that `boato run` has a flag for.
+    /// Anything that `boato run` has a flag for, but `exit_on_idle`: a program ends its node itself. `log` is followed where the
+    /// program has started its log with [`logging::init`](crate::logging::init), else refused.
     pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
         self
@@ -44,7 +47,8 @@ impl Builder {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start(self) -> Result<Node, StartError> {
-        let config = Config::new(&self.settings)?;
-        Node::start_with(config, self.inherited, self.reread).await
+        let config = Config::new(&self.settings)?.embedded()?;
+        let reread = self.reread.map(|reread| -> Reread { Arc::new(move || reread()?.embedded()) });
+        Node::start_with(config, self.inherited, reread).await
     }
 }

@@ -45,7 +45,7 @@ impl Closed {
     pub(crate) fn bind(config: &Config, inherited: Inherited) -> Result<Self, StartError> {
         let open = config.open || config.client_secret.is_some();
         let door = |at: Option<Listen>, inherited: Option<_>, what, flag| match (inherited, at) {
-            (Some(listener), _) => take(listener, open, flag).map(Some),
+            (Some(listener), at) => take(listener, open, at, flag).map(Some),
             (None, Some(at)) => bind(at, what, flag).map(Some),
             (None, None) => Ok(None),
         };
@@ -77,7 +77,6 @@ impl Closed {
         let own = registry.sub_registry_with_prefix("boato");
         let (http_metrics, resp_metrics) = (http::Metrics::register(own), resp::Metrics::register(own));
         let guard = guard(config, secrets, self.bound.http);
-        let counts = (http_metrics.clone(), resp_metrics.clone());
         let http_config = http::Config {
             guard,
             metrics: http_metrics,
@@ -94,7 +93,7 @@ impl Closed {
             let config = resp::Config { kind, passwords, metrics, ..resp::Config::default() };
             tasks.push(tokio::spawn(resp::run(listener, Arc::clone(backend), config, closing())));
         }
-        Open { tasks, close, counts }
+        Open { tasks, close, resp: resp_metrics }
     }
 }
 
@@ -102,14 +101,13 @@ impl Closed {
 pub(crate) struct Open {
     tasks: Vec<JoinHandle<()>>,
     close: CancellationToken,
-    counts: (http::Metrics, resp::Metrics),
+    resp: resp::Metrics,
 }
 
 impl Open {
-    /// Connections open now, and accepted since the start.
-    pub(crate) fn connections(&self) -> (u64, u64) {
-        let [http, resp] = [self.counts.0.connections(), self.counts.1.connections()];
-        (http.0 + resp.0, http.1 + resp.1)
+    /// RESP connections open now, and accepted since the start.
+    pub(crate) fn resp_connections(&self) -> (u64, u64) {
+        self.resp.connections()
     }
 
     /// Lets nobody in any more, answers what has been asked and ends. The doors bound how long that takes.
@@ -173,10 +171,11 @@ impl Secrets {
     }
 }
 
-/// A listener that was handed over; who may use it was not known until now.
+/// A listener that was handed over, whatever `at` says; who may use it was not known until now.
 fn take(
     listener: std::net::TcpListener,
     open: bool,
+    at: Option<Listen>,
     flag: &'static str,
 ) -> Result<(TcpListener, SocketAddr), StartError> {
     let taken = listener.set_nonblocking(true).and_then(|()| {
@@ -185,6 +184,12 @@ fn take(
         Ok((listener, addr))
     });
     let (listener, addr) = taken.map_err(|source| InheritError::Unusable { source })?;
+    if let Some(at) = at.filter(|at| at.asked && at.addr.port() != 0 && at.addr != addr) {
+        tracing::warn!(
+            "the socket handed over for {flag} is at {addr}, which counts, not {}: change its ListenStream=, or disable it",
+            at.addr
+        );
+    }
     if open || addr.ip().to_canonical().is_loopback() {
         Ok((listener, addr))
     } else {

@@ -39,15 +39,15 @@ pub(crate) struct Handler {
 /// Why a run came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandlerError {
-    #[error("cannot be run: {0}")]
+    #[error("cannot be run: {0}; is its program there, and may this user run it?")]
     Io(#[from] io::Error),
-    #[error("took too long and was ended")]
+    #[error("took more than {} s and was ended: have it leave long work to another process", TIME_MAX.as_secs())]
     Late,
-    #[error("was not run: as many as may run at a time took too long")]
+    #[error("was not run, as {CONCURRENCY} before it took too long: make it quicker")]
     Busy,
-    #[error("wrote more than {0} bytes")]
+    #[error("wrote more than {0} bytes: have it answer with less")]
     TooLong(usize),
-    #[error("ended with {status}: {complaint}")]
+    #[error("ended with {status}: {complaint}; try it by hand")]
     Failed { status: ExitStatus, complaint: String },
 }
 

@@ -1,4 +1,5 @@
-//! Leaving when nobody uses a node: for one that is started on demand.
+//! Leaving when nobody uses a node: for one that is started on demand. Whoever has a RESP connection open uses it, and whoever
+//! asks for a key; an HTTP connection that is kept for later, and what is asked for under `/_/`, are no use.
 //!
 //! The keys of a cluster outlive the pause between two clients, so while there are any, one node stays: that of the smallest id
 //! among those that are started on demand, unless a member is there that is not. What the others hold is handed off while they
@@ -6,30 +7,35 @@
 
 use std::time::Duration;
 
+use boato_api::Readiness;
 use boato_gossip::NodeId;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::Node;
 use crate::attributes::Attributes;
 
-/// How often connections are counted.
+/// How often use is looked for.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Completes when no client has been connected for as long as the node was told, and nobody would lose keys by its end.
+/// Completes when no client has used the node, since it is ready, for as long as the node was told, and nobody would lose keys by its end.
 pub(crate) async fn unused(node: &Node) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut use_ = Use { since: Instant::now(), opened: 0 };
+    // Whoever has had it started is waiting.
+    while node.backend().readiness() != Readiness::Ready {
+        ticks.tick().await;
+    }
+    let mut use_ = Use { since: Instant::now(), count: 0 };
     let mut told = false;
     // The weight that is asked for again if the node has to stay after all.
     let mut drained: Option<u16> = None;
     loop {
         ticks.tick().await;
-        let unused = use_.look(node.connections(), Instant::now());
+        let unused = use_.look(node.used(), Instant::now());
         let idle = node.exit_on_idle().is_some_and(|limit| unused >= limit);
         let status = node.backend().status();
         if idle && status.members <= 1 && status.entries == 0 {
-            return tracing::info!(unused_s = unused.as_secs(), "no client is connected any more");
+            return tracing::info!(unused_s = unused.as_secs(), "no client uses this node any more");
         }
         if drained.is_some() && node.weight().await > 0 {
             // Another weight was asked for meanwhile.
@@ -45,7 +51,7 @@ pub(crate) async fn unused(node: &Node) {
                 let entries = status.entries;
                 tracing::info!(
                     entries,
-                    "no client is connected any more; staying, as one node keeps the keys"
+                    "no client uses this node any more; staying, as one node keeps the keys"
                 );
             }
             told &= idle;
@@ -54,7 +60,7 @@ pub(crate) async fn unused(node: &Node) {
         if drained.is_none() {
             tracing::info!(
                 unused_s = unused.as_secs(),
-                "no client is connected any more: handing the keys off"
+                "no client uses this node any more: handing the keys off"
             );
             drained = Some(node.drain().await);
         } else if node.backend().status().slots == 0 {
@@ -72,16 +78,16 @@ fn others_stay(me: NodeId, others: &[(NodeId, Attributes)]) -> bool {
 /// When clients were last seen.
 struct Use {
     since: Instant,
-    opened: u64,
+    count: u64,
 }
 
 impl Use {
-    /// Takes the connections open and those accepted since the start; how long there have been none.
-    fn look(&mut self, (open, opened): (u64, u64), now: Instant) -> Duration {
-        if open > 0 || opened != self.opened {
+    /// Takes the connections open, and what else clients have done since the start; how long there has been nothing.
+    fn look(&mut self, (open, count): (u64, u64), now: Instant) -> Duration {
+        if open > 0 || count != self.count {
             self.since = now;
         }
-        self.opened = opened;
+        self.count = count;
         now - self.since
     }
 }
@@ -95,8 +101,8 @@ mod tests {
     fn a_connection_that_came_and_went_between_two_looks_counts() {
         let start = Instant::now();
         let at = |s| start + Duration::from_secs(s);
-        let mut use_ = Use { since: start, opened: 0 };
-        let mut look = |connections, s| use_.look(connections, at(s)).as_secs();
+        let mut use_ = Use { since: start, count: 0 };
+        let mut look = |used, s| use_.look(used, at(s)).as_secs();
         assert_eq!(look((0, 0), 3), 3);
         assert_eq!(look((0, 1), 4), 0);
         assert_eq!(look((1, 2), 9), 0);

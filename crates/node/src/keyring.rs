@@ -129,10 +129,10 @@ impl Keys {
         if let Some(file) = &self.0.file
             && let Err(error) = files::replace_private(file, ring.to_text().as_bytes())
         {
-            tracing::error!(%error, "cannot keep the keyring in {}: after a restart this node knows less", file.display());
+            tracing::error!(%error, "cannot keep the keyring in {}, so that a restart knows less: make room there, and let this user write", file.display());
         }
         if let Err(error) = self.hold(&ring) {
-            tracing::error!(%error, "cannot use the keyring");
+            tracing::error!(%error, "cannot use the cluster's new secrets, going on with those before: restart this node with the present one");
         }
     }
 
@@ -257,7 +257,10 @@ fn opened(secret: &Secret, file: Option<&Path>) -> Keyring {
     let own = Keyring::new(secret.clone());
     let Some((path, text)) = file.and_then(|path| Some((path, read(path)?))) else { return own };
     let Ok(ring) = Keyring::parse(&text) else {
-        tracing::error!("{} is damaged and not used: beginning with the secret given", path.display());
+        tracing::error!(
+            "{} is damaged and not used, beginning with the secret given: see with boato keys list whether it is the cluster's",
+            path.display()
+        );
         return own;
     };
     if ring.has_removed(secret.id()) {
@@ -271,7 +274,8 @@ fn opened(secret: &Secret, file: Option<&Path>) -> Keyring {
         // Another cluster, or one whose secret was changed on all nodes at once: the old one is to open nothing.
         tracing::warn!(
             key = %secret.id(),
-            "{} keeps other secrets than the one given at the start, which counts: beginning with that one alone",
+            "{} keeps other secrets than the one given at the start, which counts, beginning with that one \
+             alone: if it is not the cluster's, start with the one that is",
             path.display()
         );
         return own;
@@ -284,7 +288,7 @@ fn read(path: &Path) -> Option<Zeroizing<String>> {
     match files::read(&file, FILE_MAX) {
         Ok(text) => Some(Zeroizing::new(text)),
         Err(error) => {
-            tracing::error!(%error, "cannot read {}", path.display());
+            tracing::error!(%error, "cannot read {}, beginning with the secret given: let this user read it", path.display());
             None
         }
     }

@@ -30,9 +30,7 @@ pub fn bind<T, E>(
             Ok(bound) => {
                 if port != first {
                     let flag = what.to_lowercase().replace(' ', "-");
-                    tracing::warn!(
-                        "the default {what} port {first} is taken: using {port} (--{flag} sets it)"
-                    );
+                    tracing::info!("the usual {what} port {first} is taken: using {port} (--{flag} sets it)");
                 }
                 return Ok(bound);
             }

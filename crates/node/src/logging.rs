@@ -61,6 +61,11 @@ pub fn init(filter: &str) -> Result<(), TryInitError> {
     Ok(())
 }
 
+/// Whether the log of this process was started by [`init`].
+pub(crate) fn is_started() -> bool {
+    FILTER.get().is_some()
+}
+
 /// Changes what is logged from now on. False in a program that has a log of its own.
 pub(crate) fn set_filter(filter: &str) -> bool {
     FILTER.get().is_some_and(|handle| handle.reload(EnvFilter::new(filter)).is_ok())

@@ -109,7 +109,7 @@ impl Membership {
         let mut announced = self.announced.lock().await;
         change(&mut announced.attributes);
         if let Err(error) = self.handle.set_tags(announced.tags()).await {
-            tracing::error!(%error, "cannot tell the others what has changed about this node");
+            tracing::error!(%error, "cannot tell the others what has changed about this node: remove or shorten tags (boato tags), then change it again");
         }
     }
 
@@ -240,7 +240,10 @@ impl Membership {
                 return to.cluster.eligible(QUIET_JOIN);
             }
             Event::Replaced { boot } => {
-                tracing::error!(boot, "another process runs under this node's id: ending this one");
+                tracing::error!(
+                    boot,
+                    "another process runs under this node's id, ending this one: give each its own --data-dir, none a copied one"
+                );
                 return to.replaced.cancel();
             }
             _ => return,

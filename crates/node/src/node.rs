@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use boato_api::http::AccessLog;
-use boato_api::{Backend, Change, Departure, Readiness};
+use boato_api::{Backend, Change, Departure, Operations, Readiness};
 use boato_gossip::NodeId;
 use boato_transport::Transport;
 use parking_lot::Mutex;
@@ -74,9 +74,9 @@ impl Node {
     /// Binds everything, starts everything. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`StartError`].
+    /// [`StartError`]; so are the settings that only `boato run` can follow.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_with(config, Inherited::default(), None).await
+        Self::start_with(config.embedded()?, Inherited::default(), None).await
     }
 
     pub(crate) async fn start_with(
@@ -231,13 +231,16 @@ impl Node {
         self.backend.change(Change::Reload).await
     }
 
-    /// Client connections open now, and accepted since the start.
-    pub fn connections(&self) -> (u64, u64) {
-        self.doors.connections()
+    /// RESP connections open now; those accepted since the start and operations on keys that clients asked for. What is asked
+    /// for under `/_/`, as by whoever collects metrics, is no use of the node.
+    pub(crate) fn used(&self) -> (u64, u64) {
+        let (open, opened) = self.doors.resp_connections();
+        let Operations { local, forwarded, failed, .. } = self.backend.operations();
+        (open, opened + local + forwarded + failed)
     }
 
     /// How long to go without clients before leaving, as last told; `None`: for ever.
-    pub fn exit_on_idle(&self) -> Option<Duration> {
+    pub(crate) fn exit_on_idle(&self) -> Option<Duration> {
         self.live.told.lock().exit_on_idle
     }
 
@@ -329,8 +332,8 @@ impl Node {
                 bytes,
                 handoff_rate = rate,
                 leave_timeout_s = leave_timeout.as_secs(),
-                "--handoff-rate lets less than this node's entries through within --leave-timeout: \
-                 what has not gone out by then is lost"
+                "--handoff-rate lets less than this node's entries through within --leave-timeout, and the rest \
+                 is lost: raise one of them, and boato reload"
             );
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -32,7 +32,7 @@ pub(crate) struct Remembered {
 
 impl Remembered {
     /// What is kept in `dir`. What cannot be read is as good as nothing.
-    pub(crate) fn open(dir: &std::path::Path) -> Self {
+    pub(crate) fn open(dir: &Path) -> Self {
         let path = dir.join(FILE);
         let text = File::open(&path).and_then(|file| files::read(&file, FILE_MAX)).unwrap_or_default();
         let addresses = text.lines().filter_map(|line| line.parse().ok()).take(ADDRESSES_MAX).collect();
@@ -60,6 +60,7 @@ impl Remembered {
     async fn keep(mut self, membership: &Membership) {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failed = false;
         loop {
             ticks.tick().await;
             let addresses = live(membership);
@@ -67,26 +68,26 @@ impl Remembered {
             if addresses.is_empty() || addresses == self.addresses {
                 continue;
             }
-            self.addresses = addresses;
-            let written = self.clone();
-            match tokio::task::spawn_blocking(move || written.write()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!(
-                        %error,
-                        "cannot write {}: make room there, or a restart finds others by --join and discovery only",
-                        self.path.display()
-                    );
-                }
-                Err(error) => tracing::warn!(%error, "the members were not written"),
+            let (path, lines) = (self.path.clone(), addresses.clone());
+            let written = tokio::task::spawn_blocking(move || write(&path, &lines)).await;
+            match written.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+                Ok(()) => (self.addresses, failed) = (addresses, false),
+                // Tried again with the next look, and told once.
+                Err(error) if !std::mem::replace(&mut failed, true) => tracing::warn!(
+                    %error,
+                    "cannot write {}, trying again: make room there and let this user write, or a restart finds others by \
+                     --join and discovery only",
+                    self.path.display()
+                ),
+                Err(_) => {}
             }
         }
     }
+}
 
-    fn write(&self) -> std::io::Result<()> {
-        let lines: Vec<String> = self.addresses.iter().map(|addr| format!("{addr}\n")).collect();
-        files::replace(&self.path, lines.concat().as_bytes())
-    }
+fn write(path: &Path, addresses: &BTreeSet<SocketAddr>) -> std::io::Result<()> {
+    let lines: Vec<String> = addresses.iter().map(|addr| format!("{addr}\n")).collect();
+    files::replace(path, lines.concat().as_bytes())
 }
 
 /// The addresses of the other live members.
@@ -107,7 +108,7 @@ mod tests {
         assert!(remembered.addresses.is_empty());
         let addresses = [1, 2].map(|n| SocketAddr::from(([10, 0, 0, n], 7400)));
         remembered.addresses.extend(addresses);
-        remembered.write().unwrap();
+        write(&remembered.path, &remembered.addresses).unwrap();
         assert_eq!(Remembered::open(dir.path()).addresses, remembered.addresses);
         std::fs::write(dir.path().join(FILE), "10.0.0.1:7400\nnonsense\n\n[::1]:1\n").unwrap();
         assert_eq!(Remembered::open(dir.path()).addresses.len(), 2);

@@ -32,7 +32,7 @@ pub fn run(config: Config, reread: Reread) -> anyhow::Result<()> {
                 tracing::info!("{name}: leaving already; once more to end at once");
             }
             let name = signals.end().await;
-            tracing::warn!("{name} again: ending without a hand-off");
+            tracing::warn!("{name} again: ending without a hand-off, so what is here is lost; one signal is enough next time");
             process::exit(1);
         });
         supervisor::stopping();

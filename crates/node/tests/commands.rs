@@ -171,6 +171,19 @@ fn flags_win_over_variables_over_the_file() {
     ] {
         assert!(text.lines().any(|have| have == line), "no {line:?} in:\n{text}");
     }
+    let check =
+        command_of(&["config", "check", "--name", "flag"], &file).env("BOATO_CLUSTER", "env").assert();
+    let said = stderr(&check.success());
+    assert!(said.contains("BOATO_CLUSTER overrules cluster in") && said.lines().count() == 1, "{said}");
+    let same = command_of(&["config", "check"], &file).env("BOATO_CLUSTER", "file").assert();
+    assert_eq!(stderr(&same.success()), "", "there is nothing to say");
+}
+
+/// The program, told to read a configuration file.
+fn command_of(args: &[&str], file: &Path) -> Command {
+    let mut command = boato(args);
+    command.env("BOATO_CONFIG", file);
+    command
 }
 
 #[test]

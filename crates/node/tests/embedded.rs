@@ -49,6 +49,28 @@ async fn a_node_that_left_has_given_its_ports_back() {
     .await;
 }
 
+#[tokio::test]
+async fn what_only_the_program_boato_can_follow_is_refused() {
+    let started = async |change: fn(&mut Settings)| {
+        let ports = settings("refused", "127.0.0.1:0");
+        let all = |settings: &mut Settings| {
+            *settings = ports;
+            change(settings);
+        };
+        match Node::builder().settings(all).start().await {
+            Ok(node) => node.leave().await.to_string(),
+            Err(error) => error.to_string(),
+        }
+    };
+    let idle = started(|settings| settings.exit_on_idle = Some("1s".parse().expect("a time"))).await;
+    assert!(idle.contains("exit-on-idle") && idle.contains("Node::leave"), "{idle}");
+    let log = started(|settings| settings.log = Some("debug".to_owned())).await;
+    assert!(log.contains("log is for `boato run`") && log.contains("logging::init"), "{log}");
+    let config = Config::new(&Settings { log: Some("debug".to_owned()), ..Settings::default() });
+    let refused = Node::start(config.expect("it can be read")).await;
+    assert!(refused.is_err_and(|error| error.to_string() == log));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_does_not_start_leaves_nothing_running() {
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback can be bound");

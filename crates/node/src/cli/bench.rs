@@ -28,7 +28,7 @@ pub(super) struct Args {
     pipeline: u16,
 
     /// How long
-    #[arg(long = "time", value_name = "TIME", default_value = "5s")]
+    #[arg(long = "time", value_name = "TIME", default_value = "5s", value_parser = Period::positive)]
     time: Period,
 
     /// Different keys

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::failure::Failure;
-use super::output::Progress;
+use super::output::{self, Progress};
 use super::resp::Resp;
 use super::target::Target;
 use super::values;
@@ -23,37 +25,54 @@ pub(super) struct Args {
     #[arg(long = "match", value_name = "PATTERN")]
     pattern: Option<String>,
 
+    /// Print JSON in the end (the keys themselves are lines of JSON in any case)
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     target: Target,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let path = args.file.as_ref().filter(|path| path.as_os_str() != "-");
+    if args.json && path.is_none() {
+        let why = "standard output has the keys, each a line of JSON; name a file, or leave the option out";
+        return Err(Failure::Unfit { option: "--json", why });
+    }
     let mut node = Resp::of_node(&args.target)?;
-    match &args.file {
-        Some(path) if path.as_os_str() != "-" => {
+    match path {
+        Some(path) => {
             let file = File::create(path).map_err(|source| Failure::File { path: path.clone(), source })?;
             let mut file = BufWriter::new(file);
-            write(&mut node, args, &mut file)?;
+            let written = write(&mut node, args, &mut file)?;
             let synced =
                 file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-            synced.map_err(|source| Failure::File { path: path.clone(), source })
+            synced.map_err(|source| Failure::File { path: path.clone(), source })?;
+            if args.json {
+                Ok(output::json(&json!({ "written": written }))?)
+            } else {
+                Ok(output::line(&format!("{written} keys written"))?)
+            }
         }
-        _ => write(&mut node, args, &mut BufWriter::new(io::stdout().lock())),
+        None => write(&mut node, args, &mut BufWriter::new(io::stdout().lock())).map(drop),
     }
 }
 
-fn write(node: &mut Resp, args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+/// Writes all entries, a line each; gives how many.
+fn write(node: &mut Resp, args: &Args, out: &mut impl Write) -> Result<u64, Failure> {
     let client = args.target.client()?;
     let progress = Progress::bar(node.len()?, "keys");
-    let mut cursor = 0;
+    let (mut cursor, mut written) = (0, 0);
     loop {
         let (next, keys) = node.page(cursor, args.pattern.as_deref(), PAGE)?;
         for entry in values::read(&client, &keys)? {
             writeln!(out, "{}", entry.to_line())?;
+            written += 1;
         }
         progress.add(keys.len() as u64);
         if next == 0 {
-            return Ok(out.flush()?);
+            out.flush()?;
+            return Ok(written);
         }
         cursor = next;
     }

@@ -69,7 +69,7 @@ pub(super) enum Failure {
     #[error("this needs the node's RESP door, which is off there: name a node with one by --http ADDR")]
     NoResp,
     /// A node or server gave no answer of use over RESP.
-    #[error("no answer of use from {name}: {reason}")]
+    #[error("no answer of use from {name}: {reason}{}", if *unreachable { " (is it running, and is this its address?)" } else { "" })]
     Resp {
         /// Its address.
         name: String,
@@ -105,8 +105,8 @@ pub(super) enum Failure {
         /// Why.
         source: LineError,
     },
-    /// An option that this source has no use for.
-    #[error("{option} is not for this source: {why}")]
+    /// An option that there is no use for.
+    #[error("{option} is of no use here: {why}")]
     Unfit {
         /// The option.
         option: &'static str,

@@ -1,7 +1,7 @@
 //! `boato get`: the bytes of a value.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use super::failure::Failure;
 use super::target::Target;
@@ -29,6 +29,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let mut value = client.get(key)?.ok_or(Failure::Missing)?;
     let mut out = io::stdout().lock();
-    io::copy(&mut value, &mut out)?;
+    if out.is_terminal() {
+        let mut text = Vec::new();
+        value.read_to_end(&mut text)?;
+        // What comes next begins a line of its own.
+        if !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        out.write_all(&text)?;
+    } else {
+        io::copy(&mut value, &mut out)?;
+    }
     Ok(out.flush()?)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::output::{self, Progress};
@@ -24,7 +24,7 @@ const LOOKS_AT_MEMBERS: u64 = 10;
 #[derive(clap::Args)]
 pub(super) struct DrainArgs {
     /// Longest wait for the last key to go
-    #[arg(long, value_name = "TIME", default_value = "1h")]
+    #[arg(long, value_name = "TIME", default_value = "1h", conflicts_with = "no_wait")]
     timeout: Period,
 
     /// Return at once, while keys are still going
@@ -85,7 +85,11 @@ pub(super) fn drain(args: &DrainArgs, matches: &ArgMatches) -> Result<(), Failur
     let client = args.operator.client(matches)?;
     client.act("/_/drain")?;
     if args.no_wait {
-        return said(args.json, "draining: the node hands its keys to the others and stays", false);
+        return said(
+            args.json,
+            "draining: the node hands its keys to the others and stays",
+            &json!({ "done": false }),
+        );
     }
     let (start, progress) = (Instant::now(), Progress::new());
     for look in 1_u64.. {
@@ -103,7 +107,7 @@ pub(super) fn drain(args: &DrainArgs, matches: &ArgMatches) -> Result<(), Failur
         std::thread::sleep(LOOK);
     }
     drop(progress);
-    said(args.json, "drained: the node has no keys any more, and leave ends it", true)
+    said(args.json, "drained: the node has no keys any more, and leave ends it", &json!({ "done": true }))
 }
 
 /// Whether a member is there to which keys can go.
@@ -120,7 +124,11 @@ pub(super) fn leave(args: &LeaveArgs, matches: &ArgMatches) -> Result<(), Failur
     let client = args.operator.client(matches)?;
     if !args.wait {
         client.leave()?;
-        return said(args.json, "leaving: the node hands its keys to the others and ends", false);
+        return said(
+            args.json,
+            "leaving: the node hands its keys to the others and ends",
+            &json!({ "done": false }),
+        );
     }
     // One connection, and never another: it might start the node anew, where its sockets outlive it.
     let (start, progress) = (Instant::now(), Progress::new());
@@ -145,12 +153,14 @@ pub(super) fn leave(args: &LeaveArgs, matches: &ArgMatches) -> Result<(), Failur
     drop(progress);
     match departure {
         None => Err(Failure::Silently),
-        Some(Departure { slots_lost: 0, entries_lost: 0 }) => said(args.json, "the node has left", true),
         Some(Departure { slots_lost: 0, entries_lost }) => {
-            let text = format!(
-                "the node has left; it was the last, and its {entries_lost} entries are gone with it"
-            );
-            said(args.json, &text, true)
+            let text = match entries_lost {
+                0 => "the node has left".to_owned(),
+                lost => {
+                    format!("the node has left; it was the last, and its {lost} entries are gone with it")
+                }
+            };
+            said(args.json, &text, &json!({ "done": true, "entries_lost": entries_lost }))
         }
         Some(Departure { slots_lost, entries_lost }) => {
             Err(Failure::Lost { slots: slots_lost, entries: entries_lost })
@@ -165,7 +175,7 @@ impl Display for Left {
     }
 }
 
-fn said(as_json: bool, text: &str, done: bool) -> Result<(), Failure> {
-    let shown = if as_json { output::json(&json!({ "done": done })) } else { output::line(text) };
+fn said(as_json: bool, text: &str, json: &Value) -> Result<(), Failure> {
+    let shown = if as_json { output::json(json) } else { output::line(text) };
     Ok(shown?)
 }

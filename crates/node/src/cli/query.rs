@@ -27,7 +27,7 @@ pub(super) struct Args {
     tag: Vec<(String, String)>,
 
     /// How long to wait for answers, in whole seconds up to 10m [default: by the size of the cluster, 2s to 16s]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = Period::positive)]
     timeout: Option<Period>,
 
     /// Through how many other members each answer goes, beside its straight way

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::output;
@@ -16,7 +16,7 @@ pub(super) struct Args {
     #[arg(long)]
     ready: bool,
 
-    /// Print JSON
+    /// Print JSON; with --ready only whether it is, and why not
     #[arg(long)]
     json: bool,
 
@@ -62,6 +62,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let status: Status = client.json("/_/status")?;
     if args.ready {
+        if args.json {
+            output::json(&json!({ "ready": status.ready, "reason": status.reason }))?;
+        }
         return if status.ready { Ok(()) } else { Err(Failure::Unready(status.reason.unwrap_or_default())) };
     }
     Ok(output::bytes(status.to_text().as_bytes())?)

@@ -23,7 +23,7 @@ const NAMES_MAX: usize = 3;
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// How often to look
-    #[arg(long, value_name = "TIME", default_value = "1s")]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = Period::positive)]
     interval: Period,
 
     /// Stop after so many looks [default: at q or Ctrl-C]

@@ -104,6 +104,14 @@ pub enum ConfigError {
         /// The setting.
         whence: String,
     },
+    /// A setting that a node inside a program cannot follow.
+    #[error("{key} is for `boato run`: {why}")]
+    Embedded {
+        /// The setting.
+        key: &'static str,
+        /// What to do instead.
+        why: &'static str,
+    },
     /// Clients beyond this machine without a client secret.
     #[error(
         "{whence}: {addr} is reachable from other machines; give clients a secret with --client-secret-file FILE, \

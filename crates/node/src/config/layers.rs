@@ -33,6 +33,7 @@ pub enum Origin {
 pub struct Layers {
     values: Table,
     origins: BTreeMap<String, Origin>,
+    overruled: Vec<String>,
 }
 
 impl Layers {
@@ -43,7 +44,15 @@ impl Layers {
     pub fn add(&mut self, settings: &Settings, origin: impl Fn(&str) -> Origin) -> Result<(), ConfigError> {
         let table = Table::try_from(settings).map_err(|source| ConfigError::Text { source })?;
         for (key, value) in table {
-            self.origins.insert(key.clone(), origin(&key));
+            let origin = origin(&key);
+            if let (Origin::File(path), Origin::Environment) = (self.origin(&key), &origin)
+                && self.values.get(&key) != Some(&value)
+            {
+                let (variable, path) = (variable(&key), path.display());
+                self.overruled
+                    .push(format!("{variable} overrules {key} in {path}: unset it for the file to hold"));
+            }
+            self.origins.insert(key.clone(), origin);
             self.values.insert(key, value);
         }
         Ok(())
@@ -64,6 +73,11 @@ impl Layers {
     /// All layers as one.
     pub(crate) fn settings(&self) -> Settings {
         self.values.clone().try_into().expect("invariant: every layer was made from settings")
+    }
+
+    /// What variables say otherwise than the file: whoever wrote the file may not know of them.
+    pub(crate) fn overruled(&self) -> &[String] {
+        &self.overruled
     }
 
     /// Where the value of `key` came from.

@@ -22,6 +22,8 @@ use std::time::Duration;
 
 use boato_transport::Secret;
 
+use crate::logging;
+
 pub use address::{
     Address, AddressError, Advertise, HTTP_PORT, HostError, Join, QUIC_PORT, RESP_CLUSTER_PORT, RESP_PORT,
 };
@@ -137,7 +139,7 @@ impl Config {
     /// See [`ConfigError`].
     pub fn resolve(layers: &Layers, secret: Option<&str>) -> Result<Self, ConfigError> {
         let settings = layers.settings();
-        let mut warnings = Vec::new();
+        let mut warnings = layers.overruled().to_vec();
         let origin = layers.origin("secret-file");
         let secret = cluster_secret(settings.secret_file.as_deref(), origin, secret, &mut warnings)?;
         let client_secret = match &settings.client_secret_file {
@@ -172,13 +174,30 @@ impl Config {
             access_log: settings.access_log.filter(|&every| every > 0),
             slow_log: settings.slow_log.map(|period| period.0),
             otlp: settings.otlp,
-            log: crate::logging::filter(settings.log.as_deref().unwrap_or(crate::logging::DEFAULT_FILTER))?,
+            log: logging::filter(settings.log.as_deref().unwrap_or(logging::DEFAULT_FILTER))?,
             secret,
             client_secret,
             warnings,
         };
         config.check(layers)?;
         Ok(config)
+    }
+
+    /// Refuses what only `boato run` can follow, and has the log of a program follow what this says.
+    ///
+    /// # Errors
+    /// [`ConfigError::Embedded`].
+    pub(crate) fn embedded(self) -> Result<Self, ConfigError> {
+        if self.exit_on_idle.is_some() {
+            let why = "a program ends its node itself, with Node::leave";
+            return Err(ConfigError::Embedded { key: "exit-on-idle", why });
+        }
+        if self.log != logging::DEFAULT_FILTER && !logging::is_started() {
+            let why =
+                "this program has a log of its own: filter it there, or start it with node::logging::init";
+            return Err(ConfigError::Embedded { key: "log", why });
+        }
+        Ok(self)
     }
 
     /// The rules between settings.

@@ -23,6 +23,17 @@ pub enum PeriodError {
     /// More than ten years.
     #[error("longer than ten years")]
     TooLong,
+    /// Nothing, where it has to be something.
+    #[error("expected more than no time")]
+    Zero,
+}
+
+impl Period {
+    /// Reads a length of time that has to be above 0.
+    pub(crate) fn positive(text: &str) -> Result<Self, PeriodError> {
+        let period: Self = text.parse()?;
+        if period.0.is_zero() { Err(PeriodError::Zero) } else { Ok(period) }
+    }
 }
 
 impl FromStr for Period {
@@ -55,6 +66,13 @@ impl fmt::Display for Period {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_time_is_a_time_but_where_it_makes_no_sense() {
+        assert_eq!("0ms".parse(), Ok(Period(Duration::ZERO)));
+        assert_eq!(Period::positive("0ms"), Err(PeriodError::Zero));
+        assert_eq!(Period::positive("1ms"), "1ms".parse());
+    }
 
     #[test]
     fn units_multiply_and_a_bare_number_counts_seconds() {

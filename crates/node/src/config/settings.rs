@@ -125,10 +125,11 @@ pub struct Settings {
     #[serde(with = "scalar")]
     pub leave_timeout: Option<Period>,
 
-    /// Leave once no client has been connected for this long [default: never]
+    /// Leave once no client has used the node for this long [default: never]
     ///
     /// For a node that is started on demand, by socket activation: its keys go to the others, and the next
-    /// client starts it again. While the cluster has keys, one node stays.
+    /// client starts it again. While the cluster has keys, one node stays. Use is an open RESP connection, or a
+    /// request for a key; requests under /_/, as for metrics, are none.
     #[arg(long, env = "BOATO_EXIT_ON_IDLE", value_name = "TIME")]
     #[serde(with = "scalar")]
     pub exit_on_idle: Option<Period>,

@@ -26,7 +26,7 @@ pub(super) async fn run(join: Join, sink: Sink, mut pace: Pace) {
             // Said once per outage, not once per second.
             Some(Err(error)) if !failing => {
                 failing = true;
-                tracing::warn!(%error, "cannot resolve {join}; trying again until it resolves");
+                tracing::warn!(%error, "cannot resolve {join}, trying again until it resolves: is the name right, and does this machine's DNS know it?");
             }
             Some(Err(_)) => {}
         }

@@ -55,7 +55,8 @@ pub(super) fn open(plan: &Plan) -> Result<Vec<Rendezvous>, LocalError> {
             Ok(opened) => rendezvous.push(opened),
             Err(OpenError::Foreign(error)) => return Err(error),
             Err(OpenError::Io(error)) => {
-                tracing::warn!(%error, "cannot use {} to find other nodes on this machine", root.display());
+                tracing::warn!(%error, "cannot use {} to find other nodes on this machine: let this user write there, or name them with --join",
+                    root.display());
             }
         }
     }

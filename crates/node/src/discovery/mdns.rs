@@ -34,7 +34,7 @@ pub(super) async fn run(cluster: String, node: NodeId, addr: SocketAddr, sink: S
     let (daemon, name) = match started {
         Ok(started) => started,
         Err(error) => {
-            return tracing::warn!(%error, "no multicast DNS on this machine: other nodes are found by --join only");
+            return tracing::warn!(%error, "no multicast DNS on this machine: name other nodes with --join, or allow UDP port 5353");
         }
     };
     let mut neighbours =

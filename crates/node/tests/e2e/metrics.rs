@@ -142,8 +142,35 @@ fn manifests_are_what_they_should_be() {
     let settings = container["env"].as_vec().unwrap().iter().map(|entry| &entry["name"]);
     let compose = load("container/compose.yaml");
     let environment = compose[0]["services"]["boato"]["environment"].as_hash().unwrap().keys();
+    // Built, started and deployed under one name.
+    let image = format!("boato:{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(container["image"].as_str(), Some(&*image));
+    assert_eq!(compose[0]["services"]["boato"]["image"].as_str(), Some(&*image));
+    let containerfile = fs::read_to_string(packaging.join("container/Containerfile")).unwrap();
+    assert!(containerfile.contains(&format!("-t {image} .")), "another image is built");
     let help = String::from_utf8(crate::harness::boato(["run", "--help"]).stdout).unwrap();
     for variable in settings.chain(environment).map(Yaml::as_str) {
         assert!(help.contains(&format!("[env: {}", variable.unwrap())), "no setting has {variable:?}");
     }
+}
+
+#[test]
+fn what_packages_tell_a_node_stands_in_files_that_an_operator_can_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    fs::write(&secret, crate::harness::boato(["keygen"]).stdout).unwrap();
+    for file in ["boato.toml", "container/boato.toml"] {
+        let file = repository().join("packaging").join(file);
+        let check = ["config", "check", "--config", file.to_str().unwrap()];
+        let secret = secret.to_str().unwrap();
+        let secrets = ["--secret-file", secret, "--client-secret-file", secret];
+        let said = crate::harness::boato(check.into_iter().chain(secrets));
+        assert!(said.status.success(), "{said:?}");
+    }
+    // A variable would overrule the file.
+    let unit = fs::read_to_string(repository().join("packaging/systemd/boato.service")).unwrap();
+    assert!(!unit.lines().any(|line| line.starts_with("Environment=")), "{unit}");
+    let containerfile = fs::read_to_string(repository().join("packaging/container/Containerfile")).unwrap();
+    let mut variables = containerfile.lines().filter_map(|line| line.strip_prefix("ENV "));
+    assert_eq!((variables.next(), variables.next()), (Some("BOATO_CONFIG=/etc/boato/boato.toml"), None));
 }

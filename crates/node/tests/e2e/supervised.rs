@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
+use std::thread;
 use std::time::Instant;
 
 use crate::harness::{Cluster, Node, PATIENCE, Starting, boato, ensure, wait};
@@ -177,20 +178,36 @@ fn an_idle_node_leaves_and_the_last_with_keys_stays() {
     let cluster = Cluster::new("idle");
     let [one] = cluster.start(["one"]);
     let mut two = cluster.node("two").arg("--exit-on-idle", "1s").start();
+    let held = TcpStream::connect(two.resp).unwrap();
     let mut client = two.client();
     wait("it is ready", || ensure(client.get("/_/readyz").status == 200, || "not ready".to_owned()));
     assert!([200, 201].contains(&client.put("/k", "v").status));
     assert!(two.runs());
-    drop(client);
+    drop(held);
+    // Neither a connection that is kept nor one who collects metrics is a client.
+    let http = two.http;
+    let scraper = thread::spawn(move || {
+        let mut scraped = 0;
+        while let Ok(mut door) = TcpStream::connect(http)
+            && write!(door, "GET /_/metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").is_ok()
+            && door.read_to_end(&mut Vec::new()).is_ok()
+        {
+            scraped += 1;
+        }
+        scraped
+    });
     assert_eq!(two.ended(), 0);
+    drop(client);
+    assert!(scraper.join().unwrap() > 10);
     assert_eq!(one.client().get("/k").body, b"v");
 
     let alone = Cluster::new("alone");
     let mut last = alone.node("last").arg("--exit-on-idle", "500ms").start();
+    let held = TcpStream::connect(last.resp).unwrap();
     let mut client = last.client();
     wait("it is ready", || ensure(client.get("/_/readyz").status == 200, || "not ready".to_owned()));
     client.put("/k?ttl=3", "v");
-    drop(client);
+    drop(held);
     wait("it says that it stays", || {
         ensure(last.log().contains("staying, as one node"), || "not said".to_owned())
     });
@@ -204,13 +221,11 @@ fn of_three_idle_nodes_one_stays_with_all_keys() {
     let start = |name| cluster.node(name).arg("--exit-on-idle", "5s").spawn();
     let mut nodes = ["one", "two", "three"].map(start).map(Starting::listening);
     // Nobody goes while each has a client.
-    let mut clients = nodes.each_ref().map(Node::client);
-    for client in &mut clients {
-        client.get("/_/readyz");
-    }
+    let clients = nodes.each_ref().map(|node| TcpStream::connect(node.resp).unwrap());
     Cluster::settle(&nodes.each_ref());
+    let mut client = nodes[0].client();
     for i in 0..300 {
-        assert_eq!(clients[0].put(&format!("/k{i}"), "v").status, 201);
+        assert_eq!(client.put(&format!("/k{i}"), "v").status, 201);
     }
     drop(clients);
     wait("two of them go", || {
