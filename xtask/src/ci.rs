@@ -55,8 +55,8 @@ const STEPS: &[Step] = &[
     ),
     step(
         "bad-network",
-        "xtask churn --nodes 3 --minutes 0.1 --seed 1 --keys 200 --ballast-mib 1 --clients 2 \
-         --faults join,leave --loss 0.01 --delay-ms 2 --duplicate 0.02",
+        "xtask churn --nodes 3 --minutes 0.1 --seed 3 --keys 200 --ballast-mib 1 --clients 2 \
+         --faults join,leave,cut --loss 0.01 --delay-ms 2 --reorder 0.02 --duplicate 0.02",
     ),
     step("example", "example edge_config --hosts 2000"),
     step("clients", "xtask clients"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use boato_api::Moving;
 use boato_cluster::quic::Cluster;
 use boato_cluster::{BOUNDS_MS, Stats, Times};
 use boato_gossip::NodeId;
@@ -23,6 +24,12 @@ use crate::moves;
 use crate::otlp::Exported;
 use crate::roster::Roster;
 use crate::tally::Tally;
+
+/// How long what is to be given away will take; nothing: 0.
+fn seconds_left(moving: Option<Moving>) -> f64 {
+    let Some(moving) = moving.filter(|it| it.slots_to_give > 0) else { return 0.0 };
+    moving.seconds_left.map_or(f64::INFINITY, |seconds| Duration::from_secs(seconds).as_secs_f64())
+}
 
 /// Reads the counters of slots, entries, members, gossip and peers.
 pub(crate) struct NodeMetrics {
@@ -102,7 +109,15 @@ impl NodeMetrics {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        Ok(())
+        let help =
+            "Time that the slots to give will take, at the rate of the last seconds; +Inf while nothing goes";
+        let gauge = ConstGauge::new(seconds_left(moving));
+        gauge.encode(encoder.encode_descriptor(
+            "handoff_time_left",
+            help,
+            Some(&Unit::Seconds),
+            gauge.metric_type(),
+        )?)
     }
 
     fn encode_counters(&self, encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
@@ -273,5 +288,24 @@ impl NodeMetrics {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_left_while_slots_are_to_go_and_without_end_while_nothing_goes() {
+        let moving = |slots_to_give, seconds_left| Moving {
+            slots_to_give,
+            bytes_to_give: 1,
+            slots_to_take: 1,
+            bytes_per_s: 1,
+            seconds_left,
+        };
+        let left =
+            [None, Some(moving(0, None)), Some(moving(2, Some(7))), Some(moving(2, None))].map(seconds_left);
+        assert_eq!(left.map(|it| it.to_string()), ["0", "0", "7", "inf"]);
     }
 }
