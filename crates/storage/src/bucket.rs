@@ -99,7 +99,12 @@ impl Bucket {
 
     /// Writes over an item with as many bytes.
     pub(crate) fn overwrite(&mut self, span: Span, bytes: &[u8]) {
-        self.bytes[span.start..span.start + width(span.len)].copy_from_slice(bytes);
+        self.room(span).copy_from_slice(bytes);
+    }
+
+    /// The bytes of an item, to be written over.
+    pub(crate) fn room(&mut self, span: Span) -> &mut [u8] {
+        &mut self.bytes[span.start..span.start + width(span.len)]
     }
 
     /// Bytes requested from the allocator.
@@ -140,12 +145,15 @@ impl Bucket {
         black_box(self.bytes.last().copied());
     }
 
-    /// Looks at the items with a tag.
-    pub(crate) fn touch_tagged(&self, tag: u8) {
+    /// Looks at the items with a tag; returns the number among them, if there is one.
+    pub(crate) fn touch_tagged(&self, tag: u8) -> Option<u32> {
+        let mut number = None;
         for span in self.tagged(tag) {
-            let Item { bytes, .. } = self.item(span);
-            black_box((bytes.first().copied(), bytes.last().copied()));
+            let item = self.item(span);
+            black_box((item.bytes.first().copied(), item.bytes.last().copied()));
+            number = number.or(item.number());
         }
+        number
     }
 
     /// The items, their lengths, their tags.

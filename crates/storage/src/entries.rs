@@ -4,11 +4,10 @@ use std::collections::BinaryHeap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use crate::bucket::Bucket;
 use crate::nodes::Nodes;
 use crate::record::{self, Encoded};
 use crate::store::Shared;
-use crate::table::{self, Place, Table};
+use crate::table::{self, Path, Place, Table};
 use crate::{Clock, Condition, EntryRef, Memory, Value, Version};
 
 /// Who writes, and when.
@@ -214,6 +213,7 @@ impl Entries {
             Version { hlc: writer.clock.tick(writer.now_ms, stored.version.hlc), node: writer.node };
         let entry = EntryRef { version, expires_at_ms, ..stored };
         let record = Encoded::new(&entry, self.nodes.acquire(version.node));
+        self.discount(Some(place));
         self.put_record(hash, Some(place), record);
         self.earliest_ms = self.earliest_ms.min(expires_at_ms.unwrap_or(u64::MAX));
         self.shared.totals.update(before, self.memory());
@@ -360,9 +360,9 @@ impl Entries {
         black_box((self.table.len(), self.nodes.knows(0), self.tombstones));
     }
 
-    /// The bucket that has `key` if there is one, and the key's tag there.
-    pub(crate) fn bucket(&self, key: &[u8]) -> Option<(&Bucket, u8)> {
-        self.table.bucket(self.hash(key))
+    /// The way to the record of `key` if there is one.
+    pub(crate) fn path(&self, key: &[u8]) -> Option<Path<'_>> {
+        self.table.path(self.hash(key))
     }
 
     fn hash(&self, key: &[u8]) -> u64 {
@@ -374,8 +374,13 @@ impl Entries {
     fn store(&mut self, hash: u64, place: Option<Place>, entry: &EntryRef<'_>, reserved: u64) {
         let mut before = self.memory();
         before.bytes += reserved;
-        let record = Encoded::new(entry, self.nodes.acquire(entry.version.node));
-        self.put_record(hash, place, record);
+        let node = self.nodes.acquire(entry.version.node);
+        let len = record::encoded_len(entry, node.is_some());
+        self.discount(place);
+        match place.and_then(|place| self.table.room(place, len)) {
+            Some(room) => record::encode(entry, node, room),
+            None => self.put_record(hash, place, Encoded::new(entry, node)),
+        }
         self.tombstones += usize::from(entry.tombstone);
         self.earliest_ms = self.earliest_ms.min(entry.expires_at_ms.unwrap_or(u64::MAX));
         let after = self.memory();
@@ -386,17 +391,20 @@ impl Entries {
         self.shared.totals.update(before, after);
     }
 
-    /// Puts a record into the table; what the one it replaces counted for no longer counts.
+    /// A record that is to be replaced no longer counts.
+    fn discount(&mut self, place: Option<Place>) {
+        let Some(place) = place else { return };
+        let old = self.table.get(place);
+        self.tombstones -= usize::from(record::is_tombstone(old));
+        if let Some(index) = record::node_index(old) {
+            self.nodes.release(index);
+        }
+    }
+
     fn put_record(&mut self, hash: u64, place: Option<Place>, record: Encoded) {
-        if let Some(place) = place {
-            let old = self.table.get(place);
-            self.tombstones -= usize::from(record::is_tombstone(old));
-            if let Some(index) = record::node_index(old) {
-                self.nodes.release(index);
-            }
-            self.table.replace(place, record, &self.shared.seed);
-        } else {
-            self.table.insert(hash, record, &self.shared.seed);
+        match place {
+            Some(place) => self.table.replace(place, record, &self.shared.seed),
+            None => self.table.insert(hash, record, &self.shared.seed),
         }
     }
 }

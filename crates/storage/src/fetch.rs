@@ -1,16 +1,20 @@
 //! Has the memory of several lookups fetched at the same time.
 //!
 //! A lookup in a large store waits for memory four times, one after the other: for the slot, the list of its buckets, a bucket
-//! and a record. A processor goes on while it waits as long as nothing needs what it waits for, so lookups that go these steps
-//! together wait about four times altogether (group prefetching: Chen et al., "Improving Hash Join Performance through
-//! Prefetching", 2004; without its instructions).
+//! and a record, and twice more for a long record, which lies elsewhere. A processor goes on while it waits as long as nothing
+//! needs what it waits for, so lookups that go these steps together wait about as often as one alone (group prefetching: Chen et
+//! al., "Improving Hash Join Performance through Prefetching", 2004; without its instructions).
 
 use std::hint::black_box;
 
 use parking_lot::MutexGuard;
 
-use crate::bucket::Bucket;
 use crate::store::{Slot, Store};
+use crate::table::Path;
+
+/// So much of a long record is fetched, line by line; what follows comes while that is copied.
+const LONG_BYTES: usize = 1024;
+const LINE_BYTES: usize = 64;
 
 /// The most keys that one [`Store::fetch`] takes.
 pub const FETCH_MAX: usize = 16;
@@ -36,18 +40,30 @@ impl<H> Store<H> {
         for (guard, (slot, _)) in locked.iter_mut().zip(keys) {
             *guard = self.cell(*slot).try_lock();
         }
-        let mut found: [Option<(&Bucket, u8)>; FETCH_MAX] = [None; FETCH_MAX];
-        for ((found, guard), (_, key)) in found.iter_mut().zip(&locked).zip(keys) {
+        let mut paths: [Option<Path<'_>>; FETCH_MAX] = [None; FETCH_MAX];
+        for ((path, guard), (_, key)) in paths.iter_mut().zip(&locked).zip(keys) {
             let Some(guard) = guard else { continue };
             touch(&guard.header);
             guard.entries.touch();
-            *found = guard.entries.bucket(key);
+            *path = guard.entries.path(key);
         }
-        for (bucket, _) in found.iter().flatten() {
-            bucket.touch();
+        for path in paths.iter().flatten() {
+            path.touch_bucket();
         }
-        for (bucket, tag) in found.iter().flatten() {
-            bucket.touch_tagged(*tag);
+        let (mut elsewhere, mut count) = ([None; FETCH_MAX], 0);
+        for path in paths.iter().flatten() {
+            if let Some(number) = path.touch_records() {
+                elsewhere[count] = Some((path, number));
+                count += 1;
+            }
+        }
+        for (path, number) in elsewhere[..count].iter().flatten() {
+            black_box(path.elsewhere(*number).len());
+        }
+        for (path, number) in elsewhere[..count].iter().flatten() {
+            for byte in path.elsewhere(*number).iter().take(LONG_BYTES).step_by(LINE_BYTES) {
+                black_box(*byte);
+            }
         }
     }
 }

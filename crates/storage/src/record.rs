@@ -27,9 +27,9 @@ impl Encoded {
     pub(crate) fn new(entry: &EntryRef<'_>, node: Option<u8>) -> Self {
         let len = encoded_len(entry, node.is_some());
         if len > SHORT_MAX {
-            let mut bytes = vec![0; len].into_boxed_slice();
-            encode(entry, node, &mut bytes);
-            return Self::Long(bytes);
+            let mut bytes = Vec::with_capacity(len);
+            put_fields(entry, node, |field| bytes.extend_from_slice(field));
+            return Self::Long(bytes.into_boxed_slice());
         }
         let mut bytes = [0; SHORT_MAX];
         encode(entry, node, &mut bytes[..len]);
@@ -51,12 +51,17 @@ pub(crate) fn encoded_len(entry: &EntryRef<'_>, interned: bool) -> usize {
         + entry.value.len()
 }
 
-fn encode(entry: &EntryRef<'_>, node: Option<u8>, mut out: &mut [u8]) {
-    let mut put = |field: &[u8]| {
+/// Encodes an entry, with the index of its node id if that is interned, into as many bytes as its record has.
+pub(crate) fn encode(entry: &EntryRef<'_>, node: Option<u8>, mut out: &mut [u8]) {
+    put_fields(entry, node, |field| {
         let (head, rest) = std::mem::take(&mut out).split_at_mut(field.len());
         head.copy_from_slice(field);
         out = rest;
-    };
+    });
+}
+
+#[inline]
+fn put_fields(entry: &EntryRef<'_>, node: Option<u8>, mut put: impl FnMut(&[u8])) {
     put(&[flags(entry, node)]);
     put(&entry.version.hlc.to_le_bytes());
     match node {

@@ -32,6 +32,31 @@ pub(crate) struct Place {
     span: Span,
 }
 
+/// The way from a hash to the records it may be of, to be gone step by step: each looks at memory that the next one needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Path<'a> {
+    bucket: &'a Bucket,
+    tag: u8,
+    large: &'a [Box<[u8]>],
+}
+
+impl<'a> Path<'a> {
+    /// What tells the bucket's records apart.
+    pub(crate) fn touch_bucket(self) {
+        self.bucket.touch();
+    }
+
+    /// The records in the bucket; returns the number of one that is elsewhere.
+    pub(crate) fn touch_records(self) -> Option<u32> {
+        self.bucket.touch_tagged(self.tag)
+    }
+
+    /// The record of such a number.
+    pub(crate) fn elsewhere(self, number: u32) -> &'a [u8] {
+        &self.large[number as usize]
+    }
+}
+
 impl Table {
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -64,13 +89,24 @@ impl Table {
         })
     }
 
-    /// The bucket of a hash, and the hash's tag there.
-    pub(crate) fn bucket(&self, hash: u64) -> Option<(&Bucket, u8)> {
-        Some((self.buckets.get(address(hash, self.buckets.len()))?, tag(hash)))
+    /// The way to the record of a key with this hash.
+    pub(crate) fn path(&self, hash: u64) -> Option<Path<'_>> {
+        let bucket = self.buckets.get(address(hash, self.buckets.len()))?;
+        Some(Path { bucket, tag: tag(hash), large: &self.large })
     }
 
     pub(crate) fn get(&self, place: Place) -> &[u8] {
         self.record(self.buckets[place.bucket].item(place.span))
+    }
+
+    /// Where a record is, to be written over by one of its length; `None`: the new one has another.
+    pub(crate) fn room(&mut self, place: Place, len: usize) -> Option<&mut [u8]> {
+        let number = self.buckets[place.bucket].item(place.span).number();
+        let room = match number {
+            None => self.buckets[place.bucket].room(place.span),
+            Some(number) => &mut self.large[number as usize],
+        };
+        (room.len() == len).then_some(room)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
@@ -114,14 +150,11 @@ impl Table {
         }
     }
 
-    /// Puts a record in the place of another with the same key.
+    /// Puts a record in the place of another with the same key, unless it has [`room`](Table::room) there.
     pub(crate) fn replace(&mut self, place: Place, record: Encoded, seed: &RapidSecrets) {
         let old = self.buckets[place.bucket].item(place.span);
-        let (tag, old_len, old_number) = (old.tag, old.bytes.len(), old.number());
+        let (tag, old_number) = (old.tag, old.number());
         match (record, old_number) {
-            (Encoded::Short { bytes, len }, None) if len == old_len => {
-                self.buckets[place.bucket].overwrite(place.span, &bytes[..len]);
-            }
             (Encoded::Short { bytes, len }, _) => {
                 self.swap(place, Item::record(tag, &bytes[..len]));
                 if let Some(number) = old_number {
