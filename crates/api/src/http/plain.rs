@@ -6,7 +6,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{Method, StatusCode};
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use super::keys::SMALL_VALUE_BYTES;
 use super::metrics;
 use super::outgoing::BYTES_MAX;
 use super::target;
-use crate::{Entry, Shown};
+use crate::{Entry, FETCH_MAX, Shown};
 
 /// A longer head is not plain. Less than any limit of a head.
 const HEAD_BYTES_MAX: usize = 4096;
@@ -50,9 +50,17 @@ pub(super) enum Rest {
 
 /// The front of a connection's input.
 enum Front<'a> {
-    Get { key: &'a str, host: &'a str, length: usize },
+    Get(Get<'a>),
     Partial,
     Other,
+}
+
+/// A plain request, of so many bytes.
+#[derive(Clone, Copy, Default)]
+struct Get<'a> {
+    key: &'a str,
+    host: &'a str,
+    length: usize,
 }
 
 impl Plain {
@@ -64,31 +72,62 @@ impl Plain {
     /// they have, and what follows.
     pub(super) fn answer(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Rest) {
         let (mut at, mut started) = (0, Instant::now());
+        let mut gets = [Get::default(); FETCH_MAX];
         while at < input.len() {
-            if out.len() >= BYTES_MAX {
-                return (at, Rest::Waits);
+            let (count, end) = self.look(&input[at..], &mut gets);
+            for get in &gets[..count] {
+                if out.len() >= BYTES_MAX {
+                    return (at, Rest::Waits);
+                }
+                let is_admitted = self.door.guard.admits_plain(get.host);
+                let answered = is_admitted.then(|| self.get(get.key, out)).flatten();
+                let Some(status) = answered else { return (at, Rest::Other) };
+                at += get.length;
+                self.has_answered = true;
+                let done = Instant::now();
+                self.note(get.key, status, done - started);
+                started = done;
             }
-            let (key, host, length) = match front(&input[at..]) {
-                Front::Get { key, host, length } => (key, host, length),
-                Front::Partial => break,
-                Front::Other if self.has_answered && input[at..].starts_with(PREFACE) => {
+            match end {
+                None => {}
+                Some(Front::Other) if self.has_answered && input[at..].starts_with(PREFACE) => {
                     return (at, Rest::Wrong);
                 }
-                Front::Other => return (at, Rest::Other),
-            };
-            let answered = self.door.guard.admits_plain(host).then(|| self.get(key, out)).flatten();
-            let Some(status) = answered else { return (at, Rest::Other) };
-            at += length;
-            self.has_answered = true;
-            let done = Instant::now();
-            self.door.metrics.answered(metrics::place(&Method::GET), status, done - started);
-            if self.door.access_log.is_on() {
-                let line = Line { method: Method::GET, path: format!("/{key}"), trace: None, span: None };
-                self.door.access_log.answered(&line, status, done - started);
+                Some(Front::Other) => return (at, Rest::Other),
+                Some(_) => break,
             }
-            started = done;
         }
         (at, Rest::Open)
+    }
+
+    /// Finds the plain requests at the front of `input`, as many as fit, and has the backend fetch what they look up. Returns how
+    /// many there are, and what ends them unless they fill `gets` or the input.
+    fn look<'a>(&self, input: &'a [u8], gets: &mut [Get<'a>; FETCH_MAX]) -> (usize, Option<Front<'a>>) {
+        let (mut at, mut count, mut end) = (0, 0, None);
+        while at < input.len() && count < FETCH_MAX && end.is_none() {
+            match front(&input[at..]) {
+                Front::Get(get) => {
+                    gets[count] = get;
+                    at += get.length;
+                    count += 1;
+                }
+                other => end = Some(other),
+            }
+        }
+        if count > 1 {
+            let keys = gets.map(|get| get.key.as_bytes());
+            self.door.backend.fetch(&keys[..count]);
+        }
+        (count, end)
+    }
+
+    /// Notes that a request was answered.
+    fn note(&self, key: &str, status: StatusCode, took: Duration) {
+        self.door.metrics.answered(metrics::place(&Method::GET), status, took);
+        if self.door.access_log.is_on() {
+            let line = Line { method: Method::GET, path: format!("/{key}"), trace: None, span: None };
+            self.door.access_log.answered(&line, status, took);
+        }
     }
 
     /// Writes the answer, if the key is held here and its value is small.
@@ -164,7 +203,7 @@ fn front(input: &[u8]) -> Front<'_> {
     let mut head = httparse::Request::new(&mut headers);
     match head.parse(&input[..input.len().min(HEAD_BYTES_MAX)]) {
         Ok(httparse::Status::Complete(length)) => match plain(&head) {
-            Some((key, host)) => Front::Get { key, host, length },
+            Some((key, host)) => Front::Get(Get { key, host, length }),
             None => Front::Other,
         },
         Ok(httparse::Status::Partial) if input.len() < HEAD_BYTES_MAX => Front::Partial,
@@ -268,7 +307,7 @@ mod tests {
         fn what_is_plain_is_a_whole_request_however_much_follows(bytes in telling_bytes()) {
             prop_assume!(!bytes.is_empty());
             let whole = front(&bytes);
-            if let Front::Get { key, host, length } = whole {
+            if let Front::Get(Get { key, host, length }) = whole {
                 prop_assert!(bytes[..length].ends_with(b"\n"));
                 prop_assert!(!key.is_empty() && is_text(key.as_bytes()) && is_text(host.as_bytes()));
                 let text = String::from_utf8_lossy(&bytes[..length]).to_lowercase();
@@ -283,10 +322,10 @@ mod tests {
                 match (front(&bytes[..end]), &whole) {
                     (Front::Partial, _) => {}
                     (Front::Other, whole) => prop_assert!(matches!(whole, Front::Other)),
-                    (Front::Get { length, key, .. }, Front::Get { length: all, key: same, .. }) => {
+                    (Front::Get(Get { length, key, .. }), Front::Get(Get { length: all, key: same, .. })) => {
                         prop_assert_eq!((length, key), (*all, *same));
                     }
-                    (Front::Get { .. }, _) => prop_assert!(false, "a front of it is plain and it is not"),
+                    (Front::Get(_), _) => prop_assert!(false, "a front of it is plain and it is not"),
                 }
             }
         }
@@ -294,7 +333,7 @@ mod tests {
 
     fn key(head: &str) -> Option<(&str, &str)> {
         match front(head.as_bytes()) {
-            Front::Get { key, host, length } => {
+            Front::Get(Get { key, host, length }) => {
                 assert_eq!(length, head.len());
                 Some((key, host))
             }
