@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Measure this boato instead of building one, for instance that of another commit
     #[arg(long, value_name = "FILE", requires = "against")]
     program: Option<PathBuf>,
+    /// Measure this boato, too, in the same runs: what a change has brought
+    #[arg(long, value_name = "FILE", requires = "against")]
+    before: Option<PathBuf>,
     /// How many connections
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: u16,
@@ -96,9 +99,12 @@ fn against(peers: &[Peer], args: &Args) -> Result<()> {
     let program = args.program.clone().map_or_else(|| nodes::build(true), Ok)?;
     let dir =
         tempfile::Builder::new().prefix("boato-bench-").tempdir().context("making a temporary folder")?;
-    let yard = Yard { program, dir: dir.path().to_owned() };
+    let bare = peers.iter().any(|peer| peer.is_bare()).then(nodes::build_bare).transpose()?;
+    let yard = Yard { program, before: args.before.clone(), bare, dir: dir.path().to_owned() };
+    let before = args.before.as_ref().map(|_| Name::Before);
+    let peers = peers.iter().copied().map(Name::Peer);
     let method = Method {
-        servers: std::iter::once(Name::Boato).chain(peers.iter().copied().map(Name::Peer)).collect(),
+        servers: std::iter::once(Name::Boato).chain(before).chain(peers).collect(),
         connections: args.connections.into(),
         length: Duration::from_secs_f64(args.seconds.unwrap_or(if args.quick { 0.3 } else { 1.0 })),
         repeats: args.repeats.map_or(if args.quick { 1 } else { 3 }, usize::from),

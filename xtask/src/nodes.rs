@@ -46,6 +46,12 @@ pub(crate) fn build(release: bool) -> Result<PathBuf> {
     Ok(node)
 }
 
+/// Builds the servers that do the least, optimised.
+pub(crate) fn build_bare() -> Result<PathBuf> {
+    let [bare] = build_these(&["--package", "boato-bare"], true, [("--bin", "bare")])?;
+    Ok(bare)
+}
+
 /// Builds the binary and an example of the node, with what `cargo test --workspace` has built of them.
 pub(crate) fn build_with_example(name: &str, release: bool) -> Result<[PathBuf; 2]> {
     build_these(&["--workspace"], release, [("--bin", "boato"), ("--example", name)])

@@ -1,5 +1,5 @@
-//! Measures forwarded operations between two nodes of this process on loopback: reads and writes of 64 bytes that the asked
-//! node does not hold, so many together.
+//! Measures what happens between nodes of this process on loopback: reads and writes of 64 bytes that the asked node does not hold,
+//! so many together, beside the same on the node that holds them; and the hand-off of all slots to another node.
 //!
 //! CPU time is that of the whole process, both nodes together. The operations of a go are answered before the next go
 //! begins, as with a client that pipelines.
@@ -23,6 +23,10 @@ use tokio_util::sync::CancellationToken;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const KEYS: usize = 100_000;
+/// What is handed off: so many entries of 1 KiB, and their size.
+const LARGE: usize = 256 << 10;
+const LARGE_BYTES: usize = 1 << 10;
+const MIB: f64 = (1 << 20) as f64;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Passes on what the transport receives.
@@ -92,7 +96,7 @@ async fn measure(
     }
     let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu().saturating_sub(before).as_secs_f64());
     println!(
-        "{name} {together:>4} together: {:>8.0}/s, {:>6.2} us each, {:>6.2} CPU-us each on both nodes",
+        "{name:<8} {together:>4} together: {:>8.0}/s, {:>6.2} us each, {:>6.2} CPU-us each on both nodes",
         done / wall,
         wall * 1e6 / done,
         cpu * 1e6 / done
@@ -113,18 +117,44 @@ async fn run() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let key = |number: usize| format!("key:{number:016}");
     let put = |number| Operation::on(key(number), Action::put(vec![b'v'; 64]));
-    for first in (0..KEYS).step_by(1000) {
-        let operations: Vec<_> = (first..first + 1000).map(put).collect();
-        let operations: Vec<_> = operations.iter().map(Operation::as_slices).collect();
-        for result in asker.execute_all(&operations).await {
-            result.expect("the holder answers");
-        }
-    }
+    fill(&asker, KEYS, put).await;
     for together in only.map_or(vec![1, 16, 64, 256], |only| vec![only]) {
         measure("get", &asker, together, seconds, |number| Operation::get(key(number))).await;
         measure("put", &asker, together, seconds, put).await;
+        measure("get here", &holder, together, seconds, |number| Operation::get(key(number))).await;
+        measure("put here", &holder, together, seconds, put).await;
     }
+    fill(&holder, LARGE, |number| Operation::on(key(number), Action::put(vec![b'v'; LARGE_BYTES]))).await;
+    let (heir, heir_pid, heir_addr) = start(3, 1, &stop);
+    heir.member(holder_pid, holder_addr, Liveness::Alive, 1);
+    holder.member(heir_pid, heir_addr, Liveness::Alive, 1);
+    hand_off(&holder).await;
     stop.cancel();
+}
+
+async fn fill(through: &Cluster, keys: usize, put: impl Fn(usize) -> Operation) {
+    for first in (0..keys).step_by(1000) {
+        let operations: Vec<_> = (first..keys.min(first + 1000)).map(&put).collect();
+        let operations: Vec<_> = operations.iter().map(Operation::as_slices).collect();
+        for result in through.execute_all(&operations).await {
+            result.expect("the holder answers");
+        }
+    }
+}
+
+/// Has a node leave, which hands everything to the other member.
+async fn hand_off(holder: &Cluster) {
+    let (start, before) = (Instant::now(), cpu());
+    let left = holder.leave().await;
+    assert_eq!(left, 0, "everything finds a holder");
+    let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu().saturating_sub(before).as_secs_f64());
+    #[expect(clippy::cast_precision_loss, reason = "less than 2^52 bytes")]
+    let mib = holder.stats().bytes_given as f64 / MIB;
+    println!(
+        "hand-off of {mib:.0} MiB: {:.0} MiB/s, {:.2} CPU-ms per MiB on both nodes",
+        mib / wall,
+        cpu * 1e3 / mib
+    );
 }
 
 #[tokio::main]

@@ -106,10 +106,14 @@ pub(super) fn run(
         bar.set_message("starting servers and filling keys in");
         let space = Space::new(stage.keys, stage.bytes);
         let servers = start(method, stage, yard, &mut findings)?;
+        for server in servers.iter().filter(|server| server.wants_keys()) {
+            ensure!(!signals.wait(Duration::ZERO), "interrupted");
+            findings.memory.push(fill(server, stage, &space, method)?);
+        }
+        // Not before: a server may end connections that are silent for long.
         let mut loads = Vec::new();
         for server in &servers {
-            ensure!(!signals.wait(Duration::ZERO), "interrupted");
-            loads.push(fill(server, stage, &space, method, &mut findings)?);
+            loads.push(Load::connect(&server.target, &space, method.connections)?);
         }
         for workload in group {
             bar.set_message(workload.to_string());
@@ -136,32 +140,21 @@ fn start(method: &Method, stage: Stage, yard: &Yard, findings: &mut Findings) ->
     Ok(servers)
 }
 
-/// Connects, writes every key, and measures the memory that this takes.
-fn fill<'a>(
-    server: &'a Server,
-    stage: Stage,
-    space: &'a Space,
-    method: &Method,
-    findings: &mut Findings,
-) -> Result<Load<'a>> {
+/// Writes every key, and measures the memory that this takes.
+fn fill(server: &Server, stage: Stage, space: &Space, method: &Method) -> Result<Memory> {
     let name = server.name.text();
     let mut load = Load::connect(&server.target, space, method.connections)?;
-    if server.wants_keys() {
-        let before = server.resident_bytes()?;
-        load.run(&Plan::fill(stage.bytes), &|| server.cpu_time())
-            .with_context(|| format!("filling {name}"))?;
-        // No connection carries anything but what is measured on it.
-        load = Load::connect(&server.target, space, method.connections)?;
-        let added = server.resident_bytes()?.saturating_sub(before);
-        findings.memory.push(Memory {
-            server: name,
-            nodes: stage.nodes(),
-            keys: stage.keys,
-            value_bytes: stage.bytes,
-            bytes_per_entry: added as f64 / f64::from(stage.keys),
-        });
-    }
-    Ok(load)
+    let before = server.resident_bytes()?;
+    load.run(&Plan::fill(stage.bytes), &|| server.cpu_time()).with_context(|| format!("filling {name}"))?;
+    drop(load);
+    let added = server.resident_bytes()?.saturating_sub(before);
+    Ok(Memory {
+        server: name,
+        nodes: stage.nodes(),
+        keys: stage.keys,
+        value_bytes: stage.bytes,
+        bytes_per_entry: added as f64 / f64::from(stage.keys),
+    })
 }
 
 /// Runs of one server and workload.

@@ -1,5 +1,6 @@
 //! The servers that are compared, each started on loopback with settings that suit a cache in memory.
 
+mod bare;
 mod boato;
 mod memcached;
 mod nginx;
@@ -23,6 +24,8 @@ use crate::process::{self, Process};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Boato,
+    /// The boato of `--before`.
+    Before,
     Peer(Peer),
 }
 
@@ -32,6 +35,33 @@ pub(super) enum Peer {
     Redis,
     Memcached,
     Nginx,
+    /// GET and SET of RESP on tokio over a map, nothing else (`benches/bare`, like the next three)
+    Bare,
+    /// HTTP by axum, the same body for every path
+    Axum,
+    /// HTTP by hyper, the same body for every path
+    Hyper,
+    /// HTTP by hand, the same body for every path
+    Lean,
+}
+
+impl Peer {
+    /// Whether it is one of the repository's own, which do the least.
+    pub(super) fn is_bare(self) -> bool {
+        matches!(self, Self::Bare | Self::Axum | Self::Hyper | Self::Lean)
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Memcached => "memcached",
+            Self::Nginx => "nginx",
+            Self::Bare => "bare",
+            Self::Axum => "axum",
+            Self::Hyper => "hyper",
+            Self::Lean => "lean",
+        }
+    }
 }
 
 /// A running server, of one or several processes.
@@ -52,6 +82,10 @@ enum Running {
 pub(super) struct Yard {
     /// The boato binary.
     pub(super) program: PathBuf,
+    /// Another one, if there is to be one.
+    pub(super) before: Option<PathBuf>,
+    /// The binary of the servers that do the least, if they are asked for.
+    pub(super) bare: Option<PathBuf>,
     /// For logs and files.
     pub(super) dir: PathBuf,
 }
@@ -60,29 +94,34 @@ impl Name {
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Boato => "boato",
-            Self::Peer(Peer::Redis) => "redis",
-            Self::Peer(Peer::Memcached) => "memcached",
-            Self::Peer(Peer::Nginx) => "nginx",
+            Self::Before => "before",
+            Self::Peer(peer) => peer.text(),
         }
     }
 
     /// Whether the server can do what workloads of this stage ask for.
     pub(super) fn plays(self, stage: Stage) -> bool {
+        let (door, shape) = (stage.door, stage.shape);
         match self {
-            Self::Boato => true,
-            Self::Peer(Peer::Redis) => stage.door == Door::Resp && stage.shape != Shape::Proxy,
-            Self::Peer(Peer::Memcached) => stage.door == Door::Resp && stage.shape == Shape::One,
-            Self::Peer(Peer::Nginx) => stage.door == Door::Http,
+            Self::Boato | Self::Before => true,
+            Self::Peer(Peer::Redis) => door == Door::Resp && shape != Shape::Proxy,
+            Self::Peer(Peer::Memcached | Peer::Bare) => door == Door::Resp && shape == Shape::One,
+            Self::Peer(Peer::Nginx | Peer::Axum | Peer::Hyper | Peer::Lean) => door == Door::Http,
         }
     }
 
     /// Starts it; `None` if its program is missing.
     pub(super) fn start(self, stage: Stage, yard: &Yard) -> Result<Option<Server>> {
         match self {
-            Self::Boato => boato::start(stage, yard).map(Some),
+            Self::Boato => boato::start(self, &yard.program, stage, yard).map(Some),
+            Self::Before => match &yard.before {
+                Some(program) => boato::start(self, program, stage, yard).map(Some),
+                None => Ok(None),
+            },
             Self::Peer(Peer::Redis) => redis::start(stage, yard),
             Self::Peer(Peer::Memcached) => memcached::start(stage, yard),
             Self::Peer(Peer::Nginx) => nginx::start(stage, yard),
+            Self::Peer(peer) => bare::start(peer, stage, yard),
         }
     }
 }
@@ -108,7 +147,7 @@ impl Server {
 
     /// Whether keys have to be written before they can be read.
     pub(super) fn wants_keys(&self) -> bool {
-        self.name != Name::Peer(Peer::Nginx)
+        !matches!(self.name, Name::Peer(Peer::Nginx | Peer::Axum | Peer::Hyper | Peer::Lean))
     }
 }
 

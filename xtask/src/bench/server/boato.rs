@@ -1,6 +1,7 @@
 //! boato: one real node, or three.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -11,22 +12,18 @@ use crate::bench::protocol::Protocol;
 use crate::bench::workload::{Door, Shape, Stage};
 use crate::nodes::{self, Launch, Node, Ready};
 
-pub(super) fn start(stage: Stage, yard: &Yard) -> Result<Server> {
+pub(super) fn start(name: Name, program: &Path, stage: Stage, yard: &Yard) -> Result<Server> {
     let launch = Launch {
-        program: yard.program.clone(),
-        cluster: format!("bench-{}", std::process::id()),
+        program: program.to_owned(),
+        cluster: format!("bench-{}-{}", name.text(), std::process::id()),
         dir: yard.dir.clone(),
         args: Vec::new(),
     };
-    let nodes = (1..=stage.nodes()).map(|index| launch.start(&format!("n{index}"), &[]));
+    let nodes = (1..=stage.nodes()).map(|index| launch.start(&format!("{}-{index}", name.text()), &[]));
     let mut nodes: Vec<Node> = nodes.collect::<Result<_>>()?;
     nodes::assemble(&mut nodes)?;
     let target = target(stage, &mut nodes)?;
-    Ok(Server::new(
-        Name::Boato,
-        target,
-        nodes.into_iter().map(|node| Running::Node(Box::new(node))).collect(),
-    ))
+    Ok(Server::new(name, target, nodes.into_iter().map(|node| Running::Node(Box::new(node))).collect()))
 }
 
 fn target(stage: Stage, nodes: &mut [Node]) -> Result<Target> {
