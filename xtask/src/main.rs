@@ -48,7 +48,7 @@ enum Command {
     /// Measure what clients see of nodes that join and leave at full load
     Reshard(churn::reshard::Args),
     /// Simulate a cluster in virtual time
-    ClusterSim(cluster_sim::Args),
+    ClusterSim(Box<cluster_sim::Args>),
     /// Simulate seed after seed, in search of a broken promise
     Campaign(campaign::Args),
     /// Explore every order of events of small clusters

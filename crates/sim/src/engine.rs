@@ -346,7 +346,7 @@ impl<P: Process> Engine<P> {
     }
 }
 
-fn nth_host(index: usize) -> Host {
+pub(crate) fn nth_host(index: usize) -> Host {
     Host(u32::try_from(index).expect("invariant: nobody simulates 2^32 hosts"))
 }
 

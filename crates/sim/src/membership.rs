@@ -6,10 +6,11 @@
 //! 2. As soon as each lists all others, the cluster is converged, and what it sends from then on is its traffic.
 //! 3. If the scenario says so, the cluster is cut in half for a while, healed, and waited for to become one again.
 //! 4. Nodes chosen at random crash, one after the other, from a sixth to a half of the time that is left; the rest is
-//!    time to notice.
+//!    time to notice. Some may start again, at their own or at a new address.
 //!
 //! From the second phase on, some nodes may stand still again and again.
 
+mod crash;
 #[cfg(feature = "foca")]
 mod foca;
 mod node;

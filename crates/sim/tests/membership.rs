@@ -152,7 +152,7 @@ impl Cluster {
             for (_, host, note) in self.engine.notes() {
                 match note {
                     Note::Event(event) => self.events.push((host, event)),
-                    Note::Up(_) | Note::Down(_) => unreachable!("the core tells events"),
+                    Note::Up(..) | Note::Down(..) => unreachable!("the core tells events"),
                     Note::Refused(error) => panic!("{host:?} refused a message: {error}"),
                 }
             }
@@ -222,6 +222,34 @@ fn a_node_that_starts_again_at_its_address_is_a_member_again() {
 }
 
 #[test]
+fn nodes_that_crash_and_start_again_are_listed_where_they_run() {
+    // One is back before its death is declared, one after that.
+    for down in [1, 20].map(Duration::from_secs) {
+        for new_address in [false, true] {
+            let scenario = Scenario { crashes: 6, restarts: 4, down, new_address, ..minutes(30, 5, 3) };
+            let report = report(&scenario);
+            let figures = report.figures;
+            assert_eq!((report.shortfalls, figures.false_deaths), (vec![], 0), "{down:?} {new_address}");
+            assert_eq!(figures.restarts, 4);
+            let back = figures.return_p99_ms.expect("survivors list them");
+            assert!(0.0 < back && back < 5000.0, "{back} ms after {down:?}, {new_address}");
+        }
+    }
+}
+
+#[test]
+fn who_starts_again_is_missed_where_it_is_not_listed_yet_and_dead_where_it_does_not() {
+    let late = |down| {
+        let length = Duration::from_secs(30);
+        report(&Scenario { length, restarts: 1, down: Duration::from_millis(down), ..Scenario::new(10, 5) })
+    };
+    let (just, never) = (late(24_917), late(25_000));
+    assert!(matches!(just.shortfalls[..], [Shortfall::WrongViews { .. }]), "{just:?}");
+    assert_eq!((just.figures.restarts, never.figures.restarts), (1, 0));
+    assert_eq!(never.shortfalls, []);
+}
+
+#[test]
 fn nodes_that_join_at_once_are_listed_by_all() {
     let report = report(&Scenario { burst: 10, crashes: 0, ..minutes(20, 2, 1) });
     assert_eq!(report.shortfalls, []);
@@ -264,8 +292,13 @@ fn without_local_health_nobody_notices_that_it_stood_still() {
 
 #[cfg(feature = "foca")]
 #[test]
-fn foca_assembles_and_notices_a_crash_in_the_same_network() {
-    let report = report(&Scenario { protocol: boato_sim::membership::Protocol::Foca, ..minutes(20, 3, 5) });
-    assert_eq!((report.shortfalls, report.figures.false_deaths), (vec![], 0));
-    assert!(report.figures.detect_p50_ms.is_some_and(|ms| ms > 1000.0));
+fn foca_assembles_and_notices_crashes_and_restarts_in_the_same_network() {
+    let protocol = boato_sim::membership::Protocol::Foca;
+    for new_address in [false, true] {
+        let scenario = Scenario { protocol, crashes: 3, restarts: 2, new_address, ..minutes(20, 3, 5) };
+        let report = report(&scenario);
+        assert_eq!((report.shortfalls, report.figures.false_deaths), (vec![], 0), "{new_address}");
+        assert!(report.figures.detect_p50_ms.is_some_and(|ms| ms > 1000.0));
+        assert!(report.figures.return_p99_ms.is_some_and(|ms| ms < 5000.0), "{:?}", report.figures);
+    }
 }

@@ -70,7 +70,7 @@ pub(super) const HEAD: &str = "<!doctype html><meta charset=\"utf-8\"><title>clu
 fn figures(report: &Report) -> Vec<(&'static str, String)> {
     let figures = &report.figures;
     let seconds = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), |ms| format!("{:.1} s", ms / 1e3));
-    vec![
+    let mut shown = vec![
         ("converged after", seconds(figures.converge_ms)),
         ("suspected, p99", seconds(figures.suspect_p99_ms)),
         ("declared dead, median", seconds(figures.detect_p50_ms)),
@@ -80,7 +80,12 @@ fn figures(report: &Report) -> Vec<(&'static str, String)> {
             "bytes per node and second",
             figures.bytes_per_node_s.map_or_else(|| "–".to_owned(), |it| format!("{it:.0}")),
         ),
-    ]
+    ];
+    if figures.restarts > 0 {
+        let name = "listed again after a restart, p99";
+        shown.push((name, seconds(figures.return_p99_ms)));
+    }
+    shown
 }
 
 pub(super) fn panel(draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {

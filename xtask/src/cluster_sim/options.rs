@@ -76,6 +76,16 @@ options! {
     /// Membership: how many nodes crash [default: 1]
     #[arg(long)]
     crashes: u32,
+    /// Membership: how many of those start again, with their id [default: 0]
+    #[arg(long)]
+    restarts: u32,
+    /// Membership: how long after its crash a node starts again [default: 10s]
+    #[arg(long, value_parser = duration)]
+    #[serde(default, deserialize_with = "text_duration")]
+    down: Duration,
+    /// Membership: they start again at an address that nobody has had [default: false]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+    new_address: bool,
     /// Membership: so many nodes more join at once when the cluster has converged [default: 0]
     #[arg(long)]
     burst: u32,
@@ -141,6 +151,9 @@ impl Options {
             bandwidth: self.bandwidth.unwrap_or(default.bandwidth),
             skew: self.skew.unwrap_or(default.skew),
             crashes: self.crashes.unwrap_or(default.crashes),
+            restarts: self.restarts.unwrap_or(default.restarts),
+            down: self.down.unwrap_or(default.down),
+            new_address: self.new_address.unwrap_or(default.new_address),
             burst: self.burst.unwrap_or(default.burst),
             partition: self.partition.map_or(Ok(Duration::ZERO), super::span)?,
             one_way: self.one_way.unwrap_or(default.one_way),
@@ -167,6 +180,9 @@ impl fmt::Display for Shown<'_> {
         let Scenario { nodes, seed, length, loss, latency, tail, bandwidth, skew, .. } = self.0;
         let Scenario {
             crashes,
+            restarts,
+            down,
+            new_address,
             burst,
             partition,
             one_way,
@@ -193,6 +209,7 @@ impl fmt::Display for Shown<'_> {
             f,
             "latency {latency:?}  tail {tail}  bandwidth {bandwidth}  skew {skew}  crashes {crashes}  "
         )?;
+        write!(f, "restarts {restarts}  down {down:?}  new-address {new_address}  ")?;
         write!(f, "burst {burst}  partition {}  one-way {one_way}  ", minutes(partition))?;
         write!(
             f,
@@ -233,8 +250,11 @@ mod tests {
     #[test]
     fn flags_overrule_the_file_and_the_file_the_defaults() {
         let file = parse("nodes = 7\nstall = \"2s\"\nprotocol = \"boato-swim\"\none-way = true").unwrap();
+        let file = file.or(parse("crashes = 1\nrestarts = 1\ndown = \"3s\"\nnew-address = true").unwrap());
         let flags = Options { nodes: Some(9), seed: Some(1), ..Options::default() };
         let scenario = flags.or(file).scenario().unwrap();
+        assert_eq!((scenario.restarts, scenario.down), (1, Duration::from_secs(3)));
+        assert!(scenario.new_address);
         assert_eq!((scenario.nodes, scenario.seed, scenario.crashes), (9, 1, 1));
         assert_eq!((scenario.stall, scenario.one_way), (Duration::from_secs(2), true));
         assert_eq!(scenario.protocol, membership::Protocol::BoatoSwim);

@@ -15,7 +15,7 @@ pub(super) struct Table<'a> {
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { figures, detect_max_ms, false_suspicions, happened, .. } = self.report;
+        let Report { figures, detect_max_ms, return_max_ms, false_suspicions, happened, .. } = self.report;
         let pair = |one, other| format!("{:>9} {:>10}", seconds(one), seconds(other));
         row(f, "converged", &format!("{:>9}", seconds(figures.converge_ms)))?;
         if let Some(bytes) = figures.burst_bytes_per_node {
@@ -32,6 +32,11 @@ impl fmt::Display for Table<'_> {
         row(f, "crash suspected", &pair(figures.suspect_p50_ms, figures.suspect_p99_ms))?;
         let declared = pair(figures.detect_p50_ms, figures.detect_p99_ms);
         row(f, "crash declared", &format!("{declared} {:>10}", seconds(*detect_max_ms)))?;
+        if figures.restarts > 0 {
+            let returned = pair(figures.return_p50_ms, figures.return_p99_ms);
+            row(f, "restarts", &format!("{:>9}", figures.restarts))?;
+            row(f, "listed again after a restart", &format!("{returned} {:>10}", seconds(*return_max_ms)))?;
+        }
         row(f, "false suspicions", &format!("{false_suspicions:>9}"))?;
         let healthy = format!(
             "{:>9} {:>10} of nodes that never stand still",

@@ -20,11 +20,21 @@ use super::run::Peer;
 use super::scenario::{Scenario, ScenarioError};
 use crate::{Host, Outbox, Payload, Process, Way};
 
+/// Lives of one process: a restart begins so many later.
+const LIVES: u32 = 1 << 16;
+
 /// Who a member is: its host, and how often it had to come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Id {
     host: u32,
-    life: u16,
+    life: u32,
+}
+
+impl Id {
+    /// Which process of its host, counted from 1.
+    fn boot(self) -> u64 {
+        u64::from(self.life / LIVES) + 1
+    }
 }
 
 impl Identity for Id {
@@ -59,14 +69,15 @@ impl Peer for FocaNode {
 
     fn boot(
         (scenario, ()): (&Scenario, &()),
-        host: Host,
+        (host, former): (Host, Option<Self>),
         seed_host: Option<Host>,
         rng: &mut Rng,
         now: Duration,
     ) -> Result<Self, ScenarioError> {
         let nodes = NonZeroU32::new(scenario.nodes + scenario.burst).ok_or(ScenarioError::Nodes(0))?;
+        let life = former.map_or(0, |former| (former.core.identity().life / LIVES + 1) * LIVES);
         let core = Foca::new(
-            Id { host: host.0, life: 0 },
+            Id { host: host.0, life },
             Config::new_lan(nodes),
             SmallRng::seed_from_u64(rng.u64(..)),
             PostcardCodec,
@@ -88,6 +99,10 @@ impl Peer for FocaNode {
 }
 
 impl FocaNode {
+    fn lists(&self, id: Id) -> bool {
+        self.core.iter_members().any(|member| *member.id() == id)
+    }
+
     fn drain(&mut self, outbox: &mut Outbox<Self>) {
         while let Some((to, bytes)) = self.runtime.to_send() {
             outbox.send(Host(to.host), Message::new(Way::Datagram, bytes.to_vec()));
@@ -99,8 +114,12 @@ impl FocaNode {
         }
         while let Some(told) = self.runtime.to_notify() {
             match told {
-                OwnedNotification::MemberUp(id) => outbox.note(Note::Up(Host(id.host))),
-                OwnedNotification::MemberDown(id) => outbox.note(Note::Down(Host(id.host))),
+                // A restart that was heard of before the end of the former process.
+                OwnedNotification::Rename(was, id) if was.boot() < id.boot() && self.lists(id) => {
+                    outbox.note(Note::Up(Host(id.host), id.boot()));
+                }
+                OwnedNotification::MemberUp(id) => outbox.note(Note::Up(Host(id.host), id.boot())),
+                OwnedNotification::MemberDown(id) => outbox.note(Note::Down(Host(id.host), id.boot())),
                 _ => {}
             }
         }

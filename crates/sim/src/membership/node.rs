@@ -46,10 +46,10 @@ impl Payload for Message {
 pub enum Note {
     /// The core reports a change.
     Event(Event),
-    /// A member of another protocol lists a node.
-    Up(Host),
-    /// A member of another protocol takes a node for dead.
-    Down(Host),
+    /// A member of another protocol lists a node, in its boot of this number.
+    Up(Host, u64),
+    /// A member of another protocol takes it for dead.
+    Down(Host, u64),
     /// The core refused the message of a peer, which no correct peer sends.
     Refused(InputError),
 }
@@ -98,7 +98,7 @@ impl Clock {
 impl Node {
     /// A node that starts at `now` and joins through `seed_host`, if that is given.
     ///
-    /// Its identity is drawn from `rng`; its attributes have the size that a production node's have.
+    /// Its identity is drawn from `rng`.
     ///
     /// # Errors
     /// The core refuses the configuration.
@@ -109,19 +109,18 @@ impl Node {
         rng: &mut Rng,
         now: Duration,
     ) -> Result<Self, NewError> {
-        let addr = addr_of(host);
-        let tag = |key: &str, value: String| (key.to_owned(), value);
-        let identity = Identity {
-            id: NodeId(rng.u128(..)),
-            boot: 1,
-            addr,
-            name: format!("n{}-{:08x}", host.0, rng.u32(..)),
-            tags: vec![
-                tag("http", format!("{}:7480", addr.ip())),
-                tag("version", env!("CARGO_PKG_VERSION").to_owned()),
-                tag("weight", "1".to_owned()),
-            ],
-        };
+        let id = NodeId(rng.u128(..));
+        let name = format!("n{}-{:08x}", host.0, rng.u32(..));
+        Self::with_identity(identity(host, id, 1, name), seed_host, config, rng, now)
+    }
+
+    fn with_identity(
+        identity: Identity,
+        seed_host: Option<Host>,
+        config: Config,
+        rng: &mut Rng,
+        now: Duration,
+    ) -> Result<Self, NewError> {
         let core = Gossip::new(config, identity, rng.u64(..), now)?;
         let join = seed_host.map(|seed| Join { addr: addr_of(seed), at: now });
         Ok(Self { core, join, clock: Clock::new(now, None) })
@@ -170,12 +169,21 @@ impl Peer for Node {
 
     fn boot(
         (scenario, pool): (&Scenario, &MemberPool),
-        host: Host,
+        (host, former): (Host, Option<Self>),
         seed_host: Option<Host>,
         rng: &mut Rng,
         now: Duration,
     ) -> Result<Self, ScenarioError> {
-        let Self { core, join, .. } = Self::new(host, seed_host, scenario.gossip(), rng, now)?;
+        let config = scenario.gossip();
+        let node = match former {
+            Some(former) => {
+                let me = former.core.me();
+                let identity = identity(host, me.id, me.boot + 1, me.name.to_string());
+                Self::with_identity(identity, seed_host, config, rng, now)
+            }
+            None => Self::new(host, seed_host, config, rng, now),
+        };
+        let Self { core, join, .. } = node?;
         let clock = Clock::new(now, scenario.pace(rng));
         Ok(Self { core: core.with_pool(pool.clone()), join, clock })
     }
@@ -183,6 +191,18 @@ impl Peer for Node {
     fn listed(&self) -> Vec<Host> {
         self.core.live().filter_map(|member| host_of(member.addr)).collect()
     }
+}
+
+/// Who a node on this host is, with attributes of the size that a production node's have.
+fn identity(host: Host, id: NodeId, boot: u64, name: String) -> Identity {
+    let addr = addr_of(host);
+    let tag = |key: &str, value: String| (key.to_owned(), value);
+    let tags = vec![
+        tag("http", format!("{}:7480", addr.ip())),
+        tag("version", env!("CARGO_PKG_VERSION").to_owned()),
+        tag("weight", "1".to_owned()),
+    ];
+    Identity { id, boot, addr, name, tags }
 }
 
 fn send(outbox: &mut Outbox<Node>, to: SocketAddr, way: Way, bytes: Vec<u8>) {

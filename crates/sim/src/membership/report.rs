@@ -26,6 +26,12 @@ pub struct Figures {
     pub detect_p50_ms: Option<f64>,
     /// The same, 99th percentile.
     pub detect_p99_ms: Option<f64>,
+    /// Crashed nodes that have started again.
+    pub restarts: u64,
+    /// From a restart until a survivor listed the new process: median over restarts and survivors.
+    pub return_p50_ms: Option<f64>,
+    /// The same, 99th percentile.
+    pub return_p99_ms: Option<f64>,
     /// From the start of the nodes that join together until every node listed all others and suspected none.
     pub burst_ms: Option<f64>,
     /// Payload bytes that a node sent in that time.
@@ -66,6 +72,8 @@ pub struct Report {
     pub series: Series,
     /// From a crash until the last survivor declared it dead, the slowest of all crashes.
     pub detect_max_ms: Option<f64>,
+    /// From a restart until the last survivor listed the new process, the slowest of all restarts.
+    pub return_max_ms: Option<f64>,
     /// How often some node suspected one that ran.
     pub false_suspicions: u64,
     /// Things that happened: messages received, wakes, starts and stops.
@@ -88,14 +96,14 @@ pub enum Shortfall {
         /// Part of the member lists that was complete at the end, 0 to 1.
         completeness: f64,
     },
-    /// Survivors had not declared a crashed node dead.
+    /// Survivors had not declared a crashed node dead that did not start again.
     Undetected {
         /// How many pairs of survivor and crashed node.
         pairs: usize,
     },
-    /// Survivors listed a crashed node or missed a running one.
+    /// Nodes listed one that did not run or missed one that did, a restarted one at its new address.
     WrongViews {
-        /// How many survivors.
+        /// How many nodes.
         nodes: usize,
     },
     /// Nodes refused messages of their peers.
@@ -123,7 +131,7 @@ impl fmt::Display for Shortfall {
                 write!(f, "{pairs} times a survivor had not declared a crashed node dead")
             }
             Self::WrongViews { nodes } => {
-                write!(f, "{nodes} survivors list a crashed node or miss a running one")
+                write!(f, "{nodes} nodes list one that does not run or miss one that does")
             }
             Self::Refused { messages } => {
                 write!(f, "{messages} messages of peers were refused: a defect of the gossip core")

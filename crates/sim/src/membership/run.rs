@@ -1,5 +1,6 @@
 //! The run: start, converge, divide and heal, crash, measure.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -21,10 +22,11 @@ pub(super) trait Peer: Process<Note = Note> {
     /// What all nodes of a run share, for less memory.
     type Shared: Default;
 
-    /// One that starts at `now`, and joins through `seed_host` if that is given.
+    /// One that starts at `now` on a host, where `former` may have run before or elsewhere, and joins through `seed_host`
+    /// if that is given.
     fn boot(
         run: (&Scenario, &Self::Shared),
-        host: Host,
+        seat: (Host, Option<Self>),
         seed_host: Option<Host>,
         rng: &mut Rng,
         now: Duration,
@@ -63,7 +65,7 @@ impl<'a, P: Peer> Run<'a, P> {
     pub(super) fn new(scenario: &'a Scenario, progress: &'a mut dyn FnMut(Progress)) -> Self {
         let mut rng = Rng::with_seed(scenario.seed);
         let engine = Engine::new(scenario.network(), rng.u64(..));
-        let watch = Watch::new(scenario.nodes as usize, (scenario.nodes + scenario.burst) as usize);
+        let watch = Watch::new(scenario.nodes as usize, scenario.hosts() as usize);
         Self {
             scenario,
             progress,
@@ -90,7 +92,7 @@ impl<'a, P: Peer> Run<'a, P> {
             self.stalls.hosts().for_each(|host| self.watch.stall(host));
             self.join_burst()?;
             self.divide();
-            self.crash();
+            self.crash_and_restart()?;
         }
         self.advance(length, |_| false);
         Ok(self.report())
@@ -156,25 +158,53 @@ impl<'a, P: Peer> Run<'a, P> {
 
     fn start_one(&mut self, seed_host: Option<Host>) -> Result<Host, ScenarioError> {
         let host = self.engine.add_host();
-        let node = P::boot((self.scenario, &self.shared), host, seed_host, &mut self.rng, self.engine.now())?;
-        self.engine.start(host, node);
-        self.observe();
+        self.boot(host, None, seed_host)?;
         Ok(host)
     }
 
-    /// Crashes nodes from a sixth to a half of the time that is left.
-    fn crash(&mut self) {
+    fn boot(&mut self, host: Host, former: Option<P>, seed_host: Option<Host>) -> Result<(), ScenarioError> {
+        let (run, now) = ((self.scenario, &self.shared), self.engine.now());
+        let node = P::boot(run, (host, former), seed_host, &mut self.rng, now)?;
+        self.engine.start(host, node);
+        self.observe();
+        Ok(())
+    }
+
+    /// Crashes nodes from a sixth to a half of the time that is left; some start again.
+    fn crash_and_restart(&mut self) -> Result<(), ScenarioError> {
         let begin = self.engine.now();
         let left = self.scenario.length.saturating_sub(begin);
         let mut hosts: Vec<Host> = self.engine.hosts().collect();
         self.rng.shuffle(&mut hosts);
+        let mut ended = VecDeque::new();
         for (index, victim) in (0..self.scenario.crashes).zip(hosts) {
             let at = begin + left / 6 + left / 3 * index / self.scenario.crashes;
+            self.restart_until(at, &mut ended)?;
             self.advance(at, |_| false);
-            self.engine.stop(victim);
+            let process = self.engine.stop(victim);
             self.watch.crash(at, victim);
             self.node_time -= self.scenario.length.saturating_sub(at);
+            let again = process.filter(|_| index < self.scenario.restarts);
+            ended.extend(again.map(|process| (at + self.scenario.down, victim, process)));
         }
+        self.restart_until(self.scenario.length, &mut ended)
+    }
+
+    /// Starts again those whose time comes before `until`.
+    fn restart_until(
+        &mut self,
+        until: Duration,
+        ended: &mut VecDeque<(Duration, Host, P)>,
+    ) -> Result<(), ScenarioError> {
+        while let Some((at, victim, process)) = ended.pop_front_if(|(at, ..)| *at < until) {
+            self.advance(at, |_| false);
+            let host = if self.scenario.new_address { self.engine.add_host() } else { victim };
+            let seed_host = self.engine.hosts().find(|host| self.engine.process(*host).is_some());
+            self.watch.restart(at, victim, host);
+            self.node_time += self.scenario.length.saturating_sub(at);
+            self.boot(host, Some(process), seed_host)?;
+        }
+        Ok(())
     }
 
     /// Lets virtual time pass until `deadline`, or until `enough`.
@@ -201,8 +231,8 @@ impl<'a, P: Peer> Run<'a, P> {
         for (at, observer, note) in self.engine.notes() {
             match note {
                 Note::Event(event) => self.watch.event(at, observer, &event),
-                Note::Up(subject) => self.watch.up(at, observer, subject),
-                Note::Down(subject) => self.watch.down(at, observer, subject),
+                Note::Up(subject, boot) => self.watch.up(at, observer, subject, boot),
+                Note::Down(subject, boot) => self.watch.down(at, observer, subject, boot),
                 Note::Refused(_) => self.watch.refused += 1,
             }
         }
@@ -223,6 +253,8 @@ impl<'a, P: Peer> Run<'a, P> {
             times.sort();
             times
         });
+        let mut returns = self.watch.returns();
+        returns.sort();
         let at = |samples: &[Duration], percent| percentile(samples, percent).map(millis);
         let infections = self.watch.infections();
         let ends = || infections.iter().filter_map(|times| Some((*times.first()?, *times.last()?)));
@@ -239,6 +271,9 @@ impl<'a, P: Peer> Run<'a, P> {
                 suspect_p99_ms: at(&suspicions, 99),
                 detect_p50_ms: at(&deaths, 50),
                 detect_p99_ms: at(&deaths, 99),
+                restarts: self.watch.restarts() as u64,
+                return_p50_ms: at(&returns, 50),
+                return_p99_ms: at(&returns, 99),
                 burst_ms: self.burst.as_ref().and_then(Heal::took).map(millis),
                 burst_bytes_per_node: self.burst.as_ref().and_then(Heal::bytes).map(|sum| sum / nodes),
                 heal_ms: self.heal.as_ref().and_then(Heal::took).map(millis),
@@ -249,6 +284,7 @@ impl<'a, P: Peer> Run<'a, P> {
                 bytes_per_node_s: self.per_node_second(sent.bytes - self.calm.bytes),
             },
             detect_max_ms: at(&deaths, 100),
+            return_max_ms: at(&returns, 100),
             series: self.series(&deaths),
             false_suspicions: self.watch.false_suspicions,
             happened: self.engine.happened(),
@@ -282,7 +318,7 @@ impl<'a, P: Peer> Run<'a, P> {
         if [&self.burst, &self.heal].into_iter().flatten().any(|heal| heal.done.is_none()) {
             found.push(Shortfall::NotHealed { completeness: self.watch.completeness() });
         }
-        let pairs = self.watch.deaths().iter().filter(|took| took.is_none()).count();
+        let pairs = self.watch.undetected();
         let nodes = self.watch.wrong_views();
         let differ = self.engine.hosts().filter(|host| self.events_differ(*host)).count();
         found.extend((pairs > 0).then_some(Shortfall::Undetected { pairs }));

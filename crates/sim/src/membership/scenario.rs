@@ -35,6 +35,12 @@ pub struct Scenario {
     pub skew: f64,
     /// Nodes that crash, fewer than `nodes`.
     pub crashes: u32,
+    /// So many of these start again, at most `crashes`: with the same id and a newer boot.
+    pub restarts: u32,
+    /// How long after its crash a node starts again.
+    pub down: Duration,
+    /// Nodes start again at an address that nobody has had, instead of their own.
+    pub new_address: bool,
     /// Once converged, the cluster is cut in half for this time, and healed; shorter than `length`, zero for never.
     pub partition: Duration,
     /// The cut goes one way only: the first half hears the second one, which hears nothing of it.
@@ -76,6 +82,11 @@ pub enum ScenarioError {
     /// The number of crashes.
     #[error("crashes {0}: at least one node has to survive")]
     Crashes(u32),
+    /// The number of nodes that start again.
+    #[error(
+        "restarts {0}: only those that crash can start again, and at most {NODES_MAX} addresses are in use"
+    )]
+    Restarts(u32),
     /// The loss.
     #[error("loss {0}: give a probability, 0 or more and below 1")]
     Loss(f64),
@@ -143,6 +154,9 @@ impl Scenario {
             bandwidth: 0,
             skew: 0.0,
             crashes: 1,
+            restarts: 0,
+            down: Duration::from_secs(10),
+            new_address: false,
             partition: Duration::ZERO,
             one_way: false,
             burst: 0,
@@ -161,6 +175,9 @@ impl Scenario {
         }
         if self.nodes.checked_add(self.burst).is_none_or(|all| all > NODES_MAX) {
             return Err(ScenarioError::Burst(self.burst));
+        }
+        if self.restarts > self.crashes || self.hosts() > NODES_MAX {
+            return Err(ScenarioError::Restarts(self.restarts));
         }
         if !(0.0..=1.0).contains(&self.tail) {
             return Err(ScenarioError::Tail(self.tail));
@@ -181,6 +198,12 @@ impl Scenario {
             return Err(ScenarioError::Loss(self.loss));
         }
         Ok(())
+    }
+
+    /// Addresses that are in use by the end.
+    pub(super) fn hosts(&self) -> u32 {
+        let moves = if self.new_address { self.restarts } else { 0 };
+        self.nodes.saturating_add(self.burst).saturating_add(moves)
     }
 
     /// The settings of a gossip core.

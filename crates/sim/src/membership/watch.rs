@@ -1,16 +1,20 @@
 //! Who believes what: the views of all nodes, kept up by their events.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use boato_gossip::Event;
 
+use super::crash::Crash;
 use super::node::host_of;
 use crate::Host;
+use crate::engine::nth_host;
 
 /// The observer of a run.
 pub(super) struct Watch {
-    /// Nodes that there are, and that there will be: the length of a row.
+    /// Nodes that there are, those not counted that start again elsewhere.
     nodes: usize,
+    /// Hosts that there will be: the length of a row.
     row: usize,
     /// What a node (row) holds of another one (column).
     views: Vec<View>,
@@ -20,6 +24,8 @@ pub(super) struct Watch {
     /// Nodes below and from this one on cannot reach each other.
     divided_at: Option<usize>,
     crashed: Vec<Option<Crash>>,
+    /// Where nodes run that started again, and where they had crashed.
+    back: BTreeMap<Host, Host>,
     /// When the last node listed its last other node.
     converged_at: Option<Duration>,
     /// When nodes that ran were declared dead.
@@ -41,12 +47,8 @@ enum View {
     Alive,
 }
 
-/// One crash, and when each survivor noticed.
-struct Crash {
-    at: Duration,
-    suspected: Vec<Option<Duration>>,
-    declared: Vec<Option<Duration>>,
-}
+/// The boot of nodes that have not started again.
+const FIRST_BOOT: u64 = 1;
 
 impl Watch {
     pub(super) fn new(nodes: usize, row: usize) -> Self {
@@ -58,6 +60,7 @@ impl Watch {
             suspects: 0,
             divided_at: None,
             crashed: (0..row).map(|_| None).collect(),
+            back: BTreeMap::new(),
             converged_at: None,
             false_deaths: Vec::new(),
             false_deaths_healthy: 0,
@@ -86,12 +89,22 @@ impl Watch {
     }
 
     pub(super) fn crash(&mut self, at: Duration, host: Host) {
-        let never = vec![None; self.nodes];
-        self.crashed[host.index()] = Some(Crash { at, suspected: never.clone(), declared: never });
+        self.crashed[host.index()] = Some(Crash::new(at, self.nodes));
+    }
+
+    /// The node that crashed on `former` starts again, knowing nobody.
+    pub(super) fn restart(&mut self, at: Duration, former: Host, host: Host) {
+        if let Some(crash) = self.crash_of(former) {
+            crash.start_again(at);
+        }
+        self.back.insert(host, former);
+        for subject in (0..self.row).map(nth_host) {
+            self.list(at, host, subject, View::Gone);
+        }
     }
 
     pub(super) fn event(&mut self, at: Duration, observer: Host, event: &Event) {
-        let (member, heard): (_, fn(&mut Self, _, _, _)) = match event {
+        let (member, heard): (_, fn(&mut Self, _, _, _, _)) = match event {
             Event::Joined(member) | Event::Recovered(member) => (member, Self::up),
             Event::Left(member) => (member, Self::left),
             Event::Suspected(member) => (member, Self::suspected),
@@ -99,15 +112,19 @@ impl Watch {
             _ => return,
         };
         if let Some(subject) = host_of(member.addr) {
-            heard(self, at, observer, subject);
+            heard(self, at, observer, subject, member.boot);
         }
     }
 
-    pub(super) fn up(&mut self, at: Duration, observer: Host, subject: Host) {
+    pub(super) fn up(&mut self, at: Duration, observer: Host, subject: Host, boot: u64) {
         self.list(at, observer, subject, View::Alive);
+        let former = self.back.get(&subject).copied().filter(|_| boot > FIRST_BOOT);
+        if let Some(crash) = former.and_then(|former| self.crash_of(former)) {
+            crash.listed(at, observer);
+        }
     }
 
-    fn left(&mut self, at: Duration, observer: Host, subject: Host) {
+    fn left(&mut self, at: Duration, observer: Host, subject: Host, _: u64) {
         self.list(at, observer, subject, View::Gone);
     }
 
@@ -146,25 +163,21 @@ impl Watch {
         (observer.index() < near) == (subject.index() < near)
     }
 
-    fn suspected(&mut self, at: Duration, observer: Host, subject: Host) {
+    fn suspected(&mut self, at: Duration, observer: Host, subject: Host, boot: u64) {
         self.list(at, observer, subject, View::Suspect);
         let reaches = self.reaches(observer, subject);
-        match self.crash_of(subject) {
-            Some(crash) => _ = crash.suspected[observer.index()].get_or_insert(at.saturating_sub(crash.at)),
+        match self.crash_of_boot(subject, boot) {
+            Some(crash) => crash.notice(at, observer, false),
             None => self.false_suspicions += u64::from(reaches),
         }
     }
 
     /// A death counts as a suspicion too: who hears of it late never suspects.
-    pub(super) fn down(&mut self, at: Duration, observer: Host, subject: Host) {
+    pub(super) fn down(&mut self, at: Duration, observer: Host, subject: Host, boot: u64) {
         self.list(at, observer, subject, View::Gone);
         let reaches = self.reaches(observer, subject);
-        match self.crash_of(subject) {
-            Some(crash) => {
-                let took = at.saturating_sub(crash.at);
-                crash.suspected[observer.index()].get_or_insert(took);
-                crash.declared[observer.index()].get_or_insert(took);
-            }
+        match self.crash_of_boot(subject, boot) {
+            Some(crash) => crash.notice(at, observer, true),
             None if reaches => {
                 self.false_deaths.push(at);
                 self.false_deaths_healthy += u64::from(!self.stalled[subject.index()]);
@@ -173,16 +186,23 @@ impl Watch {
         }
     }
 
+    /// The crash that ended this boot of a host.
+    fn crash_of_boot(&mut self, host: Host, boot: u64) -> Option<&mut Crash> {
+        self.crash_of(host).filter(|_| boot == FIRST_BOOT)
+    }
+
     fn crash_of(&mut self, subject: Host) -> Option<&mut Crash> {
         self.crashed.get_mut(subject.index())?.as_mut()
     }
 
-    fn has_crashed(&self, host: usize) -> bool {
-        self.crashed[host].is_some()
+    /// The nodes that have never crashed.
+    fn survivors(&self) -> impl Iterator<Item = usize> {
+        (0..self.nodes).filter(|host| self.crashed[*host].is_none())
     }
 
-    fn survivors(&self) -> impl Iterator<Item = usize> {
-        (0..self.nodes).filter(|host| !self.has_crashed(*host))
+    fn runs(&self, host: usize) -> bool {
+        let survives = host < self.nodes && self.crashed[host].is_none();
+        survives || self.back.contains_key(&nth_host(host))
     }
 
     /// How long each survivor took to suspect each crashed node, `None` for never.
@@ -193,6 +213,23 @@ impl Watch {
     /// How long each survivor took to declare each crashed node dead, `None` for never.
     pub(super) fn deaths(&self) -> Vec<Option<Duration>> {
         self.noticed(|crash| &crash.declared)
+    }
+
+    /// How often a survivor has not declared a crashed node dead that has not started again.
+    pub(super) fn undetected(&self) -> usize {
+        let crashes = self.crashed.iter().flatten().filter(|crash| crash.again.is_none());
+        crashes.map(|crash| self.survivors().filter(|host| crash.declared[*host].is_none()).count()).sum()
+    }
+
+    /// How long after a node started again each survivor listed its new process, those that never did left out.
+    pub(super) fn returns(&self) -> Vec<Duration> {
+        let again = self.crashed.iter().flatten().filter_map(|crash| crash.again.as_ref());
+        again.flat_map(|again| self.survivors().filter_map(|host| again.listed[host])).collect()
+    }
+
+    /// How many nodes have started again.
+    pub(super) fn restarts(&self) -> usize {
+        self.back.len()
     }
 
     fn noticed(&self, times: impl Fn(&Crash) -> &Vec<Option<Duration>>) -> Vec<Option<Duration>> {
@@ -217,14 +254,15 @@ impl Watch {
         self.views[observer.index() * self.row + subject.index()] != View::Gone
     }
 
-    /// How many survivors list a crashed node or miss a running one.
+    /// How many running nodes list one that does not run or miss one that does.
     pub(super) fn wrong_views(&self) -> usize {
+        let runs: Vec<bool> = (0..self.row).map(|host| self.runs(host)).collect();
         let wrong = |observer: usize| {
-            let row = &self.views[observer * self.row..][..self.nodes];
-            let lists = |subject: usize| row[subject] != View::Gone;
-            (0..self.nodes).any(|subject| subject != observer && lists(subject) == self.has_crashed(subject))
+            let row = &self.views[observer * self.row..][..self.row];
+            let differs = |subject: usize| (row[subject] != View::Gone) != runs[subject];
+            (0..self.row).any(|subject| subject != observer && differs(subject))
         };
-        self.survivors().filter(|observer| wrong(*observer)).count()
+        (0..self.row).filter(|observer| runs[*observer] && wrong(*observer)).count()
     }
 }
 
@@ -292,6 +330,32 @@ mod tests {
         watch.event(s(17), B, &Event::Failed(member(C)));
         assert_eq!(watch.suspicions(), [Some(s(1)), Some(s(7))], "a death is a suspicion too");
         assert_eq!((watch.wrong_views(), watch.false_deaths.len(), watch.false_suspicions), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_node_that_starts_again_elsewhere_is_another_to_list_and_its_old_death_is_not_false() {
+        let mut watch = Watch::new(3, 4);
+        for (observer, subject) in [(A, B), (B, A), (A, C), (C, A), (B, C), (C, B)] {
+            watch.event(s(1), observer, &Event::Joined(member(subject)));
+        }
+        watch.crash(s(10), C);
+        watch.event(s(14), A, &Event::Failed(member(C)));
+        let there = Host(3);
+        watch.restart(s(15), C, there);
+        for host in [A, B] {
+            watch.event(s(15), there, &Event::Joined(member(host)));
+        }
+        watch.event(s(16), B, &Event::Failed(member(C)));
+        assert_eq!(watch.wrong_views(), 2, "A and B do not list it yet");
+        let again = Member { boot: 2, ..member(there) };
+        for host in [A, B] {
+            watch.event(s(17), host, &Event::Joined(again.clone()));
+        }
+        assert_eq!((watch.wrong_views(), watch.undetected(), watch.restarts()), (0, 0, 1));
+        assert_eq!((watch.deaths(), watch.returns()), (vec![Some(s(4)), None], vec![s(2), s(2)]));
+        assert!(watch.false_deaths.is_empty());
+        watch.event(s(18), A, &Event::Failed(again));
+        assert_eq!(watch.false_deaths, [s(18)]);
     }
 
     #[test]
