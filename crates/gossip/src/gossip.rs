@@ -1,5 +1,6 @@
 //! The state machine: what it is made of, and what comes in where.
 
+mod belief;
 mod events;
 mod housekeeping;
 mod leave;
@@ -13,6 +14,7 @@ mod relay;
 mod roll_call;
 mod spread;
 mod stall;
+mod words;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -25,7 +25,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `gossip` | the state machine; below it `probe`, `relay` and `roll_call` (failure detection), `merge` (what is believed), `spread` (dissemination), `push_pull` (anti-entropy, joins), `reconnect` (knocking at the dead), `events` and `query` (of the application), `housekeeping` (of operators), `leave`, `receive` |
+//! | `gossip` | the state machine; below it `probe`, `relay` and `roll_call` (failure detection), `merge` (what news is worth), `belief` (what is believed), `words` (what members say of themselves), `spread` (dissemination), `push_pull` (anti-entropy, joins), `reconnect` (knocking at the dead), `events` and `query` (of the application), `housekeeping` (of operators), `leave`, `receive` |
 //! | `precedence` | the one rule which of two statements wins |
 //! | `digest` | fingerprints of all beliefs, by which two members find their differences |
 //! | `suspicion`, `awareness`, `rtt` | Lifeguard: how long a suspicion lasts, how far to trust the own clock; how long answers take |

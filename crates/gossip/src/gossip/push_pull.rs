@@ -40,6 +40,8 @@ pub(super) struct PushPulls {
     /// The time between the last periodic push-pull and the next, and when that is.
     interval: Duration,
     next: Duration,
+    /// Members that came to life here since the last periodic push-pull was set.
+    arrivals: usize,
     /// Whether this member has ever been answered.
     answered: bool,
 }
@@ -160,6 +162,14 @@ impl Gossip {
         }
     }
 
+    /// A member came to life here. Many at once are a sign that there are more, of whom no news may come: gossip is full then.
+    pub(super) fn arrived(&mut self) {
+        self.push_pulls.arrivals += 1;
+        if self.push_pulls.arrivals >= AMISS.max(self.table.len() / AMISS) {
+            self.hurry_push_pull();
+        }
+    }
+
     /// An exchange found nothing that differs. In haste that shows that exchanges have carried the news further than
     /// gossip has: what has been told a few times need not be told until its end.
     fn agreed(&mut self) {
@@ -178,6 +188,7 @@ impl Gossip {
 
     /// The next push-pull comes after `interval`, give or take a quarter, so that newcomers do not act in step.
     fn set_push_pull(&mut self, interval: Duration) {
+        self.push_pulls.arrivals = 0;
         self.push_pulls.interval = interval;
         self.push_pulls.next = self.now + interval.mul_f64(0.75 + 0.5 * self.rng.f64());
         self.timers.set(self.push_pulls.next, Timer::PushPull);
@@ -224,11 +235,24 @@ fn scaled(interval: Duration, members: usize) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Config, Identity, NodeId};
 
     #[test]
     fn intervals_grow_with_the_logarithm_of_the_cluster() {
         let times =
             [1, 32, 33, 64, 65, 1000].map(|members| scaled(Duration::from_secs(1), members).as_secs());
         assert_eq!(times, [1, 1, 2, 2, 3, 6]);
+    }
+
+    #[test]
+    fn many_that_come_to_life_at_once_make_the_next_exchange_come_soon() {
+        let (addr, config) = (SocketAddr::from(([10, 0, 0, 1], 7400)), Config::lan());
+        let identity = Identity { id: NodeId(1), boot: 1, addr, name: "a".into(), tags: vec![] };
+        let mut gossip = Gossip::new(config.clone(), identity, 1, Duration::ZERO).unwrap();
+        gossip.set_push_pull(config.push_pull_interval);
+        (1..AMISS).for_each(|_| gossip.arrived());
+        assert!(gossip.push_pulls.next > Duration::from_secs(20));
+        gossip.arrived();
+        assert!(gossip.push_pulls.next <= config.gossip_interval * (HASTE + 1));
     }
 }

@@ -1,0 +1,94 @@
+//! What members say about themselves: address, name and tags, and the room they take.
+
+use std::sync::Arc;
+
+use super::Gossip;
+use super::merge::News;
+use crate::codec::announced;
+use crate::member::attribute_bytes;
+use crate::wire::ArchivedAnnounce;
+use crate::{Config, Event, Member, NodeId, Pid, Tags};
+
+impl Gossip {
+    /// Whether an announcement is news and names its tags by a hash of others than are known.
+    pub(super) fn lacks_tags(&self, announce: &ArchivedAnnounce<'static>) -> bool {
+        let pid = Pid::from(&announce.pid);
+        let known = self.table.get(pid.id).filter(|entry| entry.member.boot >= pid.boot);
+        let news = known.is_none_or(|entry| {
+            let newer = announce.incarnation >= entry.announced && entry.member.boot == pid.boot;
+            newer && !entry.member.tags.have_hash(&announce.tags)
+        });
+        news && Tags::is_hash(&announce.tags) && pid.id != self.me.id
+    }
+
+    /// Room for one more member with so many bytes of name and tags; for a live one, some dead or gone are forgotten before
+    /// their time.
+    pub(super) fn make_room(&mut self, gone: bool, bytes: usize) -> bool {
+        let Config { members_max, attribute_bytes, .. } = self.config;
+        while self.table.len() >= members_max || self.table.bytes() + bytes > attribute_bytes {
+            let place = self.table.any_gone().filter(|_| !gone);
+            if place.and_then(|id| self.remove(id)).is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether there is room for what the words of a known member add to its name and tags.
+    fn has_room(&mut self, id: NodeId, words: &ArchivedAnnounce<'static>) -> bool {
+        let known = self.member(id).map_or(0, |known| attribute_bytes(&known.name, known.tags.text()));
+        let more = attribute_bytes(&words.name, &words.tags).saturating_sub(known);
+        let fits = more == 0 || self.table.bytes() + more <= self.config.attribute_bytes;
+        self.stats.members_refused += u64::from(!fits);
+        fits
+    }
+
+    /// A suspicion overtook the announcement it speaks of: its words are still news, its state is not.
+    pub(super) fn catch_up(&mut self, news: News<'_>) {
+        let id = news.pid.id;
+        let lacked = self.lacks_words(id);
+        if self.take_words(&news) {
+            if self.table.get(id).is_some_and(|entry| entry.member.is_live()) {
+                self.event(id, Event::Updated);
+            }
+            self.pass_on(&news);
+        }
+        if lacked && !self.lacks_words(id) {
+            self.tell(id);
+        }
+    }
+
+    /// Takes over address, name and tags if they are newer than those known. True if they differ. Where there is no room for
+    /// name and tags, they are as good as not fetched: that the member lives is news all the same.
+    pub(super) fn take_words(&mut self, news: &News<'_>) -> bool {
+        let id = news.pid.id;
+        let (Some(entry), Some(words)) = (self.table.get(id), news.words) else { return false };
+        let (said, hash) = (words.incarnation.to_native(), Tags::is_hash(&words.tags));
+        let wanted = entry.missing.as_deref().is_some_and(|hash| Tags::has_text_hash(&words.tags, hash));
+        let fetched = said == entry.announced && wanted;
+        if said <= entry.announced && !fetched {
+            return false;
+        }
+        let room = hash || self.has_room(id, words);
+        let Some(entry) = self.table.get_mut(id) else { return false };
+        entry.announced = said;
+        let Member { addr, mut name, mut tags, .. } = announced(words);
+        let known = &*entry.member;
+        entry.missing = match (hash, room) {
+            (true, _) => (!known.tags.have_hash(&words.tags)).then(|| (*words.tags).into()),
+            (false, room) => (!room).then(|| Tags::text_hash(&words.tags).into()),
+        };
+        if hash || !room {
+            tags.clone_from(&known.tags);
+        }
+        if !room {
+            name = Arc::clone(&known.name);
+        }
+        if (addr, &name, &tags) == (known.addr, &known.name, &known.tags) {
+            return false;
+        }
+        Arc::make_mut(&mut entry.member).addr = addr;
+        self.table.set_attributes(id, name, tags);
+        true
+    }
+}
