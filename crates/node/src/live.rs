@@ -29,7 +29,9 @@ pub type Reread = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 #[non_exhaustive]
 pub enum ReloadError {
     /// The program that carries the node has not said how.
-    #[error("this node was not told how to read its configuration again")]
+    #[error(
+        "this node was not told how to read its configuration again: the program it is in has to say (Builder::reread)"
+    )]
     NoSource,
     /// What was read cannot be used.
     #[error("the configuration was read again and cannot be used, so nothing was changed: {}", one_line(.0))]

@@ -61,13 +61,13 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Cluster => "other cluster name",
-            Self::Secret => "other cluster secret",
+            Self::Cluster => "other cluster name; give both the same --cluster if they belong together",
+            Self::Secret => "other cluster secret; give both the same if they belong together, else find out whose it is",
             Self::Protocol => {
                 "no protocol version in common; run versions of this software that follow each other: an upgrade goes \
                  from one to the next"
             }
-            Self::Busy => "no room for more connections, or closing",
+            Self::Busy => "no room for more connections, or closing; it is tried again",
         })
     }
 }

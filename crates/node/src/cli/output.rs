@@ -1,10 +1,11 @@
 //! What commands print: plain tables within 80 columns, or JSON.
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -67,10 +68,15 @@ impl Progress {
         let shape = match (count, what) {
             (0, "bytes") => "{spinner} {bytes} {bytes_per_sec}",
             (_, "bytes") => "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-            (0, _) => "{spinner} {human_pos} {per_sec}",
-            _ => "{wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left",
+            (0, _) => "{spinner} {human_pos} {rate}",
+            _ => "{wide_bar} {human_pos} of {human_len}, {rate}, {eta} left",
         };
-        bar.set_style(ProgressStyle::with_template(shape).expect("invariant: one of the templates above"));
+        let style = ProgressStyle::with_template(shape).expect("invariant: one of the templates above");
+        let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A terminal that is gone misses nothing.
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        };
+        bar.set_style(style.with_key("rate", rate));
         Self(bar)
     }
 
