@@ -1,7 +1,5 @@
 //! Starting a node inside a program.
 
-use std::sync::Arc;
-
 use crate::config::{Config, Settings};
 use crate::inherited::Inherited;
 use crate::live::Reread;
@@ -47,8 +45,6 @@ impl Builder {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start(self) -> Result<Node, StartError> {
-        let config = Config::new(&self.settings)?.embedded()?;
-        let reread = self.reread.map(|reread| -> Reread { Arc::new(move || reread()?.embedded()) });
-        Node::start_with(config, self.inherited, reread).await
+        Node::embed(Config::new(&self.settings)?, self.inherited, self.reread).await
     }
 }

@@ -76,7 +76,22 @@ impl Node {
     /// # Errors
     /// [`StartError`]; so are the settings that only `boato run` can follow.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_with(config.embedded()?, Inherited::default(), None).await
+        Self::embed(config, Inherited::default(), None).await
+    }
+
+    /// Starts a node inside a program.
+    pub(crate) async fn embed(
+        config: Config,
+        inherited: Inherited,
+        reread: Option<Reread>,
+    ) -> Result<Self, StartError> {
+        let config = config.embedded()?;
+        // Said by nobody, it is not what the program's log has to follow.
+        if config.log != logging::DEFAULT_FILTER {
+            logging::set_filter(&config.log);
+        }
+        let reread = reread.map(|reread| -> Reread { Arc::new(move || reread()?.embedded()) });
+        Self::start_with(config, inherited, reread).await
     }
 
     pub(crate) async fn start_with(

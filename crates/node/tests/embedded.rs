@@ -69,6 +69,11 @@ async fn what_only_the_program_boato_can_follow_is_refused() {
     let config = Config::new(&Settings { log: Some("debug".to_owned()), ..Settings::default() });
     let refused = Node::start(config.expect("it can be read")).await;
     assert!(refused.is_err_and(|error| error.to_string() == log));
+
+    node::logging::init("warn").expect("this program has no log yet");
+    assert!(!tracing::enabled!(tracing::Level::INFO));
+    assert_eq!(started(|settings| settings.log = Some("boato=info,embedded=info".to_owned())).await, "0");
+    assert!(tracing::enabled!(tracing::Level::INFO), "the log follows what the node is told");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -183,7 +183,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Refuses what only `boato run` can follow, and has the log of a program follow what this says.
+    /// Refuses what only `boato run` can follow.
     ///
     /// # Errors
     /// [`ConfigError::Embedded`].
