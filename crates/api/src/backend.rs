@@ -5,6 +5,7 @@
 //! await, channel or task lies between parse and reply. Everything else (another node holds the key, the slot
 //! is moving) is [`Execution::Pending`].
 
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use futures_util::stream::BoxStream;
 
 use crate::command::{Command, Transaction};
 use crate::info::{
-    Change, Departure, Event, KeysPage, KeysQuery, MemberInfo, Operations, Owner, Readiness, ScanPage,
-    ScanQuery, SlotMap, Status, Topology,
+    Change, Departure, Event, Figures, KeysPage, KeysQuery, MemberInfo, Operations, Owner, Readiness,
+    ScanPage, ScanQuery, SlotMap, Status, Topology,
 };
 use crate::membership::Membership;
 use crate::reply::{Execution, Failure, Outcome, Reply, Source};
@@ -138,6 +139,12 @@ pub trait Backend: Send + Sync + 'static {
     /// What its clients have asked for so far. The default counts nothing.
     fn operations(&self) -> Operations {
         Operations::default()
+    }
+
+    /// What the other members that are alive, or the first 64 of them by name, say of their load, by their ids; `None` where one has not
+    /// answered in time. The default knows no others.
+    fn figures(&self) -> BoxFuture<'static, BTreeMap<String, Option<Figures>>> {
+        ready(BTreeMap::new()).boxed()
     }
 
     /// Every member this node knows, itself included.

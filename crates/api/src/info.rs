@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Whether a node serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,34 @@ pub struct Operations {
     pub hits: u64,
     /// Reads that found none.
     pub misses: u64,
+}
+
+/// What a node does, in a few figures; as JSON under `/_/figures`, and what nodes tell each other. What is a rate or a share is over the last
+/// seconds, and `None` at the first look and where there was nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Since its doors were opened, which tells one look from the next.
+    pub seconds: f64,
+    /// Operations on keys that clients of this node asked for.
+    pub operations_per_s: Option<f64>,
+    /// The share of them that another node had the key of.
+    pub forwarded: Option<f64>,
+    /// The share of reads that found a value.
+    pub hits: Option<f64>,
+    /// What half of all answers to requests and commands took at most, in seconds.
+    pub p50_s: Option<f64>,
+    /// What 99 of 100 took at most, in seconds.
+    pub p99_s: Option<f64>,
+    /// Connections of clients.
+    pub connections: u64,
+    /// Live entries it holds.
+    pub entries: u64,
+    /// Bytes of memory its entries take.
+    pub bytes: u64,
+    /// Its memory limit in bytes, if it has one.
+    pub max_memory: Option<u64>,
+    /// What the node waits for, when it does not serve.
+    pub reason: Option<String>,
 }
 
 /// What became of a node's keys when it left.

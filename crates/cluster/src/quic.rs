@@ -85,7 +85,7 @@ struct Inner {
     /// Whoever waits to try again elsewhere is told when this node's routes change.
     rerouted: Notify,
     /// Entries and tombstones that the sweep has removed.
-    swept: AtomicU64,
+    expired: AtomicU64,
 }
 
 /// Who gets the answer to an operation in the machine's hands.
@@ -131,7 +131,7 @@ impl Cluster {
             events: broadcast::Sender::new(EVENTS),
             departed: watch::Sender::new(None),
             rerouted: Notify::new(),
-            swept: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
         }));
         let (timed, swept) = (Arc::clone(&cluster.0), Arc::clone(&cluster.0));
         tokio::spawn(async move {
@@ -169,9 +169,9 @@ impl Cluster {
         self.0.machine.lock().stats()
     }
 
-    /// Entries and tombstones removed since the start as their time was over.
-    pub fn swept(&self) -> u64 {
-        self.0.swept.load(Ordering::Relaxed)
+    /// Entries removed since the start as their time to live was over.
+    pub fn expired(&self) -> u64 {
+        self.0.expired.load(Ordering::Relaxed)
     }
 
     /// What is left to move. Looks at every slot, which takes a third of a millisecond, and holds up the hand-off meanwhile.
@@ -423,8 +423,8 @@ impl Inner {
             ticks.tick().await;
             let now = self.now();
             for slot in first..first + step {
-                let removed = self.slots.sweep(slot, now);
-                self.swept.fetch_add(removed as u64, Ordering::Relaxed);
+                let expired = self.slots.sweep(slot, now);
+                self.expired.fetch_add(expired as u64, Ordering::Relaxed);
             }
         }
     }

@@ -235,7 +235,7 @@ impl Slots {
         }
     }
 
-    /// Removes expired entries and old tombstones of one slot; returns how many.
+    /// Removes expired entries and old tombstones of one slot; returns how many entries expired.
     ///
     /// Only a slot that is held and at rest is swept: a tombstone that vanished in the midst of a copy would
     /// bring the deleted key back at the target.

@@ -4,6 +4,7 @@ mod convert;
 mod topology;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
@@ -17,6 +18,7 @@ use boato_api::{
 };
 use boato_cluster::quic::Cluster;
 use boato_cluster::{self as cluster, Effect, Operation, Pid, Slice, Standing, Value};
+use boato_transport::Transport;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -26,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attributes::{Attributes, VERSION};
 use crate::doors::Addresses;
+use crate::figures;
 use crate::journal::Journal;
 use crate::keys;
 use crate::live::{Live, ReloadError};
@@ -51,6 +54,7 @@ pub(crate) struct NodeBackend {
     pub(crate) started: Instant,
     pub(crate) cluster: Cluster,
     pub(crate) membership: Membership,
+    pub(crate) transport: Transport,
     pub(crate) roster: Arc<Roster>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) journal: Arc<Journal>,
@@ -239,6 +243,11 @@ impl Backend for NodeBackend {
             max_memory: self.live.told.lock().max_memory,
             moving: *self.moving.borrow(),
         }
+    }
+
+    fn figures(&self) -> BoxFuture<'static, BTreeMap<String, Option<api::Figures>>> {
+        let me = boato_gossip::NodeId(self.me.node);
+        figures::of(self.transport.clone(), me, &self.membership.members()).boxed()
     }
 
     fn operations(&self) -> api::Operations {

@@ -77,6 +77,8 @@ impl Closed {
         let own = registry.sub_registry_with_prefix("boato");
         let (http_metrics, resp_metrics) = (http::Metrics::register(own), resp::Metrics::register(own));
         let guard = guard(config, secrets, self.bound.http);
+        let (http_counts, resp_counts) = (http_metrics.clone(), resp_metrics.clone());
+        let gauges = http::Gauges::new(Arc::clone(backend), http_counts, resp_counts);
         let http_config = http::Config {
             guard,
             metrics: http_metrics,
@@ -93,7 +95,7 @@ impl Closed {
             let config = resp::Config { kind, passwords, metrics, ..resp::Config::default() };
             tasks.push(tokio::spawn(resp::run(listener, Arc::clone(backend), config, closing())));
         }
-        Open { tasks, close, resp: resp_metrics }
+        Open { tasks, close, resp: resp_metrics, gauges: Arc::new(gauges) }
     }
 }
 
@@ -102,12 +104,18 @@ pub(crate) struct Open {
     tasks: Vec<JoinHandle<()>>,
     close: CancellationToken,
     resp: resp::Metrics,
+    gauges: Arc<http::Gauges>,
 }
 
 impl Open {
     /// RESP connections open now, and accepted since the start.
     pub(crate) fn resp_connections(&self) -> (u64, u64) {
         self.resp.connections()
+    }
+
+    /// What this node tells of its load.
+    pub(crate) fn gauges(&self) -> &Arc<http::Gauges> {
+        &self.gauges
     }
 
     /// Lets nobody in any more, answers what has been asked and ends. The doors bound how long that takes.

@@ -54,6 +54,7 @@ pub mod client;
 pub mod config;
 pub mod discovery;
 mod doors;
+mod figures;
 mod files;
 mod handler;
 mod identity;

@@ -134,11 +134,7 @@ impl NodeMetrics {
                 stats.keys_superseded,
             ),
             ("handoff_bytes", "Bytes of entries sent to other nodes", stats.bytes_given),
-            (
-                "entries_expired",
-                "Entries and tombstones removed as their time was over",
-                self.cluster.swept(),
-            ),
+            ("entries_expired", "Entries removed as their time to live was over", self.cluster.expired()),
             ("peers_refused", "Peers refused in the handshake", mesh.refused),
             ("peer_dials", "Connections to peers that were dialled and became usable", mesh.dialled),
             ("peer_dials_failed", "Dials of peers that failed", mesh.dial_failures),

@@ -105,7 +105,7 @@ impl Node {
         // Ends what has been started, should something after it fail.
         let guard = stop.clone().drop_guard();
         let (access_log, (exported, exporting)) = access_log(&config, &bound, &stop);
-        let Parts { cluster, membership, listeners } =
+        let Parts { cluster, membership, listeners, told } =
             Parts::start(&config, &bound, access_log.clone(), &stop)?;
         let (roster, journal) = (Arc::clone(&listeners.roster), Arc::clone(&listeners.journal));
         let replaced = listeners.replaced.clone();
@@ -155,6 +155,7 @@ impl Node {
             started: Instant::now(),
             cluster: cluster.clone(),
             membership: membership.clone(),
+            transport: bound.transport.clone(),
             tally: Arc::clone(&tally),
             roster: Arc::clone(&roster),
             journal,
@@ -176,10 +177,10 @@ impl Node {
             exported,
             ready: Box::new(move || asked.readiness() == Readiness::Ready),
         });
-        let doors_backend = Arc::clone(&backend) as Arc<dyn Backend>;
+        let served = Arc::clone(&backend) as Arc<dyn Backend>;
         let doors_bound = bound.doors.bound();
-        let doors =
-            bound.doors.open(&config, &secrets, access_log, &doors_backend, registry, stop.child_token());
+        let doors = bound.doors.open(&config, &secrets, access_log, &served, registry, stop.child_token());
+        told.read_from(doors.gauges());
         if let Some(path) = &config.ready_file {
             ready::write(path, bound.identity.id, &bound.name, bound.quic, &bound.at)
                 .map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;

@@ -19,6 +19,7 @@ use crate::Identity;
 use crate::attributes::{Announced, Attributes, VERSION};
 use crate::config::Config;
 use crate::doors::{self, Addresses, Secrets};
+use crate::figures::{self, Told};
 use crate::inherited::Inherited;
 use crate::journal::Journal;
 use crate::keyring::{self, Keys, WeakKeys};
@@ -87,6 +88,8 @@ pub(crate) struct Parts {
     pub(crate) cluster: Cluster,
     pub(crate) membership: Membership,
     pub(crate) listeners: Listeners,
+    /// What peers are told of this node's load.
+    pub(crate) told: Arc<Told>,
 }
 
 impl Parts {
@@ -126,11 +129,13 @@ impl Parts {
         };
         let cluster = Cluster::spawn(machine, bound.transport.clone(), PATIENCE, stop.clone());
         cluster.trace_from(wire::SINCE_8);
+        let told = Arc::new(Told::new(bound.identity.id));
         bound.transport.serve(Arc::new(Dispatch {
             gossip: handle.clone(),
             cluster: cluster.downgrade(),
             keys: bound.keys.as_ref().map(Keys::downgrade),
             access_log,
+            told: Arc::clone(&told),
         }));
         let listeners = Listeners {
             cluster: cluster.clone(),
@@ -149,6 +154,7 @@ impl Parts {
                 Arc::clone(&bound.shown),
             ),
             listeners,
+            told,
         })
     }
 }
@@ -159,6 +165,7 @@ struct Dispatch {
     cluster: WeakCluster,
     keys: Option<WeakKeys>,
     access_log: AccessLog,
+    told: Arc<Told>,
 }
 
 impl Handler for Dispatch {
@@ -194,6 +201,8 @@ impl Handler for Dispatch {
             && let Some(keys) = self.keys.as_ref().and_then(WeakKeys::upgrade)
         {
             keys.answer(&payload, reply);
+        } else if channel == figures::CHANNEL {
+            self.told.answer(&payload, reply);
         }
     }
 }

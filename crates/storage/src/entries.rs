@@ -300,7 +300,8 @@ impl Entries {
         self.shared.totals.update(before, self.memory());
     }
 
-    /// Removes the entries that expired and the tombstones whose time is over at `now_ms`; returns how many.
+    /// Removes the entries that expired and the tombstones whose time is over at `now_ms`; returns how many
+    /// entries expired.
     ///
     /// Costs one comparison when none of them can be due yet. An entry that is swept leaves no tombstone, so do
     /// not sweep a slot while it is being copied: the copy may have an older version of it, which would last.
@@ -308,15 +309,16 @@ impl Entries {
         if now_ms < self.earliest_ms {
             return 0;
         }
-        let (len, before) = (self.len(), self.memory());
+        let before = self.memory();
         self.earliest_ms = u64::MAX;
         let Self { table, nodes, tombstones, earliest_ms, shared } = self;
-        let mut released = Vec::new();
+        let (mut released, mut expired) = (Vec::new(), 0);
         table.retain(&shared.seed, |record| {
             let entry = record::decode(record, nodes);
             let due = entry.is_due(now_ms);
             if due {
                 *tombstones -= usize::from(entry.tombstone);
+                expired += usize::from(!entry.tombstone);
                 released.extend(record::node_index(record));
             } else {
                 *earliest_ms = entry.expires_at_ms.unwrap_or(u64::MAX).min(*earliest_ms);
@@ -328,7 +330,7 @@ impl Entries {
         }
         nodes.trim();
         self.shared.totals.update(before, self.memory());
-        len - self.len()
+        expired
     }
 
     /// Counts in the totals what storing an entry takes at most, if the limit allows; returns how much that is.

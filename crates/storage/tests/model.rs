@@ -186,9 +186,10 @@ impl Pair {
             }
             Op::Advance { ms } => self.now_ms += ms,
             Op::Sweep => {
-                let before = self.model.len();
-                self.model.retain(|_, stored| !stored.due(self.now_ms));
-                assert_eq!(self.store.lock(0).sweep(self.now_ms), before - self.model.len());
+                let due = |stored: &Stored| stored.due(self.now_ms);
+                let expired = self.model.values().filter(|stored| due(stored) && !stored.tombstone).count();
+                self.model.retain(|_, stored| !due(stored));
+                assert_eq!(self.store.lock(0).sweep(self.now_ms), expired);
             }
             Op::Clear => {
                 self.model.clear();

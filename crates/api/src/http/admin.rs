@@ -36,6 +36,7 @@ pub(super) enum Route {
     Metrics,
     Members,
     Slots,
+    Figures,
     Owner,
     Keys,
     MultiGet,
@@ -64,6 +65,7 @@ impl Route {
         ("metrics", Route::Metrics),
         ("members", Route::Members),
         ("slots", Route::Slots),
+        ("figures", Route::Figures),
         ("owner/", Route::Owner),
         ("keys", Route::Keys),
         ("mget", Route::MultiGet),
@@ -168,6 +170,10 @@ fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<A
         Route::Metrics => exposition::response(&door.registry, &head.headers)?,
         Route::Members => return Ok(pending_json(door.backend.members())),
         Route::Slots => return Ok(pending_json(door.backend.slots())),
+        Route::Figures => {
+            let gauges = Arc::clone(&door.gauges);
+            return Ok(pending_json(async move { gauges.all().await }.boxed()));
+        }
         Route::Keys => return keys(door, head.uri.query()),
         Route::Owner => owner(door, &target::key(rest)?),
         Route::Events => events::response(door, head.uri.query())?,

@@ -17,13 +17,13 @@ use super::access::AccessLog;
 use super::activity::Activity;
 use super::body::{Body, Reader};
 use super::config::{Config, Limits};
-use super::figures::Source;
+use super::gauges::Gauges;
 use super::guard::Guard;
 use super::live::Live;
 use super::metrics::Metrics;
 use super::problem::Problem;
 use super::target::{self, Target};
-use super::{admin, guard, keys, leave};
+use super::{admin, keys, leave};
 use crate::Backend;
 use crate::budget::Budget;
 
@@ -36,7 +36,7 @@ pub(super) struct Door {
     pub(super) access_log: AccessLog,
     /// What is shown to who looks, and where figures of it come from.
     pub(super) live: Live,
-    pub(super) figures: Source,
+    pub(super) gauges: Arc<Gauges>,
     pub(super) uploads: Reader,
     pub(super) downloads: Arc<Budget>,
     pub(super) subscribers: Arc<Semaphore>,
@@ -58,7 +58,7 @@ impl Door {
     pub(super) fn new(backend: Arc<dyn Backend>, config: Config) -> Door {
         let Config { guard, limits, metrics, resp, registry, access_log } = config;
         let limits = limits.within_reason();
-        let figures = Source { backend: Arc::clone(&backend), http: metrics.clone(), resp };
+        let gauges = Arc::new(Gauges::new(Arc::clone(&backend), metrics.clone(), resp));
         Door {
             backend,
             guard,
@@ -67,7 +67,7 @@ impl Door {
             registry,
             access_log,
             live: Live::default(),
-            figures,
+            gauges,
             uploads: Reader {
                 limit: limits.value_bytes,
                 timeout: limits.body_timeout,
@@ -105,7 +105,7 @@ impl Door {
     }
 
     pub(super) fn answer(self: &Arc<Self>, head: &Parts, body: Incoming, activity: &Arc<Activity>) -> Answer {
-        let peer = guard::peer_origin(head, |addr| self.backend.is_peer_door(addr));
+        let peer = self.guard.reads_from(head, |addr| self.backend.is_peer_door(addr));
         let answer = self.route(head, body, activity, peer.is_some());
         let answer = answer.unwrap_or_else(|problem| Answer::Ready(problem.into_response()));
         match peer {

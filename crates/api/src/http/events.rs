@@ -29,7 +29,8 @@ pub(super) fn response(door: &Door, query: Option<&str>) -> Result<Response<Body
     let [with] = query::parameters(query, ["with"])?;
     let wanted = with.map_or(Ok(Vec::new()), Show::list)?;
     let place = place(&door.subscribers)?;
-    let shown = stream::select_all(wanted.into_iter().map(|show| door.live.watch(show, &door.figures)));
+    let shown =
+        stream::select_all(wanted.into_iter().map(|show| door.live.watch(show, &door.backend, &door.gauges)));
     Ok(until(door.closing.clone(), place, door.backend.events(), shown.boxed()))
 }
 

@@ -17,7 +17,8 @@ pub struct Guard {
     /// of `allow_hosts`, and no foreign `Origin`, so that no web page (not even by DNS rebinding) can reach
     /// it.
     pub loopback: bool,
-    /// Names, without port, that a loopback door also answers to, and whose pages may call it.
+    /// Names, without port, that a loopback door also answers to and whose pages may call it, and whose pages may read what any door tells
+    /// under `/_/`.
     pub allow_hosts: Vec<String>,
     /// With any, every request but `/_/livez` and `/_/readyz` must bring one as `Authorization: Bearer`.
     pub client: Tokens,
@@ -106,6 +107,24 @@ impl Guard {
         if embeds && !opens { Err(foreign()) } else { Ok(()) }
     }
 
+    /// The page that a request comes from, if it may read the answer though it is another site's: the request reads what lies under `/_/`,
+    /// and `is_peer` knows the page's address as a member's door, or its host is allowed. The page of a member shows on when its own
+    /// node is gone.
+    pub(super) fn reads_from(
+        &self,
+        head: &Parts,
+        is_peer: impl FnOnce(SocketAddr) -> bool,
+    ) -> Option<HeaderValue> {
+        let origin = head.headers.get(ORIGIN)?;
+        let reads = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if !reads || !head.uri.path().starts_with("/_/") {
+            return None;
+        }
+        let (scheme, authority) = origin.to_str().ok()?.split_once("://")?;
+        let is_member = || scheme == "http" && address(authority).is_some_and(is_peer);
+        (host_name(authority).is_some_and(|name| self.allows(name)) || is_member()).then(|| origin.clone())
+    }
+
     fn allows(&self, name: &str) -> bool {
         self.allow_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
     }
@@ -115,20 +134,12 @@ fn foreign() -> Problem {
     Problem::forbidden("a page of another site may not use this door; allow its host with --allow-host")
 }
 
-/// The address that a request's `Origin` names, if it names one of which `is_peer` knows the door, and the request reads
-/// what lies under `/_/`: the page of a member may watch all of them, and shows on when its own is gone.
-pub(super) fn peer_origin(head: &Parts, is_peer: impl FnOnce(SocketAddr) -> bool) -> Option<HeaderValue> {
-    let origin = head.headers.get(ORIGIN)?;
-    let reads = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if !reads || !head.uri.path().starts_with("/_/") {
-        return None;
+/// The address in an origin; a page opened at `localhost` is at the address of that.
+fn address(authority: &str) -> Option<SocketAddr> {
+    match authority.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port.parse().ok()?)),
+        None => authority.parse().ok(),
     }
-    let authority = origin.to_str().ok()?.strip_prefix("http://")?;
-    let addr = match authority.strip_prefix("localhost:") {
-        Some(port) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port.parse().ok()?),
-        None => authority.parse().ok()?,
-    };
-    is_peer(addr).then(|| origin.clone())
 }
 
 /// The authority a request names; only HTTP/1.0 may go without.
@@ -253,21 +264,28 @@ mod tests {
     }
 
     #[test]
-    fn only_reads_of_what_nodes_tell_are_open_to_pages_of_members() {
+    fn only_reads_of_what_nodes_tell_are_open_to_pages_of_members_and_allowed_hosts() {
+        let guard = Guard { loopback: false, allow_hosts: vec!["boato.internal".into()], ..Guard::default() };
         let is_peer = |addr: SocketAddr| addr == "127.0.0.1:7481".parse().unwrap();
         let from = |method: Method, path: &str, origin: &str| {
             let request = Request::builder().method(method).uri(path).header("origin", origin);
-            peer_origin(&request.body(()).unwrap().into_parts().0, is_peer).is_some()
+            guard.reads_from(&request.body(()).unwrap().into_parts().0, is_peer).is_some()
         };
-        for origin in ["http://127.0.0.1:7481", "http://localhost:7481"] {
+        let allowed = ["https://boato.internal", "http://Boato.internal:8080"];
+        for origin in ["http://127.0.0.1:7481", "http://localhost:7481"].into_iter().chain(allowed) {
             assert!(from(Method::GET, "/_/members", origin) && from(Method::OPTIONS, "/_/status", origin));
             assert!(
                 !from(Method::POST, "/_/leave", origin) && !from(Method::GET, "/key", origin),
                 "{origin}"
             );
         }
-        for origin in ["http://127.0.0.1:7482", "https://127.0.0.1:7481", "http://evil.example:7481", "null"]
-        {
+        for origin in [
+            "http://127.0.0.1:7482",
+            "https://127.0.0.1:7481",
+            "http://evil.example:7481",
+            "https://boato.internal.evil.example",
+            "null",
+        ] {
             assert!(!from(Method::GET, "/_/members", origin), "{origin}");
         }
     }

@@ -1,4 +1,4 @@
-//! What `/_/events?with=...` shows beside events: the cluster as this node sees it, and this node's figures. Gathered once for
+//! What `/_/events?with=...` shows beside events: the cluster as this node sees it, and the figures of all members. Gathered once for
 //! all who look, and not at all while nobody does; who is slow gets the latest only.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::figures::Source;
+use super::gauges::Gauges;
 use super::problem::Problem;
 use crate::{Backend, MemberInfo, RoundTrip};
 
@@ -24,14 +24,14 @@ const FIGURES_EACH: Duration = Duration::from_secs(1);
 const VIEW_REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 /// Round trips are told at every so many looks, between so many members.
 const ROUND_TRIP_LOOKS: u64 = 5;
-const ROUND_TRIP_MEMBERS: usize = 8;
+const ROUND_TRIP_MEMBERS: usize = 12;
 
 /// What can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Show {
     /// The cluster: events `status`, `members`, `slots` and `round_trips`.
     Cluster,
-    /// This node's load: events `figures`.
+    /// The load of all members: events `figures`.
     Figures,
 }
 
@@ -60,13 +60,18 @@ pub(super) struct Live {
 
 impl Live {
     /// What is known now, and from then on what changes.
-    pub(super) fn watch(&self, show: Show, source: &Source) -> BoxStream<'static, Bytes> {
+    pub(super) fn watch(
+        &self,
+        show: Show,
+        backend: &Arc<dyn Backend>,
+        gauges: &Arc<Gauges>,
+    ) -> BoxStream<'static, Bytes> {
         let mut shared = match show {
             Show::Cluster => self.cluster.lock(),
             Show::Figures => self.figures.lock(),
         };
         let gathering = shared.upgrade().unwrap_or_else(|| {
-            let gathering = Arc::new(Gathering::begin(show, source.clone()));
+            let gathering = Arc::new(Gathering::begin(show, backend, gauges));
             *shared = Arc::downgrade(&gathering);
             gathering
         });
@@ -87,12 +92,12 @@ impl Drop for Gathering {
 }
 
 impl Gathering {
-    fn begin(show: Show, source: Source) -> Gathering {
+    fn begin(show: Show, backend: &Arc<dyn Backend>, gauges: &Arc<Gauges>) -> Gathering {
         let (board, latest) = watch::channel(Latest::new());
         let board = Board(board);
         let task = match show {
-            Show::Cluster => tokio::spawn(cluster(source.backend, board)),
-            Show::Figures => tokio::spawn(figures(source, board)),
+            Show::Cluster => tokio::spawn(cluster(Arc::clone(backend), board)),
+            Show::Figures => tokio::spawn(figures(Arc::clone(gauges), board)),
         };
         Gathering { latest, task }
     }
@@ -171,13 +176,12 @@ async fn round_trips(backend: &dyn Backend, members: &[MemberInfo]) -> Vec<Round
     found
 }
 
-async fn figures(source: Source, board: Board) {
+async fn figures(gauges: Arc<Gauges>, board: Board) {
     let mut ticks = interval(FIGURES_EACH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut window = source.window();
     loop {
         ticks.tick().await;
-        board.put("figures", &window.look());
+        board.put("figures", &gauges.all().await);
     }
 }
 

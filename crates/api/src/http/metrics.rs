@@ -19,6 +19,24 @@ use crate::traffic::Traffic;
 const METHODS: [&str; 7] = ["get", "head", "put", "post", "delete", "options", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
+/// What a request is about. Only times of requests about keys are kept: those of others would hide them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    Keys,
+    Node,
+}
+
+impl About {
+    /// By the path of its target.
+    pub(super) fn of(path: &str) -> About {
+        match path.strip_prefix("/_/") {
+            Some("mget") => About::Keys,
+            None if !matches!(path, "/" | "/_") => About::Keys,
+            _ => About::Node,
+        }
+    }
+}
+
 /// The counters of the HTTP doors of one process; clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
@@ -28,7 +46,7 @@ pub struct Metrics {
 
 #[derive(Debug, Default)]
 struct Counters {
-    requests: [[AtomicU64; CLASSES.len()]; METHODS.len()],
+    requests: [[[AtomicU64; CLASSES.len()]; METHODS.len()]; 2],
     latency: [Latency; METHODS.len()],
     aborted: AtomicU64,
 }
@@ -46,17 +64,19 @@ impl Metrics {
         (self.traffic.connections(), self.traffic.connections_opened())
     }
 
-    /// How long answers have taken so far.
+    /// How long answers about keys have taken so far.
     pub(super) fn times(&self) -> Times {
         Times::of(self.counters.iter().flat_map(|counters| &counters.latency))
     }
 
     /// A request was answered, this long after its head was complete.
-    pub(super) fn answered(&self, method: usize, status: StatusCode, took: Duration) {
+    pub(super) fn answered(&self, about: About, method: usize, status: StatusCode, took: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
         let counters = self.counters.mine();
-        counters.requests[method][class].fetch_add(1, Relaxed);
-        counters.latency[method].observe(took, 1);
+        counters.requests[about as usize][method][class].fetch_add(1, Relaxed);
+        if about == About::Keys {
+            counters.latency[method].observe(took, 1);
+        }
     }
 
     /// A client went away before its answer was there.
@@ -93,16 +113,19 @@ impl Metrics {
     fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family =
             encoder.encode_descriptor("http_requests", "Requests answered", None, MetricType::Counter)?;
-        for (place, method) in METHODS.iter().enumerate() {
-            for (class, status) in CLASSES.iter().enumerate() {
-                let count = self.counters.sum(|counters| &counters.requests[place][class]);
-                if count > 0 {
-                    let labels = [("method", *method), ("status", *status)];
-                    family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        for (about, name) in [(About::Keys, "keys"), (About::Node, "node")] {
+            for (place, method) in METHODS.iter().enumerate() {
+                for (class, status) in CLASSES.iter().enumerate() {
+                    let count =
+                        self.counters.sum(|counters| &counters.requests[about as usize][place][class]);
+                    if count > 0 {
+                        let labels = [("about", name), ("method", *method), ("status", *status)];
+                        family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+                    }
                 }
             }
         }
-        let help = "Time from the end of a request's head to its answer";
+        let help = "Time from the end of a request's head to its answer, of requests about keys";
         let mut family = encoder.encode_descriptor(
             "http_request_duration",
             help,
@@ -125,17 +148,24 @@ mod tests {
     fn what_was_counted_is_encoded() {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
-        metrics.answered(place(&Method::GET), StatusCode::NOT_FOUND, Duration::from_micros(10));
-        metrics.answered(place(&Method::GET), StatusCode::OK, Duration::from_micros(11));
-        metrics.answered(place(&Method::TRACE), StatusCode::METHOD_NOT_ALLOWED, Duration::from_secs(20));
+        metrics.answered(About::Keys, place(&Method::GET), StatusCode::NOT_FOUND, Duration::from_micros(10));
+        metrics.answered(About::Keys, place(&Method::GET), StatusCode::OK, Duration::from_micros(11));
+        metrics.answered(
+            About::Keys,
+            place(&Method::TRACE),
+            StatusCode::METHOD_NOT_ALLOWED,
+            Duration::from_secs(20),
+        );
+        metrics.answered(About::Node, place(&Method::GET), StatusCode::OK, Duration::from_secs(5));
         metrics.traffic.received(7);
         let kept = metrics.traffic.open();
         drop(metrics.traffic.open());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
-            "http_requests_total{method=\"get\",status=\"4xx\"} 1",
-            "http_requests_total{method=\"other\",status=\"4xx\"} 1",
+            "http_requests_total{about=\"keys\",method=\"get\",status=\"4xx\"} 1",
+            "http_requests_total{about=\"node\",method=\"get\",status=\"2xx\"} 1",
+            "http_requests_total{about=\"keys\",method=\"other\",status=\"4xx\"} 1",
             "http_request_duration_seconds_bucket{le=\"0.00001\",method=\"get\"} 1",
             "http_request_duration_seconds_bucket{le=\"0.000025\",method=\"get\"} 2",
             "http_request_duration_seconds_bucket{le=\"10.0\",method=\"other\"} 0",
@@ -151,11 +181,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_request_is_about_is_seen_from_its_path() {
+        for path in ["/key", "/_key", "/%5F/status", "/_/mget"] {
+            assert_eq!(About::of(path), About::Keys, "{path}");
+        }
+        for path in ["/", "/_", "/_/", "/_/metrics", "/_/mget/"] {
+            assert_eq!(About::of(path), About::Node, "{path}");
+        }
+    }
+
+    #[test]
     fn times_are_told_in_native_buckets_too() {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
-        metrics.answered(place(&Method::GET), StatusCode::OK, Duration::from_secs(1));
-        metrics.answered(place(&Method::GET), StatusCode::OK, Duration::from_nanos(1));
+        metrics.answered(About::Keys, place(&Method::GET), StatusCode::OK, Duration::from_secs(1));
+        metrics.answered(About::Keys, place(&Method::GET), StatusCode::OK, Duration::from_nanos(1));
         let families = prometheus_client::encoding::prometheus_protobuf::encode(&registry).unwrap();
         let family = families.iter().find(|family| family.name == "http_request_duration_seconds").unwrap();
         let get = family.metric.iter().find(|metric| metric.label[0].value == "get").unwrap();

@@ -17,6 +17,7 @@
 //! | `/_/rtt?from=&to=` | GET | how long a round trip between two members takes |
 //! | `/_/tags` | GET, POST | the node's tags; changes them |
 //! | `/_/metrics` | GET | what is counted, for Prometheus: text or protobuf |
+//! | `/_/figures` | GET | the load of all members, as each tells it |
 //! | `/_/openapi.json` | GET | all of this for programs |
 //! | `/_/reload`, `/_/weight?to=`, `/_/drain` | POST | changes how the node runs: 200 with what has changed, or 409 |
 //! | `/_/leave` | POST | starts a graceful leave: 202; with `?wait=true` server-sent events until it has left |
@@ -49,7 +50,7 @@ mod connection;
 mod door;
 mod events;
 mod exposition;
-mod figures;
+mod gauges;
 mod guard;
 mod keys;
 mod leave;
@@ -72,6 +73,7 @@ mod ttl;
 
 pub use access::{AccessLog, Held, Span};
 pub use config::{Config, Limits};
+pub use gauges::Gauges;
 pub use guard::Guard;
 pub use metrics::Metrics;
 pub use server::run;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::access::Line;
 use super::door::Door;
 use super::keys::SMALL_VALUE_BYTES;
-use super::metrics;
+use super::metrics::{self, About};
 use super::outgoing::BYTES_MAX;
 use super::target;
 use crate::{Entry, FETCH_MAX, Shown};
@@ -123,7 +123,7 @@ impl Plain {
 
     /// Notes that a request was answered.
     fn note(&self, key: &str, status: StatusCode, took: Duration) {
-        self.door.metrics.answered(metrics::place(&Method::GET), status, took);
+        self.door.metrics.answered(About::Keys, metrics::place(&Method::GET), status, took);
         if self.door.access_log.is_on() {
             let line = Line { method: Method::GET, path: format!("/{key}"), trace: None, span: None };
             self.door.access_log.answered(&line, status, took);

@@ -15,7 +15,7 @@ use super::access::{AccessLog, Line};
 use super::activity::{Activity, Exchange};
 use super::body::Body;
 use super::door::{Answer, Door};
-use super::metrics::{self, Metrics};
+use super::metrics::{self, About, Metrics};
 
 pub(super) struct Session {
     pub(super) door: Arc<Door>,
@@ -41,6 +41,7 @@ impl Service<Request<Incoming>> for Session {
             answer: Some(self.door.answer(&head, body, &self.activity)),
             exchange: Some(exchange),
             started,
+            about: About::of(head.uri.path()),
             method: head.method,
             metrics: self.door.metrics.clone(),
         }
@@ -52,6 +53,7 @@ pub(super) struct Answering {
     answer: Option<Answer>,
     exchange: Option<Exchange>,
     started: Instant,
+    about: About,
     method: Method,
     metrics: Metrics,
     access_log: AccessLog,
@@ -70,7 +72,7 @@ impl Future for Answering {
             unreachable!("invariant: not polled again after it was ready")
         };
         let took = self.started.elapsed();
-        self.metrics.answered(metrics::place(&self.method), response.status(), took);
+        self.metrics.answered(self.about, metrics::place(&self.method), response.status(), took);
         if let Some(line) = &self.line {
             self.access_log.answered(line, response.status(), took);
         }

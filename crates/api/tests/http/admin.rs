@@ -159,7 +159,7 @@ async fn what_is_asked_for_is_shown_beside_events() {
         "event: members\ndata: [{\"id\":\"b0a\"",
         "event: slots\ndata: {\"lost\":0,\"silent\":[],\"runs\":[{\"from\":0,\"to\":16383",
         "event: round_trips\ndata: []",
-        "event: figures\ndata: {\"seconds\":",
+        "event: figures\ndata: {\"b0a\":{\"seconds\":",
     ] {
         client.read_until(shown).await;
     }

@@ -146,7 +146,8 @@ pub struct Settings {
     /// A host name, besides localhost, by which clients may address a loopback listener (repeatable)
     ///
     /// Requests for other names are refused there, so that a web page cannot reach the node through a
-    /// browser. In BOATO_ALLOW_HOST, separate several by commas.
+    /// browser. Pages of this host may also read what any node tells under /_/. In BOATO_ALLOW_HOST, separate
+    /// several by commas.
     #[arg(long, env = "BOATO_ALLOW_HOST", value_name = "HOST", value_delimiter = ',', value_parser = name::host)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow_host: Vec<String>,

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::harness::{Cluster, Node};
+use crate::harness::{Cluster, Node, ensure, wait};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
@@ -49,6 +50,27 @@ fn counted(cluster: &str) -> ([Node; 2], String) {
     let _: Option<String> = redis::cmd("GET").arg("none").query(&mut resp).unwrap();
     let text = nodes[0].client().get("/_/metrics").text();
     (nodes, text)
+}
+
+#[test]
+fn every_member_tells_the_load_of_all() {
+    const MIB: u64 = 1 << 20;
+    let cluster = Cluster::new("figures");
+    let limited = |(name, limit)| cluster.node(name).arg("--max-memory", limit).start();
+    let [one, two] = [("one", "64MiB"), ("two", "32MiB")].map(limited);
+    Cluster::settle(&[&one, &two]);
+    for (node, limits) in [(&one, [64 * MIB, 32 * MIB]), (&two, [32 * MIB, 64 * MIB])] {
+        let status: Value = serde_json::from_str(&node.client().get("/_/status").text()).unwrap();
+        let own = status["id"].as_str().unwrap();
+        wait("both tell their load", || {
+            let text = node.client().get("/_/figures").text();
+            let told: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
+            let (mine, others): (Vec<_>, Vec<_>) = told.iter().partition(|(id, _)| *id == own);
+            let limit = |figures: &[(&String, &Value)]| figures.first().map(|it| it.1["max_memory"].clone());
+            let shown = [limit(&mine), limit(&others)];
+            ensure(shown == limits.map(|limit| Some(limit.into())), || text)
+        });
+    }
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! Nodes that speak this build's wire version and nodes that speak the one before only, in one cluster.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 use crate::harness::{Cluster, Node, ensure, wait};
 
 /// A key that `holder` does not hold, written through it.
@@ -40,4 +44,13 @@ fn old_and_new_nodes_are_one_cluster_and_what_is_new_is_said_to_new_ones_only() 
         ensure(carried(&new[0]) > 0 && carried(&new[1]) > 0, || "no trace arrived".to_owned())
     });
     assert_eq!(carried(&old), 0, "it knows no traces");
+
+    // What each of them does is told among those that know how.
+    let silent = |node: &Node| {
+        let told: BTreeMap<String, Value> =
+            serde_json::from_str(&node.client().get("/_/figures").text()).unwrap();
+        assert_eq!(told.len(), 3, "{told:?}");
+        told.values().filter(|figures| figures.is_null()).count()
+    };
+    assert_eq!([&new[0], &new[1], &old].map(silent), [1, 1, 2]);
 }

@@ -34,8 +34,9 @@ async function lookUp() {
     const value = await preview(response);
     let left = null;
     add("slot", String(owner.slot));
-    add("owner", owner.owner ?? "nobody yet");
-    add("answered by", response.headers.get("x-hostname"));
+    const holder = response.headers.get("x-hostname");
+    add("holder", holder);
+    add("belongs to", holder === owner.owner ? null : owner.owner ?? "nobody yet");
     if (response.ok) {
       add("size", bytes(value.size));
       add("type", response.headers.get("content-type"));

@@ -1,5 +1,5 @@
-// Speaking to nodes: the one that the page came from, and another once that one is gone.
-const AGAIN_MS = 2000, ANSWER_MS = 3000, SILENT_MS = 5000, HOME_MS = 10000, FAR_MS = 30000;
+// Speaking to one node, which tells of all: the one that the page came from, and another once that one is gone.
+const AGAIN_MS = 2000, ANSWER_MS = 3000, SILENT_MS = 5000, HOME_MS = 10000;
 let base = location.origin, peers = [];
 let secret = sessionStorage.getItem("secret");
 let unlocked = () => {};
@@ -90,16 +90,18 @@ async function follow() {
       await new Promise(done => { unlocked = done; });
       continue;
     }
-    if (!await moveOn(failure.status !== undefined)) say("ready", `out of reach (${failure.message})`, "unready");
+    if (!await moveOn(failure.status !== undefined)) alone(failure);
     await rest(AGAIN_MS);
   }
 }
 
+// A door is a member's only if that member answers there: behind an address like 127.0.0.1:7480 every machine has another.
 async function moveOn(declined) {
-  const others = peers.filter(origin => origin !== base);
-  for (const origin of declined ? [...others, base] : [base, ...others]) {
+  const others = peers.filter(peer => peer.origin !== base);
+  for (const { origin, id } of declined ? [...others, { origin: base }] : [{ origin: base }, ...others]) {
     try {
-      await json("/_/status", origin);
+      const told = await json("/_/status", origin);
+      if (id !== undefined && id !== told.id) continue;
       base = origin;
       return true;
     } catch { /* the next one */ }
@@ -117,38 +119,5 @@ async function goHome() {
       base = location.origin;
       going.abort();
     } catch { /* still gone */ }
-  }
-}
-
-// What other members tell of themselves, each on a stream of its own.
-const watched = new Map();
-function watchOnly(members) {
-  const wanted = new Map(members.map(member => [member.id, `http://${member.http}`]));
-  for (const [id, mine] of watched) {
-    if (wanted.get(id) === mine.origin) continue;
-    watched.delete(id);
-    mine.stop.abort();
-  }
-  wanted.forEach((origin, id) => watched.has(id) || watch(id, origin));
-}
-
-async function watch(id, origin) {
-  const mine = { origin, stop: new AbortController() };
-  watched.set(id, mine);
-  for (let pause = AGAIN_MS; ;) {
-    await seen();
-    mine.stop = new AbortController();
-    try {
-      if (watched.get(id) === mine) await listen(origin, "/_/events?with=figures", (kind, data) => {
-        if (kind !== "figures") return;
-        pause = AGAIN_MS;
-        showFigures(id, data);
-      }, mine.stop);
-    } catch { /* shown below */ }
-    if (watched.get(id) !== mine) return;
-    if (document.hidden) continue;
-    showFigures(id, null);
-    await rest(pause);
-    pause = Math.min(2 * pause, FAR_MS);
   }
 }

@@ -1,7 +1,7 @@
 // What nodes tell, on the page: kept here, and drawn when the browser next draws.
-const SLOTS = 16384, FEED = 100, LOAD_MEMBERS = 32;
-let status = null, members = [], slots = { lost: 0, runs: [] }, trips = [], colours = new Map();
-const figures = new Map(), stale = new Set();
+const SLOTS = 16384, FEED = 100, LOAD_MEMBERS = 64;
+let status = null, members = [], slots = { lost: 0, silent: [], runs: [] }, trips = [], figures = {}, colours = new Map();
+const stale = new Set();
 
 const make = (tag, text = "", className = "") => {
   const element = document.createElement(tag);
@@ -37,30 +37,37 @@ function take(kind, data) {
     case "members": return showMembers(data);
     case "slots": slots = data; return draw("slots");
     case "round_trips": trips = data; return draw("trips");
-    case "figures": return status && showFigures(status.id, data);
+    case "figures": figures = data; return draw("load");
     default: return showEvent(kind, data);
   }
 }
 
 function showStatus(data) {
-  const another = status?.id !== data.id;
   at("locked").hidden = true;
   status = data;
   draw("facts");
-  if (another) showMembers(members);
+  showMembers(members);
 }
 
 function showMembers(data) {
   members = data.sort((a, b) => a.name < b.name ? -1 : 1);
-  const doors = members.filter(member => member.state === "alive" && member.http);
-  peers = doors.map(member => `http://${member.http}`);
-  watchOnly(doors.filter(member => member.id !== status?.id).slice(0, LOAD_MEMBERS));
-  draw("members", "load");
+  peers = members.filter(hasDoor).map(({ id, http }) => ({ id, origin: `http://${http}` }));
+  draw("members", "load", "trips");
 }
 
-function showFigures(id, data) {
-  figures.set(id, data);
-  draw("load");
+// Whether a member's door is more than an address of its own machine, or that machine is the one of the node in use.
+function hasDoor({ state, http, quic }) {
+  const host = address => address.slice(0, address.lastIndexOf(":"));
+  return state === "alive" && http && (!/^(127\.|\[::1\])/.test(http) || status && host(quic) === host(status.quic));
+}
+
+// No node can be asked: what a person can do about it.
+function alone(failure) {
+  say("ready", `out of reach (${failure.message})`, "unready");
+  say("moved", "No member answers this browser any more; it is asked again. Doors on loopback are reached from their own machine only, and a page that was " +
+    "opened at another address than that of a member's door, as through a proxy or a forwarded port, may read other members only if they were started with " +
+    `--allow-host ${location.hostname}.`);
+  at("moved").hidden = false;
 }
 
 function draw(...what) {
@@ -90,7 +97,7 @@ function colour() {
 }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw("slots"));
 
-// Rows by key, changed in place. A cell is its text and more: `class`, `mark` (a colour), `link`, `part` (of a bar), `wide` (columns).
+// Rows by key, changed in place. A cell is its text and more: `class`, `mark` (a colour), `heat` (0 to 1), `link`, `part` (of a bar), `wide` (columns).
 function rows(body, wanted) {
   const have = new Map([...body.children].map(row => [row.dataset.key, row]));
   wanted.forEach(([key, cells], place) => {
@@ -116,6 +123,8 @@ function paint(element, cell) {
   if (cell.wide) element.colSpan = cell.wide;
   const text = cell.link ? Object.assign(make("a", cell.text), { href: cell.link }) : cell.text;
   element.replaceChildren(text);
+  element.style.backgroundImage = cell.heat === undefined ? ""
+    : `linear-gradient(color-mix(in srgb, var(--accent) ${Math.round(3 + 22 * cell.heat)}%, transparent) 0 0)`;
   if ("mark" in cell) element.prepend(swatch(cell.mark));
   if (cell.part !== undefined) {
     const bar = make("span", "", "bar"), fill = make("i");
@@ -150,7 +159,7 @@ function drawMembers() {
     figure(member.load ? String(member.load.slots) : "–"),
     figure(member.load ? bytes(member.load.bytes) : "–"),
     figure(String(member.weight)),
-    { text: member.http ?? "", class: "figures", link: member.state === "alive" && member.http && `${location.protocol}//${member.http}/_/` },
+    { text: member.http ?? "", class: "figures", link: hasDoor(member) && `http://${member.http}/_/` },
     { text: member.version, class: "figures" },
   ]]));
 }
@@ -181,6 +190,7 @@ function drawSlots() {
   const holders = [...held].sort((a, b) => b[1] - a[1]);
   at("legend").replaceChildren(...holders.map(([holder, count]) => item(colours.get(holder), holder ?? "nobody known", count)),
     ...moving > 0 ? [item(ink, "of these on the move", moving)] : []);
+  say("silent", slots.silent.length > 0 ? `Not heard from: ${slots.silent.join(", ")}. What they hold is not shown.` : "");
   say("lost", slots.lost > 0 ? `${slots.lost} slots lost in crashes since these nodes started.` : "");
   point();
 }
@@ -198,9 +208,9 @@ at("map").addEventListener("pointermove", event => {
 });
 
 function drawLoad() {
-  const doors = members.filter(member => member.state === "alive" && member.http), shown = doors.slice(0, LOAD_MEMBERS);
-  const table = shown.map(member => [member.id, loadRow(member, figures.get(member.id))]);
-  const more = doors.length - shown.length;
+  const live = members.filter(member => member.state === "alive"), shown = live.slice(0, LOAD_MEMBERS);
+  const table = shown.map(member => [member.id, loadRow(member, figures[member.id])]);
+  const more = live.length - shown.length;
   if (more > 0) table.push(["more", [{ text: `and ${more} more` }, { text: "Prometheus watches any number", class: "soft", wide: 7 }]]);
   rows(at("load"), table);
 }
@@ -208,7 +218,7 @@ function drawLoad() {
 function loadRow(member, now) {
   const name = { text: member.name, mark: colours.get(member.name) };
   if (now === undefined) return [name, { text: "…", class: "soft", wide: 7 }];
-  if (now === null) return [name, { text: "out of this browser's reach", class: "soft", wide: 7 }];
+  if (now === null) return [name, { text: "does not answer, or is of a version that tells nothing of its load", class: "soft", wide: 7 }];
   if (now.reason !== null) name.text += ` (not ready: ${now.reason})`;
   const memory = now.max_memory === null ? { text: bytes(now.bytes) }
     : { text: `${bytes(now.bytes)} of ${bytes(now.max_memory)}`, part: now.bytes / now.max_memory };
@@ -224,7 +234,11 @@ function drawTrips() {
   const head = make("tr");
   head.append(make("td"), ...names.map(name => Object.assign(make("th", name, "number"), { scope: "col" })));
   at("trips-head").replaceChildren(head);
-  rows(at("trips"), names.map(from => [from, [{ text: from }, ...names.map(to => figure(from === to ? "" : short(found.get(`${from} ${to}`))))]]));
+  const live = members.filter(member => member.state === "alive").length;
+  say("trips-more", names.length < live ? `Of the first ${names.length} of ${live} members by name; boato rtt tells of any two.` : "");
+  const longest = Math.max(...trips.map(trip => trip.rtt_s ?? 0));
+  const cell = seconds => seconds == null ? figure("–") : { ...figure(short(seconds)), heat: seconds / longest };
+  rows(at("trips"), names.map(from => [from, [{ text: from }, ...names.map(to => from === to ? figure("") : cell(found.get(`${from} ${to}`)))]]));
 }
 
 function showEvent(kind, data) {
