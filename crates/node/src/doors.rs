@@ -76,6 +76,7 @@ impl Closed {
     ) -> Open {
         let own = registry.sub_registry_with_prefix("boato");
         let (http_metrics, resp_metrics) = (http::Metrics::register(own), resp::Metrics::register(own));
+        let slow_log = resp::SlowLog::new(access_log.clone());
         let guard = guard(config, secrets, self.bound.http);
         let (http_counts, resp_counts) = (http_metrics.clone(), resp_metrics.clone());
         let gauges = http::Gauges::new(Arc::clone(backend), http_counts, resp_counts);
@@ -91,8 +92,13 @@ impl Closed {
         let mut tasks = vec![tokio::spawn(http::run(self.http, Arc::clone(backend), http_config, closing()))];
         for (listener, kind) in [(self.resp, resp::Kind::Proxy), (self.resp_cluster, resp::Kind::Cluster)] {
             let Some(listener) = listener else { continue };
-            let (passwords, metrics) = (secrets.passwords.clone(), resp_metrics.clone());
-            let config = resp::Config { kind, passwords, metrics, ..resp::Config::default() };
+            let config = resp::Config {
+                kind,
+                passwords: secrets.passwords.clone(),
+                metrics: resp_metrics.clone(),
+                slow_log: slow_log.clone(),
+                ..resp::Config::default()
+            };
             tasks.push(tokio::spawn(resp::run(listener, Arc::clone(backend), config, closing())));
         }
         Open { tasks, close, resp: resp_metrics, gauges: Arc::new(gauges) }

@@ -181,10 +181,8 @@ impl Node {
         let doors_bound = bound.doors.bound();
         let doors = bound.doors.open(&config, &secrets, access_log, &served, registry, stop.child_token());
         told.read_from(doors.gauges());
-        if let Some(path) = &config.ready_file {
-            ready::write(path, bound.identity.id, &bound.name, bound.quic, &bound.at)
-                .map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
-        }
+        let path = config.ready_file.as_deref();
+        ready::write(path, bound.identity.id, &bound.name, bound.quic, &bound.at)?;
         let asks_for_secret = config.client_secret.is_some();
         logging::greet(&bound.name, &config.cluster, bound.quic, &doors_bound, asks_for_secret);
         guard.disarm();

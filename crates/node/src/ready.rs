@@ -1,6 +1,5 @@
 //! The file that tells scripts where a node listens.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -8,23 +7,27 @@ use boato_gossip::NodeId;
 
 use crate::doors::Addresses;
 use crate::files;
+use crate::start_error::StartError;
 
-/// Writes `{"id","name","quic","http","resp","resp_cluster"}` to `path` in one step; doors that are not there are null.
+/// Writes `{"id","name","quic","http","resp","resp_cluster"}` to `path`, if there is one, in one step; doors that are not there
+/// are null.
 ///
 /// # Errors
 /// The file cannot be written.
 pub(crate) fn write(
-    path: &Path,
+    path: Option<&Path>,
     id: NodeId,
     name: &str,
     quic: SocketAddr,
     doors: &Addresses,
-) -> io::Result<()> {
+) -> Result<(), StartError> {
+    let Some(path) = path else { return Ok(()) };
     let Addresses { http, resp, resp_cluster } = doors;
     let ready = serde_json::json!({
         "id": id.to_string(), "name": name, "quic": quic, "http": http, "resp": resp, "resp_cluster": resp_cluster
     });
     files::replace(path, format!("{ready}\n").as_bytes())
+        .map_err(|source| StartError::ReadyFile { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -38,7 +41,7 @@ mod tests {
         let [quic, http, resp] =
             ["127.0.0.1:7400", "[::1]:7480", "127.0.0.1:7379"].map(|text| text.parse().unwrap());
         let doors = Addresses { http, resp: Some(resp), resp_cluster: None };
-        write(&path, NodeId(7), "web1", quic, &doors).unwrap();
+        write(Some(&path), NodeId(7), "web1", quic, &doors).unwrap();
         let ready: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let expected = serde_json::json!({
             "id": "00000000000000000000000000000007", "name": "web1", "quic": "127.0.0.1:7400", "http": "[::1]:7480",

@@ -106,6 +106,17 @@ impl AccessLog {
         let _ = self.0.spans.set(Sink(Box::new(sink)));
     }
 
+    /// What takes longer is slow; `None`: nothing is.
+    pub(crate) fn slow(&self) -> Option<Duration> {
+        let slow_us = self.0.slow_us.load(Relaxed);
+        (slow_us != NEVER).then(|| Duration::from_micros(slow_us))
+    }
+
+    /// Whether what took so long is slow.
+    pub(crate) fn is_slow(&self, took: Duration) -> bool {
+        took > Duration::from_micros(self.0.slow_us.load(Relaxed))
+    }
+
     /// Whether any request may be written or exported.
     pub(super) fn is_on(&self) -> bool {
         self.0.every.load(Relaxed) > 0
@@ -149,7 +160,7 @@ impl AccessLog {
             self.ended(trace, id, Some((line.method.clone(), line.path.clone(), status)), took);
         }
         let took_us = u64::try_from(took.as_micros()).unwrap_or(NEVER);
-        let slow = took_us > self.0.slow_us.load(Relaxed);
+        let slow = self.is_slow(took);
         if !slow && !self.is_chosen(line) {
             return;
         }

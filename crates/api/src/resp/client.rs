@@ -143,9 +143,18 @@ impl Client {
         self.count(errors);
     }
 
-    /// Has everything counted that was answered since the last read, so long ago.
-    pub(super) fn pass_on_counts(&mut self, took: Duration) {
-        self.tally.end(&self.door.metrics, took);
+    /// Has everything counted that was answered since the last read, so long ago; gives how many commands.
+    pub(super) fn pass_on_counts(&mut self, took: Duration) -> u64 {
+        self.tally.end(&self.door.metrics, took)
+    }
+
+    /// Commands that were read together, `bytes` in all, have taken so long: that is kept, if it is long.
+    #[inline]
+    pub(super) fn note_slow(&self, bytes: &[u8], commands: u64, took: Duration) {
+        if self.door.slow_log.is_slow(took) && commands > 0 && self.session.authenticated() {
+            let client = self.session.client();
+            self.door.slow_log.note(bytes, commands, took, client.peer, || client.labels().name);
+        }
     }
 
     /// Counts the last command, before which there were so many errors.

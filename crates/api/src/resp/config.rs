@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::metrics::Metrics;
+use super::slow_log::SlowLog;
 use crate::Tokens;
 
 /// What [`run`](super::run) needs beside a listener and a backend.
@@ -16,6 +17,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where this door counts; registered once, shared by all doors of a process.
     pub metrics: Metrics,
+    /// Where commands that take long are kept, shared by all doors of a process.
+    pub slow_log: SlowLog,
 }
 
 /// Which clients a door is for.

@@ -91,8 +91,7 @@ impl Connection {
                 return Ok(if closing.is_cancelled() { End::Goodbye } else { End::Now });
             }
             let read_at = Instant::now();
-            let goes_on = self.answer().await?;
-            self.client.pass_on_counts(read_at.elapsed());
+            let goes_on = self.answer(read_at).await?;
             self.write()?;
             if !goes_on || closing.is_cancelled() {
                 self.write_all().await?;
@@ -146,8 +145,8 @@ impl Connection {
         [password, replies, command, idle].into_iter().flatten().min()
     }
 
-    /// Runs every command that has arrived. False: the connection ends here.
-    async fn answer(&mut self) -> io::Result<bool> {
+    /// Runs every command that has arrived with what was read then. False: the connection ends here.
+    async fn answer(&mut self, read_at: Instant) -> io::Result<bool> {
         let Connection { stream, client, parser, input, share, .. } = self;
         let bytes = input.bytes();
         let mut bounds = bounds(&client.door);
@@ -205,6 +204,9 @@ impl Connection {
         };
         settle(stream, client, &mut batch, share).await?;
         drop(batch);
+        let took = read_at.elapsed();
+        let commands = client.pass_on_counts(took);
+        client.note_slow(&bytes[..at], commands, took);
         self.parts = recycle(parts);
         self.input.forget(at);
         self.go_on(&stop)

@@ -9,6 +9,7 @@ use super::clients::Clients;
 use super::commands::TopologyCache;
 use super::config::{Config, Kind, Limits};
 use super::metrics::Metrics;
+use super::slow_log::SlowLog;
 use crate::budget::Budget;
 use crate::{Backend, Tokens};
 
@@ -17,6 +18,7 @@ pub(super) struct Door {
     pub(super) kind: Kind,
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
+    pub(super) slow_log: SlowLog,
     /// Where it is bound.
     pub(super) addr: SocketAddr,
     /// What connections hold beyond what each has of its own.
@@ -32,13 +34,14 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) fn new(backend: Arc<dyn Backend>, addr: SocketAddr, config: Config) -> Door {
-        let Config { kind, passwords, limits, metrics } = config;
+        let Config { kind, passwords, limits, metrics, slow_log } = config;
         let limits = limits.within_reason();
         Door {
             backend,
             kind,
             limits,
             metrics,
+            slow_log,
             addr,
             memory: Budget::new(limits.memory_bytes),
             closing: CancellationToken::new(),

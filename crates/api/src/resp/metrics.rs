@@ -94,13 +94,13 @@ impl Tally {
         self.errors += u64::from(errors > 0);
     }
 
-    /// Has everything counted. These commands were read together, so long ago.
-    pub(super) fn end(&mut self, metrics: &Metrics, took: Duration) {
+    /// Has everything counted. These commands, so many, were read together, so long ago.
+    pub(super) fn end(&mut self, metrics: &Metrics, took: Duration) -> u64 {
         self.pass_on(metrics);
         if self.together > 0 {
             metrics.counters.mine().latency.observe(took, self.together);
-            self.together = 0;
         }
+        std::mem::take(&mut self.together)
     }
 
     fn pass_on(&mut self, metrics: &Metrics) {

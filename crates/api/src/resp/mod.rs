@@ -32,9 +32,11 @@ mod replies;
 mod request;
 mod server;
 mod session;
+mod slow_log;
 mod step;
 mod table;
 
 pub use config::{Config, Kind, Limits};
 pub use metrics::Metrics;
 pub use server::run;
+pub use slow_log::SlowLog;

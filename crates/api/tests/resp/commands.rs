@@ -1,6 +1,9 @@
 //! What a door for any client answers, where Redis has no part in it or its replies are not the same each time.
 
-use boato_api::resp::Limits;
+use std::time::Duration;
+
+use boato_api::http::AccessLog;
+use boato_api::resp::{Config, Limits, SlowLog};
 
 use crate::client::TestDoor;
 
@@ -235,4 +238,32 @@ async fn the_command_table_can_be_asked() {
     assert!(
         client.ask("OBJECT HELP").await.starts_with("*7\r\n+OBJECT <subcommand> [<arg> [value] [opt] ...].")
     );
+}
+
+#[tokio::test]
+async fn what_takes_longer_than_allowed_is_in_the_slow_log() {
+    let access_log = AccessLog::default();
+    let slow_log = SlowLog::new(access_log.clone());
+    let door = TestDoor::with(Config { slow_log, ..Config::default() }).await;
+    let mut client = door.client().await;
+    assert_eq!(client.ask("CLIENT SETNAME tester").await, "+OK\r\n");
+    assert_eq!(client.ask("SET far/key 1").await, "+OK\r\n");
+    assert_eq!(client.ask("SLOWLOG GET").await, "*0\r\n");
+    assert_eq!(
+        client.ask("CONFIG GET slowlog-log-slower-than").await,
+        "*2\r\n$23\r\nslowlog-log-slower-than\r\n$2\r\n-1\r\n"
+    );
+
+    access_log.set(None, Some(Duration::ZERO));
+    assert_eq!(client.ask("GET far/key").await, "$1\r\n1\r\n");
+    let shown = client.ask("SLOWLOG GET 1").await;
+    let peer = client.addr().to_string();
+    let end = format!("*2\r\n$3\r\nGET\r\n$7\r\nfar/key\r\n${}\r\n{peer}\r\n$6\r\ntester\r\n", peer.len());
+    assert!(shown.starts_with("*1\r\n*6\r\n:0\r\n:") && shown.ends_with(&end), "{shown:?}");
+    assert_eq!(client.ask("SLOWLOG LEN").await, ":2\r\n", "the one before is slow, too");
+    assert_eq!(client.ask("SLOWLOG GET -2").await, "-ERR count should be greater than or equal to -1\r\n");
+
+    access_log.set(None, None);
+    assert_eq!(client.ask("SLOWLOG RESET").await, "+OK\r\n");
+    assert_eq!(client.ask("SLOWLOG LEN").await, ":0\r\n");
 }

@@ -20,6 +20,11 @@ impl TestClient {
         TestClient { stream: BufReader::new(stream) }
     }
 
+    /// Where it connects from.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.stream.get_ref().local_addr().unwrap()
+    }
+
     /// Sends bytes as they are.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).await.unwrap();

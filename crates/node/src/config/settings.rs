@@ -199,7 +199,9 @@ pub struct Settings {
     #[arg(long, env = "BOATO_ACCESS_LOG", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub access_log: Option<u32>,
 
-    /// Log HTTP requests that take longer than this, like 100ms [default: never]
+    /// Log requests and commands that take longer than this, like 100ms [default: never]
+    ///
+    /// Those of Redis' clients are shown by SLOWLOG, too.
     #[arg(long, env = "BOATO_SLOW_LOG", value_name = "TIME")]
     #[serde(with = "scalar")]
     pub slow_log: Option<Period>,

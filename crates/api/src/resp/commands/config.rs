@@ -6,6 +6,7 @@ use crate::resp::config::Kind;
 use crate::resp::door::Door;
 use crate::resp::glob;
 use crate::resp::request::Request;
+use crate::resp::slow_log;
 use crate::resp::step::Refusal;
 use crate::resp::table::{ADMIN, Group, LOADING, NOSCRIPT, Run, STALE, Spec};
 
@@ -59,8 +60,15 @@ fn parameters(door: &Door) -> Vec<(&'static str, String)> {
         ("port", door.addr.port().to_string()),
         ("proto-max-bulk-len", limits.bulk_bytes.to_string()),
         ("save", String::new()),
+        ("slowlog-log-slower-than", slower_than(door)),
+        ("slowlog-max-len", slow_log::KEPT.to_string()),
         ("timeout", limits.idle_timeout.map_or(0, |idle| idle.as_secs()).to_string()),
     ]
+}
+
+/// In microseconds; -1: nothing is kept.
+fn slower_than(door: &Door) -> String {
+    door.slow_log.threshold().map_or_else(|| "-1".into(), |slow| slow.as_micros().to_string())
 }
 
 fn get(context: &mut Context<'_>, request: &Request<'_>) -> Handled {

@@ -18,6 +18,7 @@ mod owned;
 mod plan;
 mod scan;
 mod server;
+mod slowlog;
 mod strings;
 mod topology;
 mod transaction;

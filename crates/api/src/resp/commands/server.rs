@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::plan::{Planned, one};
-use super::{Context, command, config, info};
+use super::{Context, command, config, info, slowlog};
 use crate::Action;
 use crate::resp::form::Form;
 use crate::resp::number;
@@ -28,6 +28,9 @@ pub(super) static SPECS: &[Spec] = &[
     Spec::new("memory", -2, 0, Group::Server, Run::Container)
         .about("4.0.0", "The memory of keys.")
         .with(&MEMORY),
+    Spec::new("slowlog", -2, 0, Group::Server, Run::Container)
+        .about("2.2.12", "The commands that took long.")
+        .with(&slowlog::SPECS),
     Spec::new("function", -2, 0, Group::Scripting, Run::Container)
         .about("7.0.0", "Functions, of which there are none.")
         .with(&FUNCTION),

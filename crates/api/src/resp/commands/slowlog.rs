@@ -1,0 +1,69 @@
+//! `SLOWLOG`: the commands that took long at this node's RESP doors.
+
+use super::{Context, server};
+use crate::resp::number;
+use crate::resp::request::Request;
+use crate::resp::slow_log::KEPT;
+use crate::resp::step::Refusal;
+use crate::resp::table::{ADMIN, Group, LOADING, Run, STALE, Spec};
+
+pub(super) static SPECS: [Spec; 4] = [
+    sub("slowlog|get", -2, ADMIN, get)
+        .about("2.2.12", "The last slow commands of this node, 10 unless told."),
+    sub("slowlog|len", 2, ADMIN, len).about("2.2.12", "How many of them are kept, 128 at most."),
+    sub("slowlog|reset", 2, ADMIN, reset).about("2.2.12", "Forgets them."),
+    sub("slowlog|help", 2, 0, help).about("6.2.0", "Tells the subcommands."),
+];
+
+const fn sub(
+    name: &'static str,
+    arity: i8,
+    flags: u32,
+    run: fn(&mut Context<'_>, &Request<'_>) -> Result<(), Refusal>,
+) -> Spec {
+    Spec::new(name, arity, flags | LOADING | STALE, Group::Server, Run::Here(run))
+}
+
+/// How many `SLOWLOG GET` shows unless it is told.
+const SHOWN: usize = 10;
+
+fn get(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Refusal> {
+    let count = match &request.args()[1..] {
+        [] => SHOWN,
+        [count] => match number::integer(count).ok_or(Refusal::NOT_AN_INTEGER)? {
+            -1 => KEPT,
+            count => usize::try_from(count).map_err(|_| "ERR count should be greater than or equal to -1")?,
+        },
+        _ => return Err(Refusal::arity("slowlog|get")),
+    };
+    let entries = context.door.slow_log.newest(count);
+    let out = &mut *context.out;
+    out.array(entries.len());
+    for entry in entries {
+        out.array(6);
+        out.integer(entry.id);
+        out.integer(i64::try_from(entry.unix_s).unwrap_or(i64::MAX));
+        out.integer(i64::try_from(entry.took.as_micros()).unwrap_or(i64::MAX));
+        out.array(entry.words.len());
+        entry.words.iter().for_each(|word| out.bulk(word));
+        out.bulk(entry.client.to_string().as_bytes());
+        out.bulk(entry.name.as_bytes());
+    }
+    Ok(())
+}
+
+fn len(context: &mut Context<'_>, _: &Request<'_>) -> Result<(), Refusal> {
+    context.out.integer(i64::try_from(context.door.slow_log.len()).unwrap_or(i64::MAX));
+    Ok(())
+}
+
+fn reset(context: &mut Context<'_>, _: &Request<'_>) -> Result<(), Refusal> {
+    context.door.slow_log.reset();
+    context.out.ok();
+    Ok(())
+}
+
+fn help(context: &mut Context<'_>, _: &Request<'_>) -> Result<(), Refusal> {
+    server::help("slowlog", context.out);
+    Ok(())
+}
