@@ -94,7 +94,7 @@ async fn metrics_count_what_was_asked() {
     let text = door.get("/_/metrics").await;
     assert_eq!(text.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(
-        text.text().contains("boato_http_requests_total{method=\"get\",status=\"4xx\"} 1\n"),
+        text.text().contains("boato_http_requests_total{about=\"keys\",method=\"get\",status=\"4xx\"} 1\n"),
         "{}",
         text.text()
     );
