@@ -1,5 +1,5 @@
 // What nodes tell, on the page: kept here, and drawn when the browser next draws.
-const SLOTS = 16384, FEED = 100, LOAD_MEMBERS = 64;
+const SLOTS = 16384, FEED = 100, LOAD_MEMBERS = 64, TRIP_MEMBERS = 12;
 let status = null, members = [], slots = { lost: 0, silent: [], runs: [] }, trips = [], figures = {}, colours = new Map();
 const stale = new Set();
 
@@ -229,13 +229,14 @@ function loadRow(member, now) {
 
 // How far members are from each other, as their coordinates say.
 function drawTrips() {
-  const names = [...new Set(trips.flatMap(trip => [trip.from, trip.to]))].sort();
+  const live = new Set(members.filter(member => member.state === "alive").map(member => member.name));
+  const names = [...new Set(trips.flatMap(trip => [trip.from, trip.to]))].filter(name => live.has(name)).sort();
   const found = new Map(trips.flatMap(trip => [[`${trip.from} ${trip.to}`, trip.rtt_s], [`${trip.to} ${trip.from}`, trip.rtt_s]]));
   const head = make("tr");
   head.append(make("td"), ...names.map(name => Object.assign(make("th", name, "number"), { scope: "col" })));
   at("trips-head").replaceChildren(head);
-  const live = members.filter(member => member.state === "alive").length;
-  say("trips-more", names.length < live ? `Of the first ${names.length} of ${live} members by name; boato rtt tells of any two.` : "");
+  const more = live.size > TRIP_MEMBERS;
+  say("trips-more", more ? `Of the first ${TRIP_MEMBERS} of ${live.size} members by name; boato rtt tells of any two.` : "");
   const longest = Math.max(...trips.map(trip => trip.rtt_s ?? 0));
   const cell = seconds => seconds == null ? figure("–") : { ...figure(short(seconds)), heat: seconds / longest };
   rows(at("trips"), names.map(from => [from, [{ text: from }, ...names.map(to => from === to ? figure("") : cell(found.get(`${from} ${to}`)))]]));
