@@ -192,6 +192,10 @@ async function watch(browser) {
   await until("its new weight, too", async () => await row("four").locator("td").nth(3).textContent() === "2");
   await until("and that it serves again", async () => !(await load("four")).includes("not ready") && await shares() === 4);
   console.log("ok: a node that is drained and weighted anew is shown");
+  // It stands still first, which takes the others seconds to call a death.
+  nodes.get("three").child.kill("SIGSTOP");
+  await until("a node that says nothing is named", async () =>
+    (await page.textContent("#silent")).includes("three") && (await load("three")).includes("does not answer"));
   nodes.get("three").child.kill("SIGKILL");
   await until("a node that is killed is shown as dead", async () => await state("three") === "dead");
   await until("its slots go to others", async () => await shares() === 3);
