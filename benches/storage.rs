@@ -41,9 +41,9 @@ impl Slotted {
 impl Map for Slotted {
     fn get(&self, key: &Key, out: &mut Vec<u8>) {
         let slot = self.store.lock(slot(key).into());
-        let entry = slot.get(key, NOW_MS).expect("every key was stored");
+        let value = slot.value(key, NOW_MS).expect("every key was stored");
         out.clear();
-        out.extend_from_slice(entry.value);
+        out.extend_from_slice(value.bytes);
     }
 
     fn put(&self, key: &Key, value: &[u8; 64]) {

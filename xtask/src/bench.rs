@@ -2,6 +2,7 @@
 
 mod chart;
 mod compare;
+mod goals;
 mod load;
 mod protocol;
 mod report;
@@ -125,7 +126,7 @@ fn write(findings: &Findings, args: &Args) -> Result<()> {
         std::fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))?;
     }
     if let Some(file) = &args.markdown {
-        std::fs::write(file, report::markdown(findings))
+        std::fs::write(file, goals::markdown(findings) + "\n" + &report::markdown(findings))
             .with_context(|| format!("writing {}", file.display()))?;
     }
     if let Some(file) = &args.svg {

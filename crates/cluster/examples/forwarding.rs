@@ -8,6 +8,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "time is what is measured")]
 
+use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const KEYS: usize = 100_000;
 /// What is handed off: so many entries of 1 KiB, and their size.
-const LARGE: usize = 256 << 10;
+const LARGE: usize = 512 << 10;
 const LARGE_BYTES: usize = 1 << 10;
 const MIB: f64 = (1 << 20) as f64;
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -128,6 +129,7 @@ async fn run() {
     let (heir, heir_pid, heir_addr) = start(3, 1, &stop);
     heir.member(holder_pid, holder_addr, Liveness::Alive, 1);
     holder.member(heir_pid, heir_addr, Liveness::Alive, 1);
+    write_new_memory();
     hand_off(&holder).await;
     stop.cancel();
 }
@@ -155,6 +157,16 @@ async fn hand_off(holder: &Cluster) {
         mib / wall,
         cpu * 1e3 / mib
     );
+}
+
+/// What as much memory costs that nobody has used before, as the receiver's is.
+fn write_new_memory() {
+    let before = cpu();
+    black_box(vec![1_u8; LARGE * LARGE_BYTES]);
+    let (cpu, mib) = (cpu().saturating_sub(before).as_secs_f64(), LARGE_BYTES * LARGE >> 20);
+    #[expect(clippy::cast_precision_loss, reason = "hundreds")]
+    let each = cpu * 1e3 / mib as f64;
+    println!("new memory alone: {each:.2} CPU-ms per MiB");
 }
 
 #[tokio::main]
