@@ -163,7 +163,7 @@ async fn hand_off(holder: &Cluster) {
 fn write_new_memory() {
     let before = cpu();
     black_box(vec![1_u8; LARGE * LARGE_BYTES]);
-    let (cpu, mib) = (cpu().saturating_sub(before).as_secs_f64(), LARGE_BYTES * LARGE >> 20);
+    let (cpu, mib) = (cpu().saturating_sub(before).as_secs_f64(), (LARGE_BYTES * LARGE) >> 20);
     #[expect(clippy::cast_precision_loss, reason = "hundreds")]
     let each = cpu * 1e3 / mib as f64;
     println!("new memory alone: {each:.2} CPU-ms per MiB");
