@@ -152,6 +152,8 @@ pub struct Header {
     pub(crate) serial: u64,
     /// Whether the guess from the table was tried since the slot was last in custody.
     pub(crate) guessed: bool,
+    /// Whether it was handed over since this node's table last named another target for it.
+    pub(crate) handed_on: bool,
     pub(crate) queue: VecDeque<Queued>,
     pub(crate) retry: Retry,
 }
@@ -177,6 +179,7 @@ impl Default for Header {
             intakes: BTreeMap::new(),
             serial: 0,
             guessed: false,
+            handed_on: false,
             queue: VecDeque::new(),
             retry: Retry::default(),
         }

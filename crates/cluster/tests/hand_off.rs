@@ -42,6 +42,23 @@ fn nodes_that_start_together_become_one_cluster() {
 }
 
 #[test]
+fn ten_fresh_nodes_have_settled_a_second_after_the_last_has_joined() {
+    for seed in SEEDS {
+        let mut world = World::new(seed, 0, Weather::CALM);
+        for node in 1..=10 {
+            world.start(node << 100, 1, 1);
+            world.run(Duration::from_millis(300));
+        }
+        let begun = world.now;
+        while !world.is_settled() {
+            world.run(Duration::from_millis(10));
+            assert!(world.now < begun + seconds(1), "not settled after a second: {:?}", world.custody());
+        }
+        assert_eq!(world.custody().iter().map(|&(_, slots)| slots).sum::<usize>(), 16384);
+    }
+}
+
+#[test]
 fn a_node_alone_holds_everything_after_a_second() {
     let mut world = World::new(1, 1, Weather::CALM);
     let pid = world.start(1, 1, 1);

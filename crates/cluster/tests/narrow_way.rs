@@ -1,5 +1,5 @@
 //! Two nodes and little room between them: a slot that is written faster than it can be copied changes hands after a
-//! short pause all the same, and slots without entries do not wait for those that have some.
+//! short pause all the same, and slots without entries do not wait for those that have some. And two whose tables differ.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -63,6 +63,9 @@ struct Pair {
     commits_get_lost: bool,
     /// The most bytes of values that a node sent at once.
     burst: usize,
+    /// Slots that have been let go, in either direction, and hand-overs given up.
+    released: usize,
+    given_up: usize,
 }
 
 impl Pair {
@@ -78,6 +81,8 @@ impl Pair {
             missed: 0,
             commits_get_lost: false,
             burst: 0,
+            released: 0,
+            given_up: 0,
         };
         pair.feed(0, Input::Eligible { quiet: Duration::from_millis(10) });
         (0..100).for_each(|_| pair.step());
@@ -90,6 +95,14 @@ impl Pair {
         self.feed(0, Input::Member { pid: TARGET, liveness: Liveness::Alive, weight: 1 });
         self.feed(1, Input::Member { pid: SOURCE, liveness: Liveness::Alive, weight: 0 });
         self.feed(0, Input::Member { pid: SOURCE, liveness: Liveness::Alive, weight: 0 });
+    }
+
+    /// By its own table neither is to have anything.
+    fn disagree(&mut self) {
+        self.feed(0, Input::Member { pid: TARGET, liveness: Liveness::Alive, weight: 1 });
+        self.feed(1, Input::Member { pid: SOURCE, liveness: Liveness::Alive, weight: 1 });
+        self.feed(0, Input::Member { pid: SOURCE, liveness: Liveness::Alive, weight: 0 });
+        self.feed(1, Input::Member { pid: TARGET, liveness: Liveness::Alive, weight: 0 });
     }
 
     fn feed(&mut self, node: usize, input: Input) {
@@ -119,6 +132,13 @@ impl Pair {
             _ => 0,
         });
         self.missed += missing.sum::<usize>();
+        for run in &frame.runs {
+            match run.message {
+                Message::Released { .. } => self.released += usize::from(run.len),
+                Message::Refuse { .. } | Message::Abort { .. } => self.given_up += usize::from(run.len),
+                _ => {}
+            }
+        }
     }
 
     fn count(&mut self, effect: &Effect) {
@@ -240,4 +260,34 @@ fn what_the_target_has_dropped_meanwhile_is_sent_again_a_window_at_a_time() {
     }
     assert!(pair.missed >= 256, "the target asked for {} chunks again", pair.missed);
     assert!(pair.burst <= WINDOW_BYTES + 2 * VALUE, "{} bytes were sent at once", pair.burst);
+}
+
+#[test]
+fn slots_on_which_two_tables_differ_for_long_go_to_and_fro_about_once_a_second() {
+    const SLOTS: usize = 16;
+    let mut pair = Pair::new(16, RATE);
+    for key in keys_in_other_slots(4) {
+        pair.store(key, VALUE);
+    }
+    pair.disagree();
+    (0..10_000).for_each(|_| pair.step());
+    let rounds = pair.released / SLOTS;
+    assert!((2..=20).contains(&rounds), "{rounds} hand-overs of each slot in 10 s");
+    // Whoever has them when the tables agree again gives them to whom both name, at once.
+    pair.feed(1, Input::Member { pid: SOURCE, liveness: Liveness::Alive, weight: 0 });
+    pair.feed(1, Input::Member { pid: TARGET, liveness: Liveness::Alive, weight: 1 });
+    (0..1_000).for_each(|_| pair.step());
+    assert_eq!((pair.nodes[0].stats().custody, pair.nodes[1].stats().custody), (0, SLOTS));
+}
+
+#[test]
+fn whoever_is_offered_a_slot_waits_for_it_though_its_own_table_names_another() {
+    let mut pair = Pair::new(16, LOW_RATE);
+    for key in keys_in_other_slots(4) {
+        pair.store(key, 512 << 10);
+    }
+    pair.disagree();
+    (0..3_000).for_each(|_| pair.step());
+    assert!(pair.released >= 4, "{} slots have been let go", pair.released);
+    assert_eq!(pair.given_up, 0, "hand-overs were given up");
 }

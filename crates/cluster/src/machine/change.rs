@@ -89,6 +89,7 @@ impl Machine {
         let slots = Arc::clone(&self.slots);
         let mut guard = slots.store.lock(usize::from(slot));
         let header = guard.header_mut();
+        header.handed_on = false;
         if matches!(header.state, State::Absent) && header.hint.is_none() {
             header.hint = presumed.map(|pid| Hint { pid, epoch: Epoch::ZERO });
         }

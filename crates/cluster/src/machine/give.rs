@@ -343,6 +343,7 @@ impl Machine {
         self.settle_budget(&giving);
         cell.header.out = Some(Ended { target: from, epoch, released: true });
         cell.header.hint = Some(Hint { pid: from, epoch });
+        cell.header.handed_on = true;
         cell.entries.clear();
         self.stats.slots_given += 1;
         if giving.counted {

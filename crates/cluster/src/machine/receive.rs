@@ -52,8 +52,8 @@ impl Machine {
         }
     }
 
-    /// Whoever a message points to is known from then on: met before anything is asked of it, and given up if
-    /// membership does not confirm it.
+    /// Whoever a message points to is known from then on: met before this node sets out for another slot, and given up
+    /// if membership does not confirm it.
     fn learn_hints(&mut self, runs: &[Run], now: Now) {
         if self.bug(Canary::NoBarrierNoClosure) {
             return;
@@ -104,7 +104,7 @@ impl Machine {
             Message::Taken { epoch } => self.on_taken(cell, from, epoch, now),
             Message::Refuse { epoch, .. } => self.on_refuse(cell, from, epoch),
             Message::Released { epoch, .. } | Message::Forgotten { epoch, .. } => {
-                self.on_released(cell, from, epoch);
+                self.on_released(cell, from, epoch, now);
             }
             Message::Void { epoch, floor } => self.on_void(cell, from, epoch, floor, now),
             Message::WhoHas { nonce } => self.on_who_has(cell, from, nonce, agreed, now),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::tick::{ASK, TAKEN};
+use super::tick::{ASK, OFFER, TAKEN};
 use super::{Cell, Machine};
 use crate::canary::Canary;
 use crate::message::{Item, Message};
@@ -159,11 +159,15 @@ impl Machine {
     }
 
     /// The source has let go, or knows of no such commit and lets us keep the copy as a fork.
-    pub(super) fn on_released(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch) {
+    pub(super) fn on_released(&mut self, cell: &mut Cell, from: Pid, epoch: Epoch, now: Now) {
         if matches!(cell.header.state, State::Ready { source, epoch: mine } if source == from && mine == epoch)
         {
             self.stats.slots_taken += 1;
             self.hold(cell, epoch);
+            if cell.header.handed_on && !self.is_target(cell.slot) {
+                // It comes back though the table here is the same: until one of the tables is another, it would go on.
+                self.retry(cell, OFFER, now);
+            }
         }
     }
 

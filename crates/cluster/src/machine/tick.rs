@@ -16,7 +16,7 @@ pub(super) const ASK: (u64, u64) = (50, 1000);
 pub(super) const TAKEN: (u64, u64) = (20, 500);
 pub(super) const COMMIT: (u64, u64) = (20, 500);
 const PROMISE: (u64, u64) = (500, 500);
-const OFFER: (u64, u64) = (1000, 10_000);
+pub(super) const OFFER: (u64, u64) = (1000, 10_000);
 const COPY: (u64, u64) = (50, 50);
 
 impl Machine {
