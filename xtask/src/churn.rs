@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail, ensure};
 use client::Client;
 use conductor::Conductor;
 use fate::Fates;
-use fleet::Fleet;
+use fleet::{Counted, Fleet};
 use load::Load;
 use tally::Tally;
 use trouble::Trouble;
@@ -257,43 +257,62 @@ fn judge(
     if patient && tally.errors() > 0 {
         verdict.violate(format!("clients that try again after 503 saw {} errors", tally.errors()));
     }
-    let lost = conductor.fleet.count_lost();
+    let counted = conductor.fleet.count();
     let fates = &conductor.fates;
-    if let Some(unexplained) = unexplained(fates, lost) {
-        verdict.violate(unexplained);
-    }
+    unexplained(fates, counted).into_iter().for_each(|unexplained| verdict.violate(unexplained));
     println!();
     if let Some(packets) = conductor.fleet.packets() {
         println!("packets          {packets}");
     }
-    println!("{tally}\nevents           {events}\n{}\n{verdict}", losses(fates, lost));
+    println!("{tally}\nevents           {events}\n{}\n{verdict}", losses(fates, counted));
     verdict.write_histories(conductor.fleet.dir())?;
     if let Some(violations) = verdict.violations() {
         return Err(Fault::violation(violations));
     }
     ensure!(verdict.undecided().is_none(), "{}", verdict.undecided().unwrap_or_default());
     println!("verdict          nothing acknowledged was lost");
+    if !fates.accidents.is_empty() {
+        println!(
+            "                 (of a false death that nobody arranged it is not known which keys it concerns:"
+        );
+        println!("                 all keys were judged by their highest version only)");
+    }
     Ok(())
 }
 
-/// Slots lost without a crash or a false death.
-fn unexplained(fates: &Fates, lost: u64) -> Option<String> {
+/// Slots lost without a crash or a false death, and values given up without two holders.
+fn unexplained(fates: &Fates, counted: Counted) -> Vec<String> {
+    let mut violations = Vec::new();
+    if !fates.accidents.is_empty() {
+        return violations;
+    }
+    let Counted { lost, superseded } = counted;
     let explained: usize = fates.crashes.iter().chain(&fates.forks).map(|fate| fate.slots.len()).sum();
-    (fates.accidents.is_empty() && lost > explained as u64).then(|| {
-        format!("{lost} slots are counted as lost, and only {explained} were held by nodes that died")
-    })
+    if lost > explained as u64 {
+        violations.push(format!(
+            "{lost} slots are counted as lost, and only {explained} were held by nodes that died"
+        ));
+    }
+    if fates.forks.is_empty() && superseded > 0 {
+        violations.push(format!(
+            "{superseded} values were given up in merges, and nobody was falsely taken for dead"
+        ));
+    }
+    violations
 }
 
-fn losses(fates: &Fates, lost: u64) -> String {
+fn losses(fates: &Fates, counted: Counted) -> String {
     let names = |fates: &[fate::Fate]| {
         let names: Vec<_> =
             fates.iter().map(|fate| format!("{} ({} slots)", fate.node, fate.slots.len())).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     };
     format!(
-        "killed           {}\nfalsely dead     {}, {} by accident\nslots lost       {lost}",
+        "killed           {}\nfalsely dead     {}, {} by accident\nslots lost       {}\nsuperseded       {}",
         names(&fates.crashes),
         names(&fates.forks),
-        fates.accidents.len()
+        fates.accidents.len(),
+        counted.lost,
+        counted.superseded
     )
 }

@@ -27,8 +27,8 @@ pub(super) struct Fleet {
     members: Vec<Member>,
     /// Told to leave.
     leaving: Vec<Member>,
-    /// Slots lost, as each process has last said.
-    lost: BTreeMap<u32, u64>,
+    /// What each process has last said.
+    counted: BTreeMap<u32, Counted>,
     /// How many nodes there have been.
     count: usize,
     /// The network between them, if it is a bad one.
@@ -63,7 +63,7 @@ impl Fleet {
             http: Http::new(ANSWER_MAX),
             members: Vec::new(),
             leaving: Vec::new(),
-            lost: BTreeMap::new(),
+            counted: BTreeMap::new(),
             count: 0,
             relay,
             endpoints: HashMap::new(),
@@ -189,7 +189,7 @@ impl Fleet {
 
     /// Asks a node to leave.
     pub(super) fn dismiss(&mut self, name: &str) -> Result<()> {
-        self.count_lost();
+        self.count();
         let index = self.members.iter().position(|member| member.node.name == name);
         let member = self.members.remove(index.with_context(|| format!("there is no node {name}"))?);
         member.node.terminate();
@@ -275,15 +275,28 @@ impl Fleet {
         Ok(self.slots(name)?.of(name))
     }
 
-    /// Slots that all processes so far have counted as lost.
-    pub(super) fn count_lost(&mut self) -> u64 {
+    /// What all processes so far have counted.
+    pub(super) fn count(&mut self) -> Counted {
         for member in &self.members {
-            if let Ok(lost) = self.http.metric(member.http, "boato_slots_lost_total") {
-                self.lost.insert(member.node.pid(), lost);
+            let metric = |name| self.http.metric(member.http, name);
+            if let (Ok(lost), Ok(superseded)) =
+                (metric("boato_slots_lost_total"), metric("boato_keys_superseded_total"))
+            {
+                self.counted.insert(member.node.pid(), Counted { lost, superseded });
             }
         }
-        self.lost.values().sum()
+        let lost = self.counted.values().map(|counted| counted.lost).sum();
+        Counted { lost, superseded: self.counted.values().map(|counted| counted.superseded).sum() }
     }
+}
+
+/// What processes count of their own losses.
+#[derive(Clone, Copy)]
+pub(super) struct Counted {
+    /// Slots that began anew after a crash.
+    pub(super) lost: u64,
+    /// Values given up in merges.
+    pub(super) superseded: u64,
 }
 
 /// An address that was free a moment ago.

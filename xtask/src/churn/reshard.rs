@@ -129,7 +129,7 @@ fn reshard(args: &Args, launch: Launch, signals: &Signals) -> Result<()> {
         client
     })?;
     conductor.finish();
-    report(args, &clients, moves, conductor.fleet.count_lost())
+    report(args, &clients, moves, conductor.fleet.count().lost)
 }
 
 /// Does something with each of `shares` at the same time.
@@ -239,6 +239,12 @@ fn report(args: &Args, clients: &[Client<'_>], moves: u64, lost: u64) -> Result<
         return Err(Fault::violation(format!(
             "{} answers contradict the model, the first: {first}",
             wrong.len()
+        )));
+    }
+    if during.unknown > 0 {
+        let unknown = during.unknown;
+        return Err(Fault::violation(format!(
+            "{unknown} writes were answered 504: no leave makes an outcome unknown"
         )));
     }
     if lost > 0 {

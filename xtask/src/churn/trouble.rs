@@ -268,7 +268,7 @@ impl Conductor<'_> {
             self.pass(Duration::from_millis(taking_ms))?;
         }
         let http = self.fleet.http_of(name)?;
-        let lost_before = self.fleet.count_lost();
+        let lost_before = self.fleet.count().lost;
         let held = self.fleet.slots_of(name)?;
         let from = self.stage.now();
         self.fleet.kill(name)?;
@@ -276,7 +276,7 @@ impl Conductor<'_> {
         self.say(&format!("{name} is killed with {} slots", held.len()));
         let unheld = self.fleet.slots(name)?.unheld();
         self.settle()?;
-        let lost = self.fleet.count_lost() - lost_before;
+        let lost = self.fleet.count().lost - lost_before;
         self.say(&format!("{lost} slots of {name} are counted as lost"));
         // What moves is told by nobody for a moment, or by two; at rest both are the same.
         let (least, most) = (held.and(&unheld), held.or(&unheld));

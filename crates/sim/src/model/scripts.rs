@@ -94,7 +94,7 @@ pub fn scripts() -> Vec<Script> {
             ..script("expiry", 2, &[Weight(1, 2), Later], vec![])
         },
         script("tombstone", 2, &[Weight(1, 2), Later], remove()),
-        Script { second_slot: true, stored: vec![0], ..script("two-slots-crash", 2, &[Crash(2)], vec![]) },
+        Script { second_slot: true, stored: vec![0], ..script("two-slots-crash", 3, &[Crash(3)], write()) },
         Script {
             second_slot: true,
             stored: vec![0],

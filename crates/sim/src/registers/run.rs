@@ -1,8 +1,9 @@
 //! The run: a phase with faults, a phase to settle, and a last read of everything.
 
 mod seat;
+mod settle;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Arguments;
 use std::time::Duration;
 
@@ -26,11 +27,6 @@ pub(super) use seat::Seat;
 use crate::check::Holding;
 use crate::{Effect, Engine, Host, Latency, Network, Rule};
 
-/// Within this time after the last fault everything must have settled. Gossip knocks at the dead at random times, on
-/// average every half minute, and a process that only hearsay speaks of is believed in for a minute.
-const SETTLE_MAX: Duration = Duration::from_mins(8);
-/// It has settled when nothing was amiss for so long: the longest suspicion that began with the last fault is over.
-const SETTLED_FOR: Duration = Duration::from_secs(30);
 /// Between two looks.
 const SETTLE_LOOK: Duration = Duration::from_millis(250);
 /// Longer than any operation takes.
@@ -128,7 +124,9 @@ impl<'a> Run<'a> {
         self.open();
         self.advance(self.scenario.length)?;
         self.calm_down();
-        *settled_after = Some(self.settle()?);
+        let after = self.settle()?;
+        *settled_after = Some(after);
+        self.at_rest(after)?;
         self.clients.retire();
         self.advance_until_idle()?;
         self.read_all()?;
@@ -315,50 +313,6 @@ impl<'a> Run<'a> {
             number += 1;
             left -= size;
         }
-    }
-
-    /// Waits until all is as it should be without faults; returns how long it took.
-    fn settle(&mut self) -> Result<Duration, Violation> {
-        let from = self.engine.now();
-        let mut amiss_until = from;
-        while self.engine.now() < amiss_until + SETTLED_FOR {
-            self.find_again();
-            self.advance(self.engine.now() + SETTLE_LOOK)?;
-            if !self.obstacles(1).is_empty() {
-                amiss_until = self.engine.now();
-            }
-            let after = amiss_until.saturating_sub(from);
-            if after >= SETTLE_MAX {
-                let reasons = self.obstacles(8);
-                return Err(Violation::Liveness(Liveness::NotSettled { after, reasons }));
-            }
-        }
-        Ok(amiss_until.saturating_sub(from))
-    }
-
-    /// What is not yet as it should be, at most so many things.
-    fn obstacles(&self, most: usize) -> Vec<String> {
-        let mut found = Vec::new();
-        let running: BTreeSet<u128> =
-            self.seats.iter().filter(|seat| seat.running).map(|seat| seat.pid.node).collect();
-        for seat in self.seats.iter().filter(|seat| seat.running) {
-            let Some(node) = self.engine.process(seat.host) else { continue };
-            let host = seat.host.0;
-            let live = node.gossip.live().count();
-            if seat.leaving {
-                found.push(format!("host {host} is still leaving"));
-            } else if live != running.len() || !node.gossip.live().all(|it| running.contains(&it.id.0)) {
-                found.push(format!("host {host} lists {live} live nodes, {} run", running.len()));
-            } else if !node.machine.is_settled() {
-                found.push(format!("host {host} is not settled: {:?}", node.slots.status(0).runs));
-            } else if node.machine.stats().queued > 0 {
-                found.push(format!("host {host} has operations waiting"));
-            }
-            if found.len() >= most {
-                break;
-            }
-        }
-        found
     }
 
     fn advance_until_idle(&mut self) -> Result<(), Violation> {
