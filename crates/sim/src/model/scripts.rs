@@ -135,6 +135,21 @@ fn mixed() -> Vec<Script> {
             min_members: 2,
             ..script("few-members-three", 3, &[Crash(3), Crash(2)], vec![vec![Put(0, 2)]])
         },
+        Script {
+            min_members: 2,
+            ..script(
+                "few-members-partition",
+                3,
+                &[
+                    FalseDeath { at: 3, of: 1 },
+                    FalseDeath { at: 3, of: 2 },
+                    FalseDeath { at: 1, of: 3 },
+                    FalseDeath { at: 2, of: 3 },
+                    Heal,
+                ],
+                vec![vec![Put(0, 2)], vec![Put(0, 3)]],
+            )
+        },
     ]
 }
 
