@@ -259,7 +259,9 @@ fn judge(
     }
     let counted = conductor.fleet.count();
     let fates = &conductor.fates;
-    unexplained(fates, counted).into_iter().for_each(|unexplained| verdict.violate(unexplained));
+    for unexplained in unexplained(fates, counted) {
+        verdict.violate(unexplained);
+    }
     println!();
     if let Some(packets) = conductor.fleet.packets() {
         println!("packets          {packets}");
