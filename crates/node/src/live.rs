@@ -225,6 +225,8 @@ fn fixed(old: &Config, new: &Config, secret_accepted: bool) -> Vec<&'static str>
         allow_host,
         on_event,
         on_query,
+        replay,
+        profile,
         ready_file,
         previous_wire,
         otlp,
@@ -260,6 +262,8 @@ fn fixed(old: &Config, new: &Config, secret_accepted: bool) -> Vec<&'static str>
         ("advertise", *advertise != new.advertise),
         ("on-event", *on_event != new.on_event),
         ("on-query", *on_query != new.on_query),
+        ("replay", *replay != new.replay),
+        ("profile", *profile != new.profile),
         // With a first secret, or without the last, other rules hold for the addresses of doors.
         ("client-secret-file", client_secret.is_some() != new.client_secret.is_some()),
     ];

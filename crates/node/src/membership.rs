@@ -133,10 +133,11 @@ impl Membership {
         self.handle.leave().await;
     }
 
-    /// Passes on what gossip says until `stop`. `replaced` is cancelled when another boot of this node turns up.
+    /// Passes on what gossip says until `stop`. `replaced` is cancelled when another boot of this node turns up. To `replay` is to
+    /// ask the first that is found for the user events of before.
     ///
     /// Dead members that gossip learns of from others make no event: what it knows is read as a whole now and then.
-    pub(crate) async fn run(self, to: Listeners, stop: CancellationToken) {
+    pub(crate) async fn run(self, to: Listeners, mut replay: bool, stop: CancellationToken) {
         let mut events = self.handle.subscribe();
         let mut ticks = interval(RESYNC);
         loop {
@@ -149,7 +150,12 @@ impl Membership {
                 () = stop.cancelled() => return self.handle.stop(),
             };
             match event {
-                Ok(event) => self.pass_on(event, &to),
+                Ok(event) => {
+                    if matches!(event, Event::Joined(_)) && std::mem::take(&mut replay) {
+                        self.handle.recall();
+                    }
+                    self.pass_on(event, &to);
+                }
                 Err(RecvError::Lagged(_)) => self.resync(&to),
                 Err(RecvError::Closed) => return,
             }

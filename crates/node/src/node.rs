@@ -109,7 +109,7 @@ impl Node {
             Parts::start(&config, &bound, access_log.clone(), &stop)?;
         let (roster, journal) = (Arc::clone(&listeners.roster), Arc::clone(&listeners.journal));
         let replaced = listeners.replaced.clone();
-        tokio::spawn(membership.clone().run(listeners, stop.clone()));
+        tokio::spawn(membership.clone().run(listeners, config.replay, stop.clone()));
         let writing = reports::write(cluster.clone(), Arc::clone(&journal), Arc::clone(&roster));
         tokio::spawn(stop.clone().run_until_cancelled_owned(writing));
         let id = bound.identity.id.to_string();

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Identity;
 use crate::attributes::{Announced, Attributes, VERSION};
-use crate::config::Config;
+use crate::config::{Config, Profile};
 use crate::doors::{self, Addresses, Secrets};
 use crate::figures::{self, Told};
 use crate::inherited::Inherited;
@@ -116,8 +116,11 @@ impl Parts {
             name: bound.name.to_string(),
             tags: announced.tags(),
         };
-        let lan = config.secret.is_some();
-        let settings = if lan { boato_gossip::Config::lan() } else { boato_gossip::Config::local() };
+        let settings = match config.profile {
+            Profile::Local => boato_gossip::Config::local(),
+            Profile::Lan => boato_gossip::Config::lan(),
+            Profile::Wan => boato_gossip::Config::wan(),
+        };
         let gossip = Gossip::new(settings, identity, fastrand::u64(..), Duration::ZERO)?;
         let handle = boato_gossip::quic::spawn(gossip, bound.transport.clone(), wire::SINCE_8);
         let machine = cluster::Config {

@@ -38,7 +38,7 @@ pub(crate) use name::{tag, tag_pattern};
 pub use period::{Period, PeriodError};
 pub use secrets::ClientSecret;
 pub(crate) use secrets::cluster_secret;
-pub use settings::{Discover, Settings};
+pub use settings::{Discover, Profile, Settings};
 pub use size::{ByteSize, ByteSizeError};
 pub use weight::{Weight, WeightError};
 
@@ -104,6 +104,10 @@ pub struct Config {
     pub on_event: Vec<String>,
     /// Command for the shell that answers queries.
     pub on_query: Option<String>,
+    /// The user events of before its start are asked for.
+    pub replay: bool,
+    /// How far apart the members are.
+    pub profile: Profile,
     /// File that receives the addresses once bound.
     pub ready_file: Option<PathBuf>,
     /// Only the wire version before this build's own is spoken.
@@ -168,6 +172,8 @@ impl Config {
             tags: settings.tag.iter().map(|text| name::tag(text)).collect::<Result<_, _>>()?,
             on_event: settings.on_event,
             on_query: settings.on_query,
+            replay: settings.replay.unwrap_or(false),
+            profile: settings.profile.unwrap_or(if secret.is_some() { Profile::Lan } else { Profile::Local }),
             ready_file: settings.ready_file,
             previous_wire: settings.previous_wire.unwrap_or(false),
             advertise: settings.advertise,
@@ -241,6 +247,8 @@ impl Config {
             discover: Some(self.discover),
             leave_timeout: Some(Period(self.leave_timeout)),
             open: Some(self.open),
+            replay: Some(self.replay),
+            profile: Some(self.profile),
             previous_wire: Some(self.previous_wire),
             log: Some(self.log.clone()),
             ..Settings::default()

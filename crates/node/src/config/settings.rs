@@ -175,6 +175,18 @@ pub struct Settings {
     #[arg(long, env = "BOATO_ON_QUERY", value_name = "COMMAND")]
     pub on_query: Option<String>,
 
+    /// Hear of the user events of before its start, too, as many as the others keep
+    #[arg(long, env = "BOATO_REPLAY", value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide_possible_values = true, value_parser = BoolishValueParser::new())]
+    pub replay: Option<bool>,
+
+    /// How far apart the members are [default: lan with a cluster secret, local without]
+    ///
+    /// It decides how long a member that says nothing has until it is dead: local, one machine, 3 s at least; lan, one data
+    /// centre, 4 s; wan, several continents, 30 s; more with the logarithm of the members. All members need the same.
+    #[arg(long, env = "BOATO_PROFILE", value_name = "PROFILE")]
+    pub profile: Option<Profile>,
+
     /// File that receives {id,name,quic,http,resp,resp_cluster} as JSON once the node listens
     #[arg(long, env = "BOATO_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
@@ -215,6 +227,18 @@ pub struct Settings {
     /// What to log: a level or tracing directives like info,boato_gossip=debug [default: info]
     #[arg(long, env = "BOATO_LOG", value_name = "FILTER", value_parser = logging::filter)]
     pub log: Option<String>,
+}
+
+/// How far apart the members are, which is how patient they are with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// One machine: [`boato_gossip::Config::local`].
+    Local,
+    /// One data centre: [`boato_gossip::Config::lan`].
+    Lan,
+    /// Several continents: [`boato_gossip::Config::wan`].
+    Wan,
 }
 
 /// How to find other nodes besides `--join`.

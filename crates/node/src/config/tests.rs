@@ -244,7 +244,7 @@ fn a_file_that_is_missing_or_wrong_is_named() {
 fn what_is_printed_reads_back_as_the_same_configuration() {
     let secrets = Secrets::new();
     let content = secrets.line("secret-file", SECRET)
-        + "join = [\"a\", \"dns://b:1\"]\nmax-memory = \"1GiB\"\nresp = \"off\"\nhandoff-rate = \"1MiB\"\nmin-members = 2\nweight = \"auto\"\nallow-host = [\"x\"]\ntag = [\"a=b\"]\non-event = [\"true\"]\non-query = \"true\"\n";
+        + "join = [\"a\", \"dns://b:1\"]\nmax-memory = \"1GiB\"\nresp = \"off\"\nhandoff-rate = \"1MiB\"\nmin-members = 2\nweight = \"auto\"\nallow-host = [\"x\"]\ntag = [\"a=b\"]\non-event = [\"true\"]\non-query = \"true\"\nreplay = true\nprofile = \"wan\"\n";
     for content in ["", &content] {
         let mut layers = Layers::default();
         layers.add(&file(content), |_| Origin::Environment).unwrap();

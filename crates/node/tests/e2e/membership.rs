@@ -50,6 +50,19 @@ fn an_event_is_shown_by_monitor_and_handled_at_every_member() {
             ensure(text.lines().any(|told| told == line), || text)
         });
     }
+    // Who joins when all has been told hears of it only if it asks.
+    wait("all is told", || {
+        let queued = nodes.each_ref().map(|node| node.view().metric("boato_gossip_queue_bytes"));
+        ensure(queued == [0, 0], || format!("{queued:?} bytes"))
+    });
+    let _four = launch("four").listening();
+    let _three =
+        cluster.node("three").arg("--on-event", &handler).env("BOATO_REPLAY", "true").spawn().listening();
+    let replayed = || fs::read_to_string(&told).map_err(|error| error.to_string());
+    wait("the event is replayed", || {
+        replayed().and_then(|text| ensure(text.contains("three deploy one v 1"), || text))
+    });
+    assert!(!replayed().unwrap().contains("four deploy"));
     let large = "x".repeat(900);
     assert_eq!(run(&one, &["event", "large", &large], 1), "");
 }
