@@ -18,6 +18,7 @@ mod nodes;
 mod page;
 mod process;
 mod relay;
+mod starve;
 mod tidy;
 mod units;
 
@@ -45,6 +46,8 @@ enum Command {
     Cluster(cluster::Args),
     /// Judge real nodes that come, go, stall and die under load
     Churn(churn::Args),
+    /// Steal one real node's time again and again, and judge whether anybody is declared dead
+    Starve(starve::Args),
     /// Measure what clients see of nodes that join and leave at full load
     Reshard(churn::reshard::Args),
     /// Simulate a cluster in virtual time
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Licences => licences::run(),
         Command::Cluster(args) => cluster::run(&args),
         Command::Churn(args) => churn::run(&args),
+        Command::Starve(args) => starve::run(&args),
         Command::Reshard(args) => churn::reshard::run(&args),
         Command::ClusterSim(args) => cluster_sim::run(&args),
         Command::Campaign(args) => campaign::run(&args),

@@ -200,6 +200,10 @@ fn bars(area: &Area<'_>, caption: &str, x: &str, y: &str, bars: &[(f64, f64)]) -
         .y_label_area_size(52)
         .build_cartesian_2d(begin..end, 0.0..top)?;
     axes(&mut chart, x, y)?;
+    if bars.is_empty() {
+        let style = (FONT, 16).into_font().color(&INK);
+        chart.draw_series([Text::new("none", (end / 2.0, top / 2.0), style)])?;
+    }
     let bar =
         |(low, height): &(f64, f64)| Rectangle::new([(*low, 0.0), (low + width, *height)], TEAL.filled());
     chart.draw_series(bars.iter().map(bar))?;
@@ -216,8 +220,14 @@ fn axes(chart: &mut Chart<'_, '_>, x: &str, y: &str) -> Result<()> {
     let mut mesh = chart.configure_mesh();
     mesh.disable_x_mesh().light_line_style(WHITE).bold_line_style(GREY).axis_style(GREY);
     mesh.x_desc(x).y_desc(y).label_style((FONT, 13).into_font().color(&INK)).x_labels(8).y_labels(6);
-    mesh.draw()?;
+    mesh.x_label_formatter(&plain).y_label_formatter(&plain).draw()?;
     Ok(())
+}
+
+/// A number without zeros that say nothing: 50, 0.2.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as the charts call it")]
+fn plain(value: &f64) -> String {
+    ((value * 1e3).round() / 1e3).to_string()
 }
 
 #[cfg(test)]
@@ -231,6 +241,14 @@ mod tests {
         assert_eq!(bars.iter().map(|bar| bar.1 as usize).sum::<usize>(), 100);
         assert_eq!(histogram(&[2.0, 2.0])[0], (2.0, 2.0));
         assert!(histogram(&[]).is_empty());
+    }
+
+    #[test]
+    fn numbers_on_axes_are_short() {
+        assert_eq!(
+            [50.0, 0.2, 0.300_000_000_000_000_04, 0.0].map(|value| plain(&value)),
+            ["50", "0.2", "0.3", "0"]
+        );
     }
 
     #[test]
