@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::inline;
 use super::parser::{Bounds, Frame, Parser};
-use super::table::{self, NO_AUTH, SKIP_SLOWLOG};
+use super::table::{self, NO_AUTH};
 use crate::http::AccessLog;
 
 /// Entries that are kept, and what is kept of each, as in Redis.
@@ -77,7 +77,7 @@ impl SlowLog {
     ) {
         let Some(words) = first(bytes) else { return };
         let spec = table::command(&words[0]).map(|(_, spec)| spec);
-        if spec.is_some_and(|spec| spec.has(SKIP_SLOWLOG) || spec.has(NO_AUTH)) {
+        if spec.is_some_and(|spec| spec.has(NO_AUTH)) {
             return;
         }
         let borrowed: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
@@ -181,6 +181,7 @@ mod tests {
             ["GET", "k", "... (1 more commands)"]
         );
         assert_eq!(noted(&kept, b"set 'a b' 1\r\n", 1), ["set", "a b", "1"]);
+        assert_eq!(noted(&kept, b"exec\r\n", 1), ["exec"], "its commands are in no entry of their own");
         let lengthy = format!("set k {}\r\n", "x".repeat(WORD_BYTES_MAX + 5));
         assert_eq!(
             noted(&kept, lengthy.as_bytes(), 1)[2],
