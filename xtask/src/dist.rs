@@ -47,7 +47,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("cargo-deb is not installed (cargo install cargo-deb): no Debian package is made");
         return Ok(());
     }
-    let deb = output(crate::cargo().args(["deb", "--package", "node", "--no-build", "--output"]).arg(&out))?;
+    let deb = output(
+        crate::cargo().args(["deb", "--package", "node", "--no-build", "--strip", "--output"]).arg(&out),
+    )?;
     print!("{deb}");
     Ok(())
 }
@@ -56,7 +58,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn write_pages(boato: &Path, dir: &Path) -> Result<()> {
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir.join("completions"))?;
-    output(Command::new(boato).args(["man", "--dir"]).arg(dir.join("man")))?;
+    let man = dir.join("man");
+    output(Command::new(boato).args(["man", "--dir"]).arg(&man))?;
+    // As packages have them, and every `man` reads them.
+    let pages = fs::read_dir(&man)?.map(|page| Ok(page?.path())).collect::<Result<Vec<_>>>()?;
+    output(Command::new("gzip").arg("-9n").args(pages))?;
     for shell in SHELLS {
         let script = output(Command::new(boato).args(["completions", shell]))?;
         fs::write(dir.join("completions").join(format!("boato.{shell}")), script)?;
