@@ -14,6 +14,10 @@ use hashbrown::HashTable;
 use parking_lot::RwLock;
 use rapidhash::v3::rapidhash_v3;
 
+/// The one of the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const KEYS: usize = 1_000_000;
 const NOW_MS: u64 = 1_800_000_000_000;
 
