@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
 use assert_cmd::Command;
+use serde_json::{Value, json};
 
 /// A request as it came in.
 struct Request {
@@ -219,41 +220,60 @@ fn leave_shows_the_token_of_cluster_and_secret() {
     assert!(request.headers.contains(&expected), "{:?}", request.headers);
 }
 
-#[test]
-fn the_live_view_never_takes_the_figures_of_one_node_for_those_of_another() {
+/// Answers so many requests on one connection each, by their paths, then is gone; gives the paths.
+fn node(
+    requests: usize,
+    answer: impl Fn(&str) -> String + Send + 'static,
+) -> (SocketAddr, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    // Two members on two machines announce the same loopback door: only one is behind it here.
-    let member =
-        |name| format!(r#"{{"id":"{name}","name":"{name}","state":"alive","http":"{addr}","load":null}}"#);
-    let members = format!("[{},{}]", member("here"), member("there"));
-    std::thread::spawn(move || {
-        let mut operations = 0;
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            operations += 1;
-            let body = if read(&stream).line.ends_with("/_/members") {
-                members.clone()
-            } else {
-                format!(
-                    "boato_build_info{{node=\"here\"}} 1\nboato_operations_total{{holder=\"self\"}} {operations}\n"
-                )
-            };
+    let asked = std::thread::spawn(move || {
+        let serve = |_| {
+            let mut stream = listener.accept().unwrap().0;
+            let path = read(&stream).line.replace("GET ", "");
+            let body = answer(&path);
             let head = format!("content-length: {}\r\nconnection: close", body.len());
             write!(stream, "HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").unwrap();
-        }
+            path
+        };
+        (0..requests).map(serve).collect()
     });
-    let top = |args: &[&str]| {
+    (addr, asked)
+}
+
+#[test]
+fn the_live_view_goes_on_at_a_member_and_at_no_other_node_behind_its_door() {
+    let other = node(1, |_| r#"{ "id": "of another cluster" }"#.to_owned());
+    let members = |doors: [(&str, SocketAddr); 2]| {
+        let member =
+            |(id, http)| json!({ "id": id, "name": id, "state": "alive", "http": http, "load": null });
+        json!(doors.map(member)).to_string()
+    };
+    let figures = |rate: f64| {
+        let told = boato_api::Figures { operations_per_s: Some(rate), ..boato_api::Figures::default() };
+        json!({ "b": null, "c": told }).to_string()
+    };
+    let nobody = "127.0.0.1:1".parse().unwrap();
+    let last = node(3, move |path| match path {
+        "/_/status" => r#"{ "id": "c" }"#.to_owned(),
+        "/_/members" => members([("b", nobody), ("c", nobody)]),
+        _ => figures(2.0),
+    });
+    let doors = [("b", other.0), ("c", last.0)];
+    let first = node(2, move |path| if path == "/_/members" { members(doors) } else { figures(1.0) });
+    let top = |door: SocketAddr, args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_boato"));
         let args = args.iter().chain(&["--interval", "10ms", "--http"]);
-        let done = command.env_clear().arg("top").args(args).arg(addr.to_string()).assert().success();
+        let done = command.env_clear().arg("top").args(args).arg(door.to_string()).assert().success();
         String::from_utf8(done.get_output().stdout.clone()).unwrap()
     };
-    let looks = top(&["--json", "--count", "2"]);
-    let rows: serde_json::Value = serde_json::from_str(looks.lines().nth(1).unwrap()).unwrap();
-    assert!(rows[0]["name"] == "here" && rows[0]["operations_per_s"].is_number(), "{rows}");
-    assert!(rows[1].get("operations_per_s").is_none(), "{rows}");
-    assert!(rows[0]["away"].is_null() && rows[1]["away"] == "door leads elsewhere", "{rows}");
-    let table = top(&["--count", "1"]);
-    assert!(table.contains("No figures of there:") && table.contains("--http ADDR"), "{table}");
+    let looks = top(first.0, &["--json", "--count", "2"]);
+    let looks: Vec<Value> = looks.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rate = |look: usize| &looks[look][1]["figures"]["operations_per_s"];
+    assert!(*rate(0) == 1.0 && *rate(1) == 2.0 && looks[1][0]["figures"].is_null(), "{looks:?}");
+    assert_eq!(other.1.join().unwrap(), ["/_/status"]);
+
+    let alone = node(2, move |path| if path == "/_/members" { members(doors) } else { figures(3.0) });
+    let table = top(alone.0, &["--count", "1"]);
+    assert!(table.contains("No figures of b:"), "{table}");
 }

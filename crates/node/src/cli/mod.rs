@@ -9,7 +9,6 @@ mod entries;
 mod event;
 mod export;
 mod failure;
-mod figures;
 mod force_leave;
 mod get;
 mod import;

@@ -14,7 +14,7 @@ use super::output;
 use super::target::Target;
 use crate::config::Period;
 use terminal::{Terminal, watch_keys};
-use view::{Activity, Away, Member, Row, View};
+use view::{Member, Row, View};
 
 /// Names told in one note.
 const NAMES_MAX: usize = 3;
@@ -74,83 +74,51 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 fn text(rows: &[Row]) -> String {
     let head = ["NAME", "STATE", "OPS/S", "FWD", "HITS", "P99", "CLIENTS", "SLOTS", "SIZE"];
     let table = output::render(head, rows.iter().map(Row::cells).collect(), &[2, 3, 4, 5, 6, 7, 8]);
-    let notes = [Away::Another, Away::Silent].into_iter().filter_map(|away| {
-        let names: Vec<&str> =
-            rows.iter().filter(|row| row.away == Some(away)).map(|row| &*row.member.name).collect();
-        (!names.is_empty()).then(|| away.note(&names))
-    });
-    std::iter::once(table).chain(notes).collect::<Vec<_>>().join("\n\n")
+    let lacking = |row: &&Row| row.member.state == "alive" && row.figures.is_none();
+    let names: Vec<&str> = rows.iter().filter(lacking).map(|row| &*row.member.name).collect();
+    if names.is_empty() { table } else { format!("{table}\n\n{}", note(&names)) }
 }
 
-impl Away {
-    /// Of whom there are no figures, why, and what to do.
-    fn note(self, names: &[&str]) -> String {
-        let more = names.len().saturating_sub(NAMES_MAX);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let names = names[..names.len().min(NAMES_MAX)].join(", ");
-        match self {
-            Self::Another => format!(
-                "No figures of {names}{more}:\nthe HTTP door announced leads elsewhere from here. Start such a node with\n\
-                 --http ADDR, an address of its machine, and --client-secret-file."
-            ),
-            Self::Silent => format!(
-                "No figures of {names}{more}:\nthe HTTP door announced does not answer here. Is there a way to it, and is it\n\
-                 the same client secret?"
-            ),
-        }
-    }
-
-    /// The same as a word.
-    fn word(self) -> &'static str {
-        match self {
-            Self::Another => "door leads elsewhere",
-            Self::Silent => "door does not answer",
-        }
-    }
+/// Of whom there are no figures, and why.
+fn note(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(NAMES_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "No figures of {}{more}:\nno answer in time to the node that is asked (boato reachability), a version that tells\n\
+         none, or not among the first 64 by name.",
+        names[..names.len().min(NAMES_MAX)].join(", ")
+    )
 }
 
 impl Row {
     fn cells(&self) -> [String; 9] {
         let unknown = || "-".to_owned();
         let percent = |share: f64| format!("{:.0}%", share * 100.0);
-        let activity = self.activity.as_ref();
+        let figures = self.figures.as_ref();
         let load = self.member.load.as_ref();
         [
             self.member.name.clone(),
             self.member.state.clone(),
-            activity.map_or_else(unknown, |it| format!("{:.0}", it.operations)),
-            activity.map_or_else(unknown, |it| percent(it.forwarded)),
-            activity.and_then(|it| it.hits).map_or_else(unknown, percent),
-            activity.and_then(|it| it.p99_s).map_or_else(unknown, short),
-            activity.map_or_else(unknown, |it| format!("{:.0}", it.clients)),
+            figures.and_then(|it| it.operations_per_s).map_or_else(unknown, |rate| format!("{rate:.0}")),
+            figures.and_then(|it| it.forwarded).map_or_else(unknown, percent),
+            figures.and_then(|it| it.hits).map_or_else(unknown, percent),
+            figures.and_then(|it| it.p99_s).map_or_else(unknown, short),
+            figures.map_or_else(unknown, |it| it.connections.to_string()),
             load.map_or_else(unknown, |load| load.slots.to_string()),
             load.map_or_else(unknown, |load| output::size(load.bytes)),
         ]
     }
 
     fn json(&self) -> Value {
-        let Member { name, state, load, .. } = &self.member;
-        let mut row = json!({
-            "name": name, "state": state, "away": self.away.map(Away::word),
-            "slots": load.as_ref().map(|load| load.slots), "bytes": load.as_ref().map(|load| load.bytes),
-        });
-        if let Some(Activity { operations, forwarded, hits, p99_s, clients }) = &self.activity {
-            let more = json!({
-                "operations_per_s": operations, "forwarded": forwarded, "hits": hits,
-                "p99_s": p99_s.filter(|s| s.is_finite()), "clients": clients,
-            });
-            if let (Value::Object(row), Value::Object(more)) = (&mut row, more) {
-                row.extend(more);
-            }
-        }
-        row
+        let Member { id, name, state, load, .. } = &self.member;
+        let (slots, bytes) = load.as_ref().map(|load| (load.slots, load.bytes)).unzip();
+        json!({ "id": id, "name": name, "state": state, "slots": slots, "bytes": bytes, "figures": self.figures })
     }
 }
 
 /// A time in three digits or so.
 fn short(seconds: f64) -> String {
     match seconds {
-        s if s.is_infinite() => ">10s".to_owned(),
         s if s < 0.001 => format!("{:.0}us", s * 1e6),
         s if s < 1.0 => format!("{:.1}ms", s * 1e3),
         s => format!("{s:.1}s"),
@@ -163,16 +131,14 @@ mod tests {
 
     #[test]
     fn times_are_short() {
-        assert_eq!([0.00025, 0.0025, 1.5, f64::INFINITY].map(short), ["250us", "2.5ms", "1.5s", ">10s"]);
+        assert_eq!([0.00025, 0.0025, 1.5].map(short), ["250us", "2.5ms", "1.5s"]);
     }
 
     #[test]
     fn a_note_names_a_few_and_fits_a_terminal() {
-        for away in [Away::Another, Away::Silent] {
-            let note = away.note(&["web1", "web2", "web3", "web4", "web5"]);
-            assert!(note.starts_with("No figures of web1, web2, web3 and 2 more:\n"), "{note}");
-            assert!(note.lines().all(|line| line.len() <= 80), "{note}");
-        }
-        assert!(Away::Silent.note(&["web1"]).starts_with("No figures of web1:\n"));
+        let note = |count| note(&["web1", "web2", "web3", "web4", "web5"][..count]);
+        assert!(note(5).starts_with("No figures of web1, web2, web3 and 2 more:\n"), "{}", note(5));
+        assert!(note(5).lines().all(|line| line.len() <= 80), "{}", note(5));
+        assert!(note(1).starts_with("No figures of web1:\n"));
     }
 }
