@@ -291,3 +291,20 @@ fn whoever_is_offered_a_slot_waits_for_it_though_its_own_table_names_another() {
     assert!(pair.released >= 4, "{} slots have been let go", pair.released);
     assert_eq!(pair.given_up, 0, "hand-overs were given up");
 }
+
+#[test]
+fn slots_that_have_been_copied_go_over_as_soon_as_there_is_room_to_freeze_them() {
+    let mut pair = Pair::new(64, 1 << 30);
+    for slot_key in keys_in_other_slots(63) {
+        for number in 0..5 {
+            pair.store(format!("{{{slot_key}}}/{number}"), VALUE);
+        }
+    }
+    pair.begin_move();
+    let begun = pair.ms;
+    while pair.nodes[0].stats().custody > 0 {
+        pair.step();
+        let took = pair.ms - begun;
+        assert!(took < 50, "not moved after {took} ms: {:?}", pair.nodes[0].progress());
+    }
+}

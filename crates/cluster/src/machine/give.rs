@@ -133,37 +133,39 @@ impl Machine {
         if purpose == Purpose::Merge {
             self.resend_if_stuck(cell, now);
         }
-        self.pump(cell, now);
+        if !self.pump(cell, now) {
+            self.wanted.entry(target).or_default().insert(cell.slot, Wanted::Room);
+        }
     }
 
-    /// Sends on as far as there is room, and freezes the slot once little is left.
-    fn pump(&mut self, cell: &mut Cell, now: Now) {
+    /// Sends on as far as there is room, and freezes the slot once little is left. False: it waits
+    /// for room to freeze in.
+    pub(super) fn pump(&mut self, cell: &mut Cell, now: Now) -> bool {
         let little_bytes = self.config.chunk_bytes;
         loop {
-            let State::Copying(giving) = &mut cell.header.state else { return };
+            let State::Copying(giving) = &mut cell.header.state else { return true };
             let transfer = &giving.transfer;
             let little = transfer.pending_bytes(cell.entries, little_bytes + 1) <= little_bytes;
             if transfer.settled() && (little || transfer.rounds >= ROUNDS_MAX) {
-                let target = giving.target;
-                if transfer.drained() || self.budgets.entry(target).or_default().frozen < FROZEN_BYTES {
-                    match giving.purpose {
-                        Purpose::HandOver => self.freeze(cell, now),
-                        Purpose::Merge => self.freeze_to_merge(cell, now),
-                    }
+                let budget = self.budgets.entry(giving.target).or_default();
+                if !transfer.drained() && budget.frozen >= FROZEN_BYTES {
+                    return false;
                 }
-                return;
+                match giving.purpose {
+                    Purpose::HandOver => self.freeze(cell, now),
+                    Purpose::Merge => self.freeze_to_merge(cell, now),
+                }
+                return true;
             }
             if !little && transfer.rounds >= FREE_ROUNDS {
                 giving.allowance.get_or_insert(0);
             }
+            if little || transfer.rounds >= ROUNDS_MAX {
+                return true;
+            }
             let budget = self.budgets.entry(giving.target).or_default();
-            if little
-                || transfer.rounds >= ROUNDS_MAX
-                || budget.in_flight >= WINDOW_BYTES
-                || !self.pace.is_open(now.at)
-                || !self.send_chunk(cell, now)
-            {
-                return;
+            if budget.in_flight >= WINDOW_BYTES || !self.pace.is_open(now.at) || !self.send_chunk(cell, now) {
+                return true;
             }
         }
     }

@@ -14,6 +14,8 @@ pub(super) enum Wanted {
     Grant,
     /// The peer holds the slot under this higher epoch and gets our entries.
     Merge(Epoch),
+    /// The slot has been copied, and is frozen as soon as fewer bytes of frozen ones are on their way.
+    Room,
 }
 
 impl Machine {
@@ -39,6 +41,9 @@ impl Machine {
         match wanted {
             Wanted::Grant => self.grant(cell, peer, now),
             Wanted::Merge(epoch) => self.begin_merge(cell, peer, epoch, now),
+            Wanted::Room => {
+                cell.header.state.giving().is_none_or(|it| it.target != peer) || self.pump(cell, now)
+            }
         }
     }
 }
