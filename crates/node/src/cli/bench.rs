@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde_json::json;
 
+use super::door::Doors;
 use super::failure::Failure;
 use super::output;
 use super::resp::Resp;
-use super::target::Target;
 use crate::config::{ByteSize, Period};
 
 /// Keys that it writes start with this, and live this long.
@@ -48,7 +48,7 @@ pub(super) struct Args {
     json: bool,
 
     #[command(flatten)]
-    target: Target,
+    doors: Doors,
 }
 
 /// What one connection has seen.
@@ -59,14 +59,12 @@ struct Seen {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (client, secret) = args.target.client_and_secret()?;
-    let doors = Resp::doors(&client)?;
+    let doors = args.doors.all()?;
     let start = Instant::now();
     let workers: Vec<_> = (0..args.connections)
         .map(|number| {
-            let (args, addr, secret) =
-                (args.clone(), doors[usize::from(number) % doors.len()].clone(), secret.clone());
-            thread::spawn(move || load(&args, number.into(), Resp::at(&addr, secret.as_deref())?))
+            let (args, door) = (args.clone(), doors[usize::from(number) % doors.len()].clone());
+            thread::spawn(move || load(&args, number.into(), door.connect()?))
         })
         .collect();
     let mut all = Seen::new();

@@ -1,16 +1,17 @@
 //! `boato export`: every key and value as lines of JSON.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::door::Doors;
 use super::failure::Failure;
 use super::output::{self, Progress};
 use super::resp::Resp;
-use super::target::Target;
 use super::values;
+use crate::files::Successor;
 
 /// Keys that a page asks for.
 const PAGE: usize = 512;
@@ -18,7 +19,7 @@ const PAGE: usize = 512;
 /// What, from where, to where.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The file to write; standard output when it is - or left out
+    /// The file to write, replaced when all is there; standard output when it is - or left out
     file: Option<PathBuf>,
 
     /// Only keys that match this pattern of Redis' KEYS: *, ?, [a-z]
@@ -30,7 +31,7 @@ pub(super) struct Args {
     json: bool,
 
     #[command(flatten)]
-    target: Target,
+    doors: Doors,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -39,28 +40,36 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let why = "standard output has the keys, each a line of JSON; name a file, or leave the option out";
         return Err(Failure::Unfit { option: "--json", why });
     }
-    let mut node = Resp::of_node(&args.target)?;
-    match path {
-        Some(path) => {
-            let file = File::create(path).map_err(|source| Failure::File { path: path.clone(), source })?;
-            let mut file = BufWriter::new(file);
-            let written = write(&mut node, args, &mut file)?;
-            let synced =
-                file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-            synced.map_err(|source| Failure::File { path: path.clone(), source })?;
-            if args.json {
-                Ok(output::json(&json!({ "written": written }))?)
-            } else {
-                Ok(output::line(&format!("{written} keys written"))?)
-            }
-        }
-        None => write(&mut node, args, &mut BufWriter::new(io::stdout().lock())).map(drop),
+    let mut node = args.doors.connect()?;
+    let Some(path) = path else {
+        return write(&mut node, args, &mut BufWriter::new(io::stdout().lock())).map(drop);
+    };
+    let failed = |source| Failure::File { path: path.clone(), source };
+    let told = |failure| match failure {
+        Failure::Io(source) => failed(source),
+        other => other,
+    };
+    // A pipe or a device is written as it is.
+    let written = if fs::metadata(path).is_ok_and(|it| !it.is_file()) {
+        let file = File::options().write(true).open(path).map_err(failed)?;
+        write(&mut node, args, &mut BufWriter::new(file)).map_err(told)?
+    } else {
+        let mut file = BufWriter::new(Successor::of(path).map_err(failed)?);
+        let written = write(&mut node, args, &mut file).map_err(told)?;
+        let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
+        file.finish().map_err(failed)?;
+        written
+    };
+    if args.json {
+        Ok(output::json(&json!({ "written": written }))?)
+    } else {
+        Ok(output::line(&format!("{written} keys written"))?)
     }
 }
 
 /// Writes all entries, a line each; gives how many.
 fn write(node: &mut Resp, args: &Args, out: &mut impl Write) -> Result<u64, Failure> {
-    let client = args.target.client()?;
+    let client = args.doors.target.client()?;
     let progress = Progress::bar(node.len()?, "keys");
     let (mut cursor, mut written) = (0, 0);
     loop {

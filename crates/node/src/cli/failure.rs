@@ -13,6 +13,7 @@ use crate::config::{self, ConfigError};
 
 /// Exit codes; 69 and 78 are those of sysexits.h for an unavailable service and for configuration.
 const RUNTIME: u8 = 1;
+const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 69;
 const CONFIGURATION: u8 = 78;
 
@@ -68,6 +69,18 @@ pub(super) enum Failure {
     /// The node has no RESP door.
     #[error("this needs the node's RESP door, which is off there: name a node with one by --http ADDR")]
     NoResp,
+    /// The RESP address that a node tells leads elsewhere, or nowhere.
+    #[error(
+        "no RESP door of the cluster at {addr}: {found}; the address is the one that the node tells, or of --resp, and has to \
+         lead there from this machine: name one that does by --resp ADDR (forward a port, for example), or start the node \
+         with --resp on an address that is reachable from here"
+    )]
+    Door {
+        /// The address.
+        addr: String,
+        /// What is there instead.
+        found: String,
+    },
     /// A node or server gave no answer of use over RESP.
     #[error("no answer of use from {name}: {reason}{}", if *unreachable { " (is it running, and is this its address?)" } else { "" })]
     Resp {
@@ -104,6 +117,14 @@ pub(super) enum Failure {
         at: u64,
         /// Why.
         source: LineError,
+    },
+    /// What cannot be imported from.
+    #[error("cannot import from {name}: {why}")]
+    Source {
+        /// What was named.
+        name: String,
+        /// Why not, and what can be.
+        why: &'static str,
     },
     /// An option that there is no use for.
     #[error("{option} is of no use here: {why}")]
@@ -177,7 +198,9 @@ impl Failure {
             Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Config(_) => CONFIGURATION,
             Self::Client(ClientError::Unreachable { .. } | ClientError::Unresolved { .. })
-            | Self::Resp { unreachable: true, .. } => UNREACHABLE,
+            | Self::Resp { unreachable: true, .. }
+            | Self::Door { .. } => UNREACHABLE,
+            Self::Unfit { .. } | Self::Source { .. } => USAGE,
             _ => RUNTIME,
         };
         eprintln!("boato: {}", in_full(&self));

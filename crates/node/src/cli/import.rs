@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use redis::IntoConnectionInfo as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::door::Doors;
 use super::entries::Entry;
 use super::failure::Failure;
 use super::output::{self, Progress};
 use super::resp::{Resp, unix_ms};
-use super::target::Target;
 use super::values;
 use crate::client::Client;
 use crate::files;
@@ -28,13 +29,15 @@ const NAMED_MAX: u64 = 10;
 /// Largest file that says how far an import got, in bytes.
 const STATE_MAX: u64 = 64 << 10;
 
+#[expect(clippy::doc_markdown, reason = "the comments are help texts, which have no markup")]
 /// What, from where, how.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// redis://[[user]:password@]host[:port][/database], a file that `boato export` has written, or - for standard input
     ///
     /// Of a Redis, strings are read, page by page (SCAN, GET, PTTL), with their times to live; other types are
-    /// counted and told. Of a Redis Cluster, import from every master.
+    /// counted and told. Of a Redis Cluster, import from every master. The variable REDISCLI_AUTH holds the password
+    /// of a Redis where the URL has none: other users of this machine see the command line.
     source: String,
 
     /// Only keys that match this pattern of Redis' KEYS: *, ?, [a-z] (from a Redis)
@@ -62,7 +65,7 @@ pub(super) struct Args {
     json: bool,
 
     #[command(flatten)]
-    target: Target,
+    doors: Doors,
 }
 
 /// How far an import got.
@@ -81,8 +84,8 @@ struct State {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     args.check()?;
-    let mut node = Resp::of_node(&args.target)?;
-    let (state, client) = (args.begin()?, args.target.client()?);
+    let mut node = args.doors.connect()?;
+    let (state, client) = (args.begin()?, args.doors.target.client()?);
     let mut import = Import { args, client, started: Instant::now(), read_before: state.read, state };
     if args.source.contains("://") {
         import.take_from_server(&mut node)?;
@@ -107,7 +110,20 @@ impl Args {
             let why = "standard input cannot be read from the middle; import a file, or leave the option out";
             return Err(Failure::Unfit { option: "--state", why });
         }
-        Ok(())
+        self.check_url()
+    }
+
+    fn check_url(&self) -> Result<(), Failure> {
+        let Some((scheme, _)) = self.source.split_once("://") else { return Ok(()) };
+        let why = if matches!(scheme, "rediss" | "valkeys") {
+            "TLS is not spoken here; let a tunnel like stunnel or ssh -L speak it, and import from redis:// at its end"
+        } else if self.source.as_str().into_connection_info().is_err() {
+            "it is no address of a Redis, which is redis://[[user]:password@]host[:port][/database]; a file of keys is \
+             named without ://"
+        } else {
+            return Ok(());
+        };
+        Err(Failure::Source { name: self.shown_source(), why })
     }
 
     /// Where to begin: where the state file says.
@@ -294,6 +310,18 @@ mod tests {
         }
         for words in [&["redis://web1", "--match", "a*"][..], &["keys.jsonl", "--state", "file"], &["-"]] {
             assert!(args(words).check().is_ok(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_redis_is_refused_with_what_would_be_one() {
+        for (source, said) in [
+            ("http://web1", "redis://[["),
+            ("redis://web1:port", "redis://[["),
+            ("rediss://u:secret@web1", "TLS is not spoken here"),
+        ] {
+            let error = args(&[source]).check().unwrap_err().to_string();
+            assert!(error.contains(said) && !error.contains("secret@"), "{error}");
         }
     }
 

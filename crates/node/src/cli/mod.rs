@@ -5,6 +5,7 @@ mod change;
 mod completions;
 mod config;
 mod del;
+mod door;
 mod entries;
 mod event;
 mod export;

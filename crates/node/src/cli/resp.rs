@@ -1,6 +1,7 @@
 //! Many keys at once, over RESP: a node's own door, or a Redis server.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,12 +9,9 @@ use redis::{
     Connection, ConnectionInfo, IntoConnectionInfo as _, Pipeline, RedisConnectionInfo, RedisError,
     RedisResult,
 };
-use serde::Deserialize;
 
 use super::entries::Entry;
 use super::failure::Failure;
-use super::target::Target;
-use crate::client::Client;
 
 /// How long to connect, and how long for an answer.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -25,6 +23,9 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Keys of which a node or server gets the values asked for at a time.
 const AT_A_TIME: usize = 64;
+
+/// The variable with the password of a server.
+const PASSWORD: &str = "REDISCLI_AUTH";
 
 /// A connection, and the name of what is at its other end.
 pub(super) struct Resp {
@@ -40,33 +41,7 @@ pub(super) struct Read {
     pub(super) others: BTreeMap<String, u64>,
 }
 
-#[derive(Deserialize)]
-struct Doors {
-    resp: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Member {
-    state: String,
-    resp: Option<String>,
-}
-
 impl Resp {
-    /// A connection to the RESP door of a node.
-    pub(super) fn of_node(target: &Target) -> Result<Self, Failure> {
-        let (client, secret) = target.client_and_secret()?;
-        let Doors { resp } = client.json("/_/status")?;
-        Self::at(&resp.ok_or(Failure::NoResp)?, secret.as_deref())
-    }
-
-    /// The RESP doors of all members alive, at least one.
-    pub(super) fn doors(client: &Client) -> Result<Vec<String>, Failure> {
-        let members: Vec<Member> = client.json("/_/members")?;
-        let alive = members.into_iter().filter(|member| member.state == "alive");
-        let doors: Vec<String> = alive.filter_map(|member| member.resp).collect();
-        if doors.is_empty() { Err(Failure::NoResp) } else { Ok(doors) }
-    }
-
     /// A connection to the RESP door at `addr`.
     pub(super) fn at(addr: &str, secret: Option<&str>) -> Result<Self, Failure> {
         let mut settings = RedisConnectionInfo::default();
@@ -77,11 +52,13 @@ impl Resp {
         Self::open(addr.to_owned(), info, |info| info.set_redis_settings(settings))
     }
 
-    /// A connection to a server, by a URL like `redis://[user:password@]host:port/database`.
+    /// A connection to a server, by a URL like `redis://[user:password@]host:port/database`. Where the URL has no password, it is
+    /// the one in the variable that `redis-cli` takes it from, if there is one.
     pub(super) fn of_server(url: &str) -> Result<Self, Failure> {
         // What is before the @ is secret.
         let name = url.rsplit_once('@').map_or(url, |(_, host)| host).to_owned();
-        Self::open(name, url.into_connection_info(), |info| info)
+        let password = env::var(PASSWORD).ok().filter(|password| !password.is_empty());
+        Self::open(name, url.into_connection_info(), |info| with_password(info, password))
     }
 
     fn open(
@@ -104,6 +81,16 @@ impl Resp {
 
     fn failed(&self, error: &RedisError) -> Failure {
         failed(&self.name, error)
+    }
+
+    /// What the server calls itself since its start; a node gives its id.
+    pub(super) fn run_id(&mut self) -> Result<String, Failure> {
+        let info: String = redis::cmd("INFO")
+            .arg("server")
+            .query(&mut self.connection)
+            .map_err(|error| self.failed(&error))?;
+        let id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+        Ok(id.unwrap_or_default().to_owned())
     }
 
     /// How many keys there are, about.
@@ -250,6 +237,15 @@ impl Resp {
     }
 }
 
+/// With `password` unless the URL has one.
+fn with_password(info: ConnectionInfo, password: Option<String>) -> ConnectionInfo {
+    let settings = info.redis_settings().clone();
+    match password.filter(|_| settings.password().is_none()) {
+        Some(password) => info.set_redis_settings(settings.set_password(password)),
+        None => info,
+    }
+}
+
 /// What a server said, without the library's words around it.
 fn reason(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
@@ -271,4 +267,20 @@ fn is_passing(error: &RedisError) -> bool {
 pub(super) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_of_a_url_wins_over_the_one_of_the_environment() {
+        let password = |url: &str| {
+            let info = with_password(url.into_connection_info().unwrap(), Some("variable".to_owned()));
+            info.redis_settings().password().map(str::to_owned)
+        };
+        assert_eq!(password("redis://web1/2").as_deref(), Some("variable"));
+        assert_eq!(password("redis://user@web1").as_deref(), Some("variable"));
+        assert_eq!(password("redis://:url@web1").as_deref(), Some("url"));
+    }
 }
