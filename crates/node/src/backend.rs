@@ -224,6 +224,7 @@ impl Backend for NodeBackend {
     fn status(&self) -> api::Status {
         let memory = self.cluster.slots().memory();
         let reason = self.unready();
+        let slots = self.cluster.stats().custody;
         api::Status {
             id: boato_gossip::NodeId(self.me.node).to_string(),
             name: self.name.load().to_string(),
@@ -237,11 +238,11 @@ impl Backend for NodeBackend {
             resp: text(self.doors.resp),
             resp_cluster: text(self.doors.resp_cluster),
             members: self.roster.len(),
-            slots: self.cluster.stats().custody,
+            slots,
             entries: memory.entries,
             bytes: memory.bytes,
             max_memory: self.live.told.lock().max_memory,
-            moving: *self.moving.borrow(),
+            moving: self.moving.borrow().and_then(|moving| moves::still(moving, slots)),
         }
     }
 

@@ -39,7 +39,10 @@ pub struct Identity {
 #[non_exhaustive]
 pub enum IdentityError {
     /// It cannot be created, read or written.
-    #[error("cannot use the data directory: {}", path.display())]
+    #[error(
+        "cannot use the data directory: {}: {source}; let the user that runs the node write there, or name another by --data-dir",
+        path.display()
+    )]
     Io {
         /// The file or directory.
         path: PathBuf,

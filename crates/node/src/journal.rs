@@ -11,6 +11,31 @@ use tokio::sync::broadcast::error::RecvError;
 /// Events kept for a subscriber that is slow.
 const EVENTS: usize = 1024;
 
+/// The kinds of events.
+pub(crate) const KINDS: [&str; 18] = [
+    "joined",
+    "updated",
+    "suspected",
+    "recovered",
+    "failed",
+    "left",
+    "removed",
+    "user",
+    "name_conflict",
+    "name_regained",
+    "streams_only",
+    "cluster_begun",
+    "cluster_joined",
+    "member_unanswered",
+    "slots_lost",
+    "slots_merging",
+    "keys_superseded",
+    MISSED,
+];
+
+/// Tells a subscriber that it was too slow.
+const MISSED: &str = "missed";
+
 /// Numbers events and passes them on.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -24,6 +49,7 @@ impl Journal {
     }
 
     pub(crate) fn write(&self, kind: &'static str, data: serde_json::Value) {
+        debug_assert!(KINDS.contains(&kind), "{kind} is not among the kinds of events");
         let id = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         // Nobody may be listening.
         let _ = self.sender.send(Event { id, kind: Cow::Borrowed(kind), data });
@@ -41,7 +67,7 @@ impl Journal {
                 Err(RecvError::Lagged(missed)) => {
                     let data = serde_json::json!({ "events": missed });
                     let id = last + missed;
-                    Some((Event { id, kind: Cow::Borrowed("missed"), data }, (receiver, id)))
+                    Some((Event { id, kind: Cow::Borrowed(MISSED), data }, (receiver, id)))
                 }
                 Err(RecvError::Closed) => None,
             }

@@ -43,6 +43,15 @@ pub(crate) fn watch(cluster: Cluster) -> (impl Future<Output = ()> + Send, Lates
     (looking, latest)
 }
 
+/// What is left of what was seen moving, a second ago at most, at a node that holds `slots` by now.
+pub(crate) fn still(seen: Moving, slots: usize) -> Option<Moving> {
+    if slots > 0 || seen.slots_to_give == 0 {
+        return Some(seen);
+    }
+    let moving = Moving { slots_to_give: 0, bytes_to_give: 0, seconds_left: None, ..seen };
+    (moving.slots_to_take > 0).then_some(moving)
+}
+
 /// What the log is told.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Line {
@@ -179,6 +188,21 @@ mod tests {
         let (moving, _) = moves.look(s(120), left(30, 20), &counted(20, 6));
         let moving = moving.unwrap();
         assert_eq!((moving.bytes_per_s, moving.seconds_left), (MIB as u64, Some(20)));
+    }
+
+    #[test]
+    fn a_node_without_slots_gives_none() {
+        let seen = |slots_to_give, slots_to_take| Moving {
+            slots_to_give,
+            bytes_to_give: 7,
+            slots_to_take,
+            bytes_per_s: 1,
+            seconds_left: Some(7),
+        };
+        assert_eq!(still(seen(664, 0), 0), None);
+        assert_eq!(still(seen(664, 0), 1), Some(seen(664, 0)));
+        let taking = Moving { bytes_to_give: 0, seconds_left: None, ..seen(0, 3) };
+        assert_eq!(still(seen(664, 3), 0), Some(taking));
     }
 
     #[test]

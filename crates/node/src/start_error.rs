@@ -19,7 +19,7 @@ pub enum StartError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The QUIC endpoint cannot be bound.
-    #[error(transparent)]
+    #[error("{0}{note}", note = quic_note(.0))]
     Quic(#[from] BindError),
     /// A door cannot be bound.
     #[error("cannot bind the {what} door to {addr}: {source}; choose another {flag}, or end what uses it")]
@@ -56,4 +56,12 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// What to do about an address that cannot be had.
+fn quic_note(error: &BindError) -> &'static str {
+    match error {
+        BindError::Socket { .. } => "; choose another --quic, or end what uses it",
+        _ => "",
+    }
 }

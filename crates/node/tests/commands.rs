@@ -97,6 +97,11 @@ fn wrong_usage_is_2() {
     fails(&mut boato(&["weight", "-1"]), 2, &["'-1' for '<WEIGHT>'"]);
     fails(&mut boato(&["--discover", "smell"]), 2, &["possible values: local, mdns, off"]);
     fails(&mut boato(&["get"]), 2, &["<KEY>"]);
+    fails(&mut boato(&["weight", "abc"]), 2, &["from 0 to 65535"]);
+    fails(&mut boato(&["weight", "auto"]), 2, &["weight = \"auto\"", "boato reload"]);
+    fails(&mut boato(&["monitor", "--only", "nonsense"]), 2, &["possible values: joined, updated"]);
+    fails(&mut boato(&["import", "rediss://web1"]), 2, &["TLS is not spoken here", "stunnel"]);
+    fails(&mut boato(&["import", "http://web1"]), 2, &["redis://[[user]:password@]host"]);
     fails(&mut boato(&["set", "k", "v", "--ttl", "500ms"]), 2, &["whole seconds"]);
 }
 
@@ -140,6 +145,7 @@ fn a_node_out_of_reach_is_69() {
     ] {
         let text = format!("no answer from a node at http://{addr}");
         fails(boato(command).args(["--http", &addr]), 69, &[&text]);
+        fails(boato(command).args(["--http", &format!("http://{addr}")]), 69, &[&text]);
         fails(boato(command).env("BOATO_HTTP", &addr), 69, &[&text]);
     }
 }

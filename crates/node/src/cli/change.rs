@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::output;
 use super::target::Operator;
+use crate::config::Weight;
 
 /// Which node.
 #[derive(clap::Args)]
@@ -22,7 +23,7 @@ pub(super) struct ReloadArgs {
 #[derive(clap::Args)]
 pub(super) struct WeightArgs {
     /// Its share of the keys relative to other nodes, 0 to 65535
-    #[arg(allow_negative_numbers = true)]
+    #[arg(allow_negative_numbers = true, value_parser = number)]
     weight: u16,
 
     /// Print JSON
@@ -31,6 +32,17 @@ pub(super) struct WeightArgs {
 
     #[command(flatten)]
     operator: Operator,
+}
+
+/// A weight. `auto` depends on the machine of the node, which takes it from its configuration.
+fn number(text: &str) -> Result<u16, &'static str> {
+    match text.parse() {
+        Ok(Weight::Fixed(weight)) => Ok(weight),
+        Ok(Weight::Auto) => {
+            Err("auto is of the node's configuration: write weight = \"auto\" there, then boato reload")
+        }
+        Err(_) => Err("expected a whole number from 0 to 65535"),
+    }
 }
 
 pub(super) fn reload(args: &ReloadArgs, matches: &ArgMatches) -> Result<(), Failure> {

@@ -8,12 +8,13 @@ use super::failure::Failure;
 use super::output;
 use super::target::Target;
 use crate::client::ServerEvent;
+use crate::journal::KINDS;
 
 /// At which node, and what of it.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Only events of this kind, like joined, failed, left, updated, suspected or user (repeatable)
-    #[arg(long, value_name = "KIND")]
+    /// Only events of this kind (repeatable: any of them)
+    #[arg(long, value_name = "KIND", value_parser = KINDS)]
     only: Vec<String>,
 
     /// End after so many events

@@ -13,6 +13,9 @@ use super::failure::Failure;
 /// Widest line of a table.
 const WIDTH: u16 = 80;
 
+/// A text is cut to no fewer characters.
+const CUT_MIN: usize = 9;
+
 /// Prints bytes to standard output as they are.
 pub(super) fn bytes(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -45,7 +48,26 @@ pub(super) fn table<const N: usize>(
     line(&render(head, rows, right))
 }
 
-pub(super) fn render<const N: usize>(head: [&str; N], rows: Vec<[String; N]>, right: &[usize]) -> String {
+/// Texts that are too wide give way to each other, the widest first.
+pub(super) fn render<const N: usize>(head: [&str; N], mut rows: Vec<[String; N]>, right: &[usize]) -> String {
+    let width_of = |column: usize| {
+        // What has spaces goes on in the next line instead.
+        let cells =
+            rows.iter().map(|row| if row[column].contains(' ') { 0 } else { row[column].chars().count() });
+        cells.chain([head[column].chars().count()]).max().unwrap_or(0)
+    };
+    let mut widths: [usize; N] = std::array::from_fn(width_of);
+    let room = usize::from(WIDTH) - 2 * (N - 1);
+    while widths.iter().sum::<usize>() > room {
+        let texts = (0..N).filter(|column| !right.contains(column) && widths[*column] > CUT_MIN);
+        let Some(widest) = texts.max_by_key(|column| widths[*column]) else { break };
+        widths[widest] -= 1;
+    }
+    for row in &mut rows {
+        for (cell, width) in row.iter_mut().zip(widths).filter(|(cell, _)| !cell.contains(' ')) {
+            *cell = cut(cell, width);
+        }
+    }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
     table.set_header(head).add_rows(rows);
@@ -56,6 +78,40 @@ pub(super) fn render<const N: usize>(head: [&str; N], rows: Vec<[String; N]>, ri
         }
     }
     table.trim_fmt()
+}
+
+/// At most `width` characters of a word: its begin and its end.
+fn cut(word: &str, width: usize) -> String {
+    let count = word.chars().count();
+    if count <= width {
+        return word.to_owned();
+    }
+    let end = (width - 1) / 2;
+    let begin = word.chars().take(width - 1 - end);
+    begin.chain(['…']).chain(word.chars().skip(count - end)).collect()
+}
+
+/// Names and values, one a line; a value that is too wide goes on below itself. Those that are empty are left out.
+pub(super) fn fields(fields: &[(&str, String)]) -> String {
+    let known = fields.iter().filter(|(_, value)| !value.is_empty());
+    let column = known.clone().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
+    let mut text = String::new();
+    for (name, value) in known {
+        let mut line = format!("{name:<column$}");
+        for (place, word) in value.split(' ').enumerate() {
+            if place > 0 && line.chars().count() + 1 + word.chars().count() > WIDTH.into() {
+                text += &line;
+                text += "\n";
+                line = " ".repeat(column);
+            } else if place > 0 {
+                line += " ";
+            }
+            line += word;
+        }
+        text += &line;
+        text += "\n";
+    }
+    text
 }
 
 /// A line on a terminal that says how far something is; nothing elsewhere.
@@ -136,7 +192,27 @@ mod tests {
         let row = |name: &str, slots: &str| [name.to_owned(), slots.to_owned()];
         let text = render(["NAME", "SLOTS"], vec![row("web1", "5"), row("web2", "16384")], &[1]);
         assert_eq!(text, "NAME  SLOTS\nweb1      5\nweb2  16384");
+        let row = |name: &str, http: &str, slots: &str| [name, http, slots].map(str::to_owned);
+        let rows =
+            vec![row(&"n".repeat(70), "127.0.0.1:7480", "5"), row("web1", "[2001:db8::1]:7480", "16384")];
+        let text = render(["NAME", "HTTP", "SLOTS"], rows, &[2]);
+        let cut = format!("{}…{}", "n".repeat(26), "n".repeat(26));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert_eq!(lines[1], format!("{cut}  127.0.0.1:7480          5"));
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{text}");
+        let row = |name: &str, slots: &str| [name.to_owned(), slots.to_owned()];
         let long = render(["NAME", "SLOTS"], vec![row(&"x".repeat(200), "5")], &[1]);
-        assert!(long.lines().all(|line| line.len() <= WIDTH.into()), "{long}");
+        assert!(long.lines().all(|line| line.chars().count() <= WIDTH.into()), "{long}");
+    }
+
+    #[test]
+    fn a_long_value_goes_on_below_itself() {
+        let value = ["eight"; 24].join(" ");
+        let text = fields(&[("node", "web1".to_owned()), ("resp", String::new()), ("state", value)]);
+        assert_eq!(text.lines().next().unwrap(), "node   web1");
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        assert!(text.lines().nth(2).unwrap().starts_with("       "), "{text}");
     }
 }

@@ -96,8 +96,7 @@ impl Status {
             ("uptime", uptime(Duration::from_secs(self.uptime_s))),
             ("version", self.version.clone()),
         ];
-        let known = lines.iter().filter(|(_, value)| !value.is_empty());
-        known.map(|(name, value)| format!("{name:<8} {value}\n")).collect::<Vec<_>>().concat()
+        output::fields(&lines)
     }
 }
 

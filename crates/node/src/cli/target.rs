@@ -7,19 +7,30 @@ use clap::ArgMatches;
 use super::failure::Failure;
 use super::run::{origin, secret_variable};
 use crate::client::Client;
-use crate::config::{Address, CLUSTER, ClientSecret, cluster_secret};
+use crate::config::{Address, AddressError, CLUSTER, ClientSecret, cluster_secret};
 
 #[expect(clippy::doc_markdown, reason = "the comments are help texts, which have no markup")]
 /// Flags of every command that talks to a node.
 #[derive(Clone, clap::Args)]
 pub(super) struct Target {
     /// HTTP address of the node: 7480, :7480, host:7480 or [::1]:7480
-    #[arg(long, env = "BOATO_HTTP", value_name = "ADDR", default_value = "127.0.0.1:7480")]
+    #[arg(long, env = "BOATO_HTTP", value_name = "ADDR", default_value = "127.0.0.1:7480", value_parser = http)]
     http: Address,
 
     /// File with the secret that clients have to show
     #[arg(long, env = "BOATO_CLIENT_SECRET_FILE", value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
+}
+
+/// The address of a node, which errors and browsers show as a URL.
+fn http(text: &str) -> Result<Address, String> {
+    if text.starts_with("https://") {
+        return Err(
+            "TLS is not spoken here; name the node's own HTTP address, like http://host:7480".to_owned()
+        );
+    }
+    let bare = text.strip_prefix("http://").map_or(text, |rest| rest.trim_end_matches('/'));
+    bare.parse().map_err(|error: AddressError| error.to_string())
 }
 
 impl Target {
@@ -91,5 +102,19 @@ impl Operator {
 pub(super) fn warn(warnings: &[String]) {
     for warning in warnings {
         eprintln!("boato: {warning}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_named_by_its_address_or_by_the_url_that_errors_show() {
+        for text in ["http://web1:7480", "http://web1:7480/", "web1:7480"] {
+            assert_eq!(http(text).unwrap().to_string(), "web1:7480");
+        }
+        assert!(http("https://web1:7480").unwrap_err().contains("TLS"));
+        assert!(http("ftp://web1:7480").unwrap_err().contains("expected an address"));
     }
 }

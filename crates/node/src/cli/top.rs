@@ -84,13 +84,24 @@ fn note(names: &[&str]) -> String {
     let more = names.len().saturating_sub(NAMES_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!(
-        "No figures of {}{more}:\nno answer in time to the node that is asked (boato reachability), a version that tells\n\
-         none, or not among the first 64 by name.",
+        "No figures of {}{more}:\nno answer in time to the node that is asked (boato reachability), a version that\n\
+         tells none, or not among the first 64 by name.",
         names[..names.len().min(NAMES_MAX)].join(", ")
     )
 }
 
 impl Row {
+    /// That of the member, or in a word why a live one does not serve.
+    fn state(&self) -> String {
+        let reason = self.figures.as_ref().and_then(|figures| figures.reason.as_deref());
+        let word = match reason.map(|reason| reason.split_once(':').map_or(reason, |(word, _)| word)) {
+            None => &self.member.state,
+            Some(word) if word.contains(' ') => "unready",
+            Some(word) => word,
+        };
+        word.to_owned()
+    }
+
     fn cells(&self) -> [String; 9] {
         let unknown = || "-".to_owned();
         let percent = |share: f64| format!("{:.0}%", share * 100.0);
@@ -98,7 +109,7 @@ impl Row {
         let load = self.member.load.as_ref();
         [
             self.member.name.clone(),
-            self.member.state.clone(),
+            self.state(),
             figures.and_then(|it| it.operations_per_s).map_or_else(unknown, |rate| format!("{rate:.0}")),
             figures.and_then(|it| it.forwarded).map_or_else(unknown, percent),
             figures.and_then(|it| it.hits).map_or_else(unknown, percent),
@@ -127,7 +138,23 @@ fn short(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use boato_api::Figures;
+
     use super::*;
+
+    #[test]
+    fn a_member_that_does_not_serve_is_told_with_why_in_a_word() {
+        let state = |reason: Option<&str>| {
+            let member = json!({ "id": "1", "name": "web1", "state": "alive" });
+            let figures = Figures { reason: reason.map(str::to_owned), ..Figures::default() };
+            Row { member: serde_json::from_value(member).unwrap(), figures: Some(figures) }.state()
+        };
+        assert_eq!(
+            [None, Some("drained: its keys"), Some("leaving")].map(state),
+            ["alive", "drained", "leaving"]
+        );
+        assert_eq!(state(Some("looking for other nodes")), "unready");
+    }
 
     #[test]
     fn times_are_short() {
