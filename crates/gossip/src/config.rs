@@ -6,59 +6,79 @@ use crate::codec::DATAGRAM_BYTES_MIN;
 use crate::member::ATTRIBUTE_BYTES_MAX;
 
 /// Settings of the protocol, equal on all members. Start from [`Config::lan`], [`Config::wan`] or
-/// [`Config::local`] and change single fields.
+/// [`Config::local`] and change single fields. Each field tells its range (others are refused when the core is made), what
+/// more and less of it cost, and its value in `Config::lan`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// One member is probed per interval. Shorter detects sooner and doubles the datagrams of probes with each halving; at
-    /// least 3 round trips. Of 100 crashes one waits 4.6 intervals for its first probe, however large the cluster. LAN 500 ms.
+    /// One member is probed per interval. Shorter detects sooner and doubles the datagrams of probes with each halving; keep
+    /// it at 3 round trips or more. Of 100 crashes one waits 4.6 intervals for its first probe, however large the cluster.
+    /// From 1 ms to 1 day. LAN 500 ms.
     pub probe_interval: Duration,
-    /// How long a direct probe may take before relays and a stream are tried; below the interval. LAN 250 ms.
+    /// How long a direct probe may take before relays and a stream are tried; less where measured round trips allow it.
+    /// Longer asks them less often for nothing and leaves them less of the interval; shorter than the slowest round trip, every
+    /// probe costs relays. From 1 ms to below `probe_interval`. LAN 250 ms.
     pub probe_timeout: Duration,
-    /// How many relays probe on behalf of this member. 3.
+    /// How many relays probe on behalf of this member when a direct probe got no answer. More suspect less where packets are
+    /// lost, and cost four datagrams each for every probe that fails. From 0, where only the stream is left, to 16. LAN 3.
     pub indirect_probes: usize,
     /// The shortest suspicion lasts this times `log10` of the cluster size, in probe intervals (Lifeguard's alpha). Lower
-    /// finds deaths sooner, and gives a member less time to say that it lives. LAN 7.
+    /// finds deaths sooner, and gives a member less time to say that it lives. From 1 to 100. LAN 7.
     pub suspicion_multiplier: u32,
     /// The shortest suspicion lasts so many probe intervals at least, however few members there are: a process may stand
-    /// still for about so long. LAN 8, which is 4 s.
+    /// still for about so long. Lower finds deaths in a small cluster sooner. From 1 to 100. LAN 8, which is 4 s.
     pub suspicion_floor: u32,
-    /// The longest suspicion, which nobody else confirms, in units of the shortest. 6.
+    /// The longest suspicion, which nobody else confirms, in units of the shortest (Lifeguard's beta). Higher saves more members
+    /// from an accuser that is itself slow, and finds a death that few can see later. From 1 to 100. LAN 6.
     pub suspicion_max_multiplier: u32,
-    /// Independent confirmations that shrink a suspicion to its shortest time. 3.
+    /// Independent confirmations that shrink a suspicion to its shortest time; none in a cluster too small to give them. More
+    /// ask for more witnesses, and declare later. From 0, where all suspicions are of the shortest time, to 16. LAN 3.
     pub suspicion_confirmations: usize,
     /// Whether a member that finds itself slow takes more time and does not trust what it missed. Without, and with
-    /// no `suspicion_confirmations`, this is SWIM as it was before Lifeguard: for comparisons. true.
+    /// no `suspicion_confirmations`, this is SWIM as it was before Lifeguard: for comparisons. LAN true.
     pub local_health: bool,
-    /// News is sent once per interval. LAN 200 ms.
+    /// News is sent once per interval, while there is any. Shorter spreads it sooner, in more and emptier datagrams.
+    /// From 1 ms to 1 day. LAN 200 ms.
     pub gossip_interval: Duration,
-    /// To how many live members news is sent. 3.
+    /// To how many live members news is sent per interval. More spreads it sooner (by the logarithm to this base) for as many
+    /// datagrams more. From 1 to 16. LAN 3.
     pub gossip_fanout: usize,
-    /// News is sent this times `ceil(log10(n + 1))` times by each member; to at least 8 others, or to all of fewer. 4.
+    /// News is sent this times `ceil(log10(n + 1))` times by each member; to at least 8 others, or to all of fewer. Higher
+    /// reaches more members where packets are lost, before push-pull does; bytes grow with it. From 1 to 100. LAN 4.
     pub retransmit_multiplier: u32,
-    /// How long members found dead still receive news, so that one that is not dead can say so. LAN 30 s.
+    /// How long members found dead still receive news, so that one that is not dead can say so. Longer heals short cuts
+    /// sooner; datagrams to nobody after a crash. From 0 to 1 day. LAN 30 s.
     pub gossip_to_dead: Duration,
     /// How often all beliefs are compared with those of one random member, up to 32 members; longer with log2 of
-    /// more. Much sooner while a comparison finds much that differs, as after a partition. LAN 30 s.
+    /// more. Much sooner while a comparison finds much that differs, as after a partition. Shorter makes up sooner for news
+    /// that was lost; a comparison costs bytes with the number of members. From 1 ms to 1 day. LAN 30 s.
     pub push_pull_interval: Duration,
-    /// How long a push-pull waits for the answer. 10 s.
+    /// How long a push-pull waits for the answer. Longer suits large clusters behind slow lines; shorter gives up sooner a
+    /// member that says nothing, and turns to another. From 1 ms to 1 day. LAN 10 s.
     pub push_pull_timeout: Duration,
-    /// How often a dead or forgotten member may be contacted. LAN 30 s.
+    /// How often a dead or forgotten member may be contacted, by any one member. Shorter finds sooner that a partition has
+    /// healed; each contact is a connection tried for nothing while it has not. From 1 ms to 1 day. LAN 30 s.
     pub reconnect_interval: Duration,
-    /// When a dead member is forgotten. 24 h.
+    /// When a dead member is forgotten. Longer lets the halves of a longer partition find each other; the list keeps
+    /// whom nobody removes. From 0 to 366 days. LAN 24 h.
     pub reclaim_dead: Duration,
-    /// When a member that left is forgotten. 1 h.
+    /// When a member that left is forgotten. Shorter than late news of it travels, it may be taken for alive again; longer
+    /// keeps the list of those that are gone. From 0 to 366 days. LAN 1 h.
     pub reclaim_left: Duration,
-    /// How long a leave may take to spread. LAN 5 s.
+    /// How long a leave may take to spread; sooner where all have it. Shorter ends sooner, and whoever has not heard of it
+    /// declares a death instead. From 1 ms to 1 day. LAN 5 s.
     pub leave_timeout: Duration,
     /// Most bytes of recent user events kept, with 128 for each; the oldest are forgotten. Beyond half of it, events that
-    /// have yet to be told keep own new ones out. 256 KiB.
+    /// have yet to be told keep own new ones out. More bridges longer absences and takes memory. From 4 KiB to 64 MiB.
+    /// LAN 256 KiB.
     pub event_bytes: usize,
-    /// Most members kept, dead ones included. Others are not accepted. 65536.
+    /// Most members kept, dead ones included; others are not accepted. A bound for memory, which peers could fill otherwise.
+    /// From 1 to 1048576. LAN 65536.
     pub members_max: usize,
     /// Most bytes of names and tags of all others, kept beside them. Members beyond it are not accepted, and larger tags of known
-    /// ones not taken over. 64 MiB.
+    /// ones not taken over: a bound for memory. From 64 KiB to 1 GiB. LAN 64 MiB.
     pub attribute_bytes: usize,
-    /// Longest datagram sent, in bytes. What QUIC surely carries right after connecting is 1162.
+    /// Longest datagram sent, in bytes. What QUIC surely carries right after connecting is 1162; longer carries more news at
+    /// once, and is lost where the path is narrower. From 1162 to 65507. LAN 1162.
     pub datagram_bytes: usize,
 }
 
