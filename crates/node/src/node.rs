@@ -21,7 +21,7 @@ use crate::attributes::Attributes;
 use crate::backend::{Latest, NodeBackend};
 use crate::builder::Builder;
 use crate::config::{Config, Discover};
-use crate::discovery::{Discovery, Plan};
+use crate::discovery::{Discovery, Plan, Silence};
 use crate::doors::{self, Addresses, Secrets};
 use crate::handler;
 use crate::inherited::Inherited;
@@ -380,23 +380,39 @@ fn find_others(
     let plan = Plan::new(config, bound.identity.id, bound.quic);
     tracing::info!("finding others: {}", plan.ways(known));
     let discovery = Discovery::start(plan, stop)?;
-    Ok(tokio::spawn(join_found(discovery, membership.clone(), stop.clone())))
+    let silence = Silence::new(bound.quic);
+    Ok(tokio::spawn(join_found(discovery, silence, membership.clone(), stop.clone())))
 }
 
 /// Joins whatever discovery finds.
-async fn join_found(mut discovery: Discovery, membership: Membership, stop: CancellationToken) {
+async fn join_found(
+    mut discovery: Discovery,
+    mut silence: Silence,
+    membership: Membership,
+    stop: CancellationToken,
+) {
     let mut changes = membership.subscribe();
     loop {
-        tokio::select! {
+        let found = tokio::select! {
             found = discovery.found() => match found {
-                Some(found) => membership.join(found.addr),
+                Some(found) => Some(found),
                 None => break,
             },
             // Whatever changed, and however much of it was missed, the members are read anew.
-            change = changes.recv() => if matches!(change, Err(RecvError::Closed)) { break },
+            change = changes.recv() => if matches!(change, Err(RecvError::Closed)) { break } else { None },
             () = stop.cancelled() => break,
+        };
+        let joined = membership.members().iter().filter(|member| member.is_live()).count() > 1;
+        discovery.set_joined(joined);
+        if joined {
+            silence.end();
         }
-        discovery.set_joined(membership.members().iter().filter(|member| member.is_live()).count() > 1);
+        if let Some(found) = found {
+            membership.join(found.addr);
+            if !joined {
+                silence.tried(found, Instant::now());
+            }
+        }
     }
     discovery.stop().await;
 }

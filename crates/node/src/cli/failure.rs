@@ -157,6 +157,11 @@ pub(super) enum Failure {
         "{0} of {1} live members have not answered, and hear of changes within 30 s of being back: look with boato keys list"
     )]
     Untold(usize, usize),
+    /// Members that were asked say nothing in time.
+    #[error(
+        "{0} members that were asked have not even said that they heard: more --timeout, or look with boato reachability"
+    )]
+    NoWord(usize),
     /// What comes of a query ended before its end.
     #[error("the node ended before all could answer: there may be more answers")]
     CutShort,

@@ -13,6 +13,10 @@ use crate::config;
 /// From which node.
 #[derive(clap::Args)]
 pub(super) struct Args {
+    /// Only members of this name; * stands for anything (repeatable: any of them)
+    #[arg(long, value_name = "NAME")]
+    name: Vec<String>,
+
     /// Only members with this tag; in the value, * stands for anything (repeatable: all of them)
     #[arg(long, value_name = "KEY=VALUE", value_parser = config::tag_pattern)]
     tag: Vec<(String, String)>,
@@ -64,8 +68,10 @@ impl Args {
         let has = |key: &str, pattern: &str| {
             member["tags"][key].as_str().is_some_and(|value| boato_gossip::matches(pattern, value))
         };
-        let state = member["state"].as_str().unwrap_or_default();
-        (self.status.is_empty() || self.status.iter().any(|status| status == state))
+        let text = |key: &str| member[key].as_str().unwrap_or_default();
+        let (name, state) = (text("name"), text("state"));
+        (self.name.is_empty() || self.name.iter().any(|pattern| boato_gossip::matches(pattern, name)))
+            && (self.status.is_empty() || self.status.iter().any(|status| status == state))
             && self.tag.iter().all(|(key, pattern)| has(key, pattern))
     }
 }

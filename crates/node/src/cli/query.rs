@@ -34,6 +34,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     relays: u8,
 
+    /// Ask for answers only: who has none to give is then silent, too
+    #[arg(long)]
+    no_acks: bool,
+
     /// Print JSON, a line for each thing that comes
     #[arg(long)]
     json: bool,
@@ -42,6 +46,7 @@ pub(super) struct Args {
     target: Target,
 }
 
+/// Fails where somebody who was asked says nothing, not even that it has heard.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let payload = event::payload(&args.payload)?;
     let question = Question {
@@ -51,11 +56,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         tags: &args.tag,
         timeout: args.timeout.map(|period| period.0),
         relays: args.relays,
+        acks: !args.no_acks,
     };
-    let (mut answers, mut done) = (0, false);
+    let (mut answers, mut silent) = (0, None);
     for event in args.target.client()?.query(&question)?.finite() {
         let event = event?;
-        done |= event.kind == "done";
+        if event.kind == "done" {
+            silent = Some(missing(&event.data).count());
+        }
         if args.json {
             output::line(&monitor::as_json(&event))?;
             continue;
@@ -65,7 +73,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             output::line(&text)?;
         }
     }
-    if done { Ok(()) } else { Err(Failure::CutShort) }
+    match silent {
+        None => Err(Failure::CutShort),
+        // Without acknowledgements silence means nothing.
+        Some(silent) if silent > 0 && !args.no_acks => Err(Failure::NoWord(silent)),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Names of those of whom nothing came.
+fn missing(done: &Value) -> impl Iterator<Item = &str> {
+    done["missing"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// A line for an answer, and one for the end.
@@ -78,8 +96,7 @@ fn as_text(event: &ServerEvent, answers: u64) -> Option<String> {
             Some(format!("{from}: {}", text.trim_end()))
         }
         "done" => {
-            let missing: Vec<&str> =
-                data["missing"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let missing: Vec<&str> = missing(data).collect();
             Some(match &missing[..] {
                 [] => format!("{answers} answered"),
                 _ => format!("{answers} answered; no word from {}", missing.join(", ")),

@@ -8,8 +8,9 @@ use ureq::BodyReader;
 
 use super::ClientError;
 
-/// Longest line read, in bytes: a response to a query takes the most.
-const LINE_MAX: u64 = 4 << 20;
+/// Longest line read, in bytes. A response to a query takes the most: up to six bytes of JSON (`\u0000`) for each of its own,
+/// and a mebibyte for what else is in the line.
+const LINE_MAX: u64 = 6 * boato_gossip::RESPONSE_BYTES_MAX as u64 + (1 << 20);
 
 /// Something that happened at a node.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +50,9 @@ impl Events {
             if self.reader.by_ref().take(LINE_MAX).read_line(&mut line)? == 0 {
                 return Ok(None);
             }
+            if line.len() as u64 == LINE_MAX && !line.ends_with('\n') {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long"));
+            }
             if !line.ends_with('\n') {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -84,5 +88,33 @@ impl Iterator for Events {
 impl Events {
     fn broken(&self, source: io::Error) -> ClientError {
         ClientError::Ended { addr: self.addr, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(text: String) -> Events {
+        let body = ureq::Body::builder().data(text.into_bytes());
+        Events::new(body.into_with_config().limit(u64::MAX).reader(), ([127, 0, 0, 1], 1).into())
+    }
+
+    #[test]
+    fn the_longest_answer_to_a_query_is_read_however_it_is_escaped() {
+        let response = "\0".repeat(boato_gossip::RESPONSE_BYTES_MAX);
+        let data = serde_json::json!({ "from": "a", "response": response });
+        let mut events = events(format!("id: 1\nevent: response\ndata: {data}\n\n")).finite();
+        assert_eq!(events.next().unwrap().unwrap().data["response"], response);
+        assert!(events.next().is_none());
+    }
+
+    #[test]
+    fn a_longer_line_is_refused_as_such() {
+        let line = "x".repeat(usize::try_from(LINE_MAX).unwrap() + 1);
+        let error = events(line).next().unwrap().unwrap_err();
+        assert!(
+            matches!(error, ClientError::Ended { source, .. } if source.kind() == io::ErrorKind::InvalidData)
+        );
     }
 }

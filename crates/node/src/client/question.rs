@@ -19,6 +19,8 @@ pub struct Question<'a> {
     pub timeout: Option<Duration>,
     /// Through how many others each answer goes, too.
     pub relays: u8,
+    /// Whether all who were asked are to say that they heard.
+    pub acks: bool,
 }
 
 impl Question<'_> {
@@ -32,6 +34,7 @@ impl Question<'_> {
             ("nodes", nodes.join(",")),
             ("tags", tags.collect::<Vec<_>>().join(",")),
             ("timeout", timeout),
+            ("acks", if self.acks { String::new() } else { "false".to_owned() }),
         ];
         let given = parts.iter().filter(|(name, value)| *name == "name" || !value.is_empty());
         let given: Vec<String> = given.map(|(name, value)| format!("{name}={value}")).collect();
@@ -52,8 +55,9 @@ mod tests {
             tags: &[("k".into(), "v=&".into())],
             timeout: Some(Duration::from_millis(100)),
             relays: 2,
+            acks: false,
         };
-        let path = "/_/query?name=a%20b&relays=2&nodes=x%2Cy,z%2A&tags=k%3Dv%3D%26&timeout=1";
+        let path = "/_/query?name=a%20b&relays=2&nodes=x%2Cy,z%2A&tags=k%3Dv%3D%26&timeout=1&acks=false";
         assert_eq!(question.path(), path);
     }
 }

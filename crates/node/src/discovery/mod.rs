@@ -8,6 +8,7 @@ mod dns;
 mod local;
 mod mdns;
 mod pace;
+mod silence;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use local::LocalError;
 use pace::Pace;
+pub(crate) use silence::Silence;
 
 use crate::config::{Config, Discover, Join};
 

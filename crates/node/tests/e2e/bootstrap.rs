@@ -98,6 +98,10 @@ fn a_node_whose_joins_all_fail_waits_for_its_peer() {
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     }
     assert_eq!(Http::new(a.http).get("/_/livez").status, 200);
+    wait("its log says whom it does not reach", || {
+        let told = a.log().contains(&format!("nobody answers at {there}: "));
+        if told { Ok(()) } else { Err(a.log()) }
+    });
     let b = joining(&cluster, "b", there, &[there, here]).start();
     Cluster::settle(&[&a, &b]);
 }

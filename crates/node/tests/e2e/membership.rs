@@ -91,8 +91,16 @@ fn a_query_is_answered_by_those_that_are_meant() {
     let events: Vec<Value> = run(&http, &["query", "load", "--json"], 0).lines().map(parsed).collect();
     let count = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
     assert_eq!([count("ack"), count("response"), count("declined"), count("done")], [3, 2, 1, 1]);
+    let count = run(&http, &["query", "load", "--no-acks", "--timeout", "1s", "--json"], 0)
+        .matches("\"ack\"")
+        .count();
+    assert_eq!(count, 0);
     let found = parsed(&run(&http, &["reachability", "--json"], 0));
     assert_eq!(found, json!({ "reached": ["one", "three", "two"], "missing": [] }));
+    two.freeze();
+    let cut = run(&http, &["query", "load", "--timeout", "1s"], 1);
+    two.thaw();
+    assert!(cut.ends_with("; no word from two\n"), "{cut}");
 }
 
 #[test]
@@ -109,6 +117,7 @@ fn tags_are_changed_while_a_node_runs_and_members_are_chosen_by_them() {
     };
     assert_eq!(names(&["--tag", "role=d*", "--tag", "rack=a1"]), ["one"]);
     assert_eq!(names(&["--tag", "role=web"]), Vec::<Value>::new());
+    assert_eq!(names(&["--name", "o*", "--name", "x"]), ["one"]);
     assert_eq!(names(&["--status", "dead"]), Vec::<Value>::new());
     assert_eq!(names(&["--status", "alive", "--status", "dead"]).len(), 2);
 
