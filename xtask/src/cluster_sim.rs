@@ -7,7 +7,7 @@ mod options;
 mod registers;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -36,14 +36,14 @@ pub(crate) struct Args {
     #[command(flatten)]
     options: Options,
     /// Membership: write a page with charts to this file (.html)
-    #[arg(long)]
+    #[arg(long, value_parser = page)]
     report: Option<PathBuf>,
     /// Membership: show the figures beside those of another run, a file that --json has written
     #[arg(long)]
     compare: Option<PathBuf>,
     /// Membership: run it with several settings, and draw how soon deaths are found against how often falsely, to this
-    /// file (.html)
-    #[arg(long, conflicts_with_all = ["report", "compare", "json"])]
+    /// file: a page (.html), or the chart alone (.svg)
+    #[arg(long, value_parser = page_or_chart, conflicts_with_all = ["report", "compare", "json"])]
     frontier: Option<PathBuf>,
     /// Registers: "all": a few kinds, drawn from the seed; "none"; or the kinds, separated by commas [default: all]
     #[arg(long)]
@@ -136,6 +136,24 @@ fn span(minutes: f64) -> Result<Duration> {
     span.with_context(|| format!("{minutes} minutes: give 0 to a million"))
 }
 
+/// A file whose name says that it is a page.
+fn page(text: &str) -> Result<PathBuf> {
+    ensure!(ends(text, &["html"]), "what is written is a page: name a file that ends in .html");
+    Ok(text.into())
+}
+
+fn page_or_chart(text: &str) -> Result<PathBuf> {
+    ensure!(
+        ends(text, &["html", "svg"]),
+        "name a file that ends in .html (a page) or in .svg (the chart alone)"
+    );
+    Ok(text.into())
+}
+
+fn ends(file: &str, extensions: &[&str]) -> bool {
+    Path::new(file).extension().is_some_and(|found| extensions.iter().any(|extension| found == *extension))
+}
+
 fn made_up() -> u64 {
     u64::from(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos())
 }
@@ -158,4 +176,19 @@ fn verdict(report: &Report) -> Result<()> {
     }
     let reasons: Vec<_> = report.shortfalls.iter().map(ToString::to_string).collect();
     bail!("the cluster fell short:\n  {}", reasons.join("\n  "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_named_after_what_is_written_to_it() {
+        assert_eq!(page("a/b.html").unwrap(), PathBuf::from("a/b.html"));
+        assert!(page_or_chart("x.html").is_ok() && page_or_chart("x.svg").is_ok());
+        for text in ["x.svg", "x", "html", "x.html.gz"] {
+            assert!(page(text).is_err(), "{text}");
+        }
+        assert!(page_or_chart("x.png").is_err());
+    }
 }

@@ -3,14 +3,13 @@
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use boato_sim::membership::Config;
 use fastrand::Rng;
 
 use crate::fault::Fault;
 use crate::nodes::{self, Http, Launch, Node, Signals};
 
-/// A member is declared dead only if it stands still for longer than this, without a secret (docs/membership.md).
-const BOUND: Duration = Duration::from_secs(3);
 /// The shortest time that it stands still.
 const SHORTEST: Duration = Duration::from_millis(20);
 /// Longest wait for an answer about the cluster.
@@ -38,7 +37,7 @@ pub(crate) struct Args {
     /// Build the nodes optimised
     #[arg(long)]
     release: bool,
-    /// Passed to every node
+    /// Passed to every node; the bound follows from --profile among them
     #[arg(last = true)]
     rest: Vec<String>,
 }
@@ -54,25 +53,55 @@ struct Stops {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let length = Duration::try_from_secs_f64(60.0 * args.minutes).ok().filter(|_| args.minutes <= 1e4);
     let length = length.with_context(|| format!("--minutes {}: give a time", args.minutes))?;
+    let bound = bound(&args.rest, args.nodes)?;
     let signals = Signals::new()?;
     let program = nodes::build(args.release)?;
     let dir = tempfile::Builder::new().prefix("boato-starve-").tempdir();
     let dir = dir.context("making a temporary folder")?;
     let cluster = format!("starve-{}", std::process::id());
     let launch = Launch { program, cluster, dir: dir.path().to_owned(), args: args.rest.clone() };
-    let outcome = starve(args, length, &launch, &signals);
+    let outcome = starve(args, (length, bound), &launch, &signals);
     if outcome.is_err() {
         eprintln!("logs are kept in {}", dir.keep().display());
     }
     outcome
 }
 
-fn starve(args: &Args, length: Duration, launch: &Launch, signals: &Signals) -> Result<()> {
+/// A member is declared dead only if it stands still for longer than this, the shortest suspicion (docs/membership.md).
+fn bound(rest: &[String], nodes: u16) -> Result<Duration> {
+    ensure!(
+        !rest.iter().any(|arg| arg.starts_with("--secret")),
+        "nodes with a secret cannot be asked here; for their bound give -- --profile lan"
+    );
+    let mut profile = None;
+    for (at, arg) in rest.iter().enumerate() {
+        match arg.strip_prefix("--profile") {
+            Some("") => profile = rest.get(at + 1).map(String::as_str),
+            Some(value) => profile = value.strip_prefix('='),
+            None => {}
+        }
+    }
+    let config = match profile.unwrap_or("local") {
+        "local" => Config::local(),
+        "lan" => Config::lan(),
+        "wan" => Config::wan(),
+        other => bail!("--profile {other}: give local, lan or wan"),
+    };
+    let scaled = f64::from(config.suspicion_multiplier) * f64::from(nodes).log10();
+    Ok(config.probe_interval.mul_f64(scaled.max(config.suspicion_floor.into())))
+}
+
+fn starve(
+    args: &Args,
+    (length, bound): (Duration, Duration),
+    launch: &Launch,
+    signals: &Signals,
+) -> Result<()> {
     let made_up = || u64::from(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos());
     let seed = args.seed.unwrap_or_else(made_up);
     let Args { nodes: count, percent, longest_ms, .. } = args;
     println!(
-        "seed {seed}  nodes {count}  minutes {}  percent {percent}  longest-ms {longest_ms}",
+        "seed {seed}  nodes {count}  minutes {}  percent {percent}  longest-ms {longest_ms}  bound {bound:.1?}",
         args.minutes
     );
     let started: Result<Vec<Node>> =
@@ -82,9 +111,9 @@ fn starve(args: &Args, length: Duration, launch: &Launch, signals: &Signals) -> 
     let stops = steal(args, seed, length, &all[0], signals);
     // Whoever is suspected now is not dead before this ends, unless it has not said by then that it lives.
     nodes::assemble(&mut all)?;
-    thread::sleep(BOUND);
+    thread::sleep(bound);
     nodes::assemble(&mut all)?;
-    verdict(&mut all, &stops)
+    verdict(&mut all, &stops, bound)
 }
 
 /// Stops the node and lets it go on, until the time is over or a signal comes.
@@ -111,7 +140,7 @@ fn steal(args: &Args, seed: u64, length: Duration, node: &Node, signals: &Signal
 }
 
 /// What each node has said of the others.
-fn verdict(all: &mut [Node], stops: &Stops) -> Result<()> {
+fn verdict(all: &mut [Node], stops: &Stops, bound: Duration) -> Result<()> {
     let Stops { count, sum, longest } = stops;
     println!("n1 stood still {count} times, {sum:.1?} in all, {longest:.2?} at most\n");
     println!(
@@ -129,11 +158,34 @@ fn verdict(all: &mut [Node], stops: &Stops) -> Result<()> {
         println!("{:<6} {suspicions:>12} {refutations:>12} {stalls:>8} {declared:>14}", node.name);
     }
     ensure!(*count > 0, "n1 never stood still");
-    if deaths > 0 && *longest <= BOUND {
+    if deaths > 0 && *longest <= bound {
         return Err(Fault::violation(format!("{deaths} times a member was declared dead that was not")));
     }
-    let beyond =
-        if *longest > BOUND { format!("; it stood still for longer than {BOUND:?}") } else { String::new() };
+    let beyond = if *longest > bound {
+        format!("; it stood still for longer than {bound:.1?}")
+    } else {
+        String::new()
+    };
     println!("\n{deaths} times a member was declared dead{beyond}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_is_the_shortest_suspicion_of_the_profile() {
+        let bound = |rest: &[&str], nodes| {
+            let rest: Vec<String> = rest.iter().map(ToString::to_string).collect();
+            bound(&rest, nodes).map(|bound| bound.as_millis())
+        };
+        assert_eq!(bound(&[], 5).unwrap(), 3000);
+        assert_eq!(bound(&["--max-memory", "1MiB"], 16).unwrap(), 3612);
+        assert_eq!(bound(&["--profile", "lan"], 5).unwrap(), 4000);
+        assert_eq!(bound(&["--profile=lan"], 16).unwrap(), 4214);
+        assert_eq!(bound(&["--profile=wan"], 5).unwrap(), 30_000);
+        assert!(bound(&["--profile", "x"], 5).is_err());
+        assert!(bound(&["--secret-file", "f"], 5).is_err());
+    }
 }

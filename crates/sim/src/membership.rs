@@ -20,6 +20,7 @@ mod scenario;
 mod stalls;
 mod watch;
 
+pub use boato_gossip::Config;
 pub use node::{Message, Node, Note};
 pub(crate) use node::{addr_of, host_of};
 pub use report::{Figures, Report, Series, Shortfall};
