@@ -52,8 +52,9 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Open connections; one more is told so and closed. Default 10000.
     pub connections: usize,
-    /// A command that has begun brings 16 KiB or its end within this time, again and again, or the connection is ended.
-    /// Default 30 s.
+    /// A command that has begun brings 16 KiB or its end within this time, again and again, and its end within this time and
+    /// a second for each 64 KiB that it has brought, or the connection is ended: one of `command_bytes` has 18 minutes at
+    /// most by default, however it comes. Default 30 s.
     pub command_timeout: Duration,
     /// Until a client shows the password, where one is asked for; then the connection is ended. Default 10 s.
     pub password_timeout: Duration,

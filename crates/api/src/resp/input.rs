@@ -14,17 +14,22 @@ const ROOM_MAX: usize = 64 << 10;
 /// A command that brings so many bytes more in its time is on its way.
 const PROGRESS_BYTES: usize = 16 << 10;
 
+/// What has come of a command gives it more time in all, but no more than it takes at this rate.
+const BYTES_PER_S_MIN: u32 = 64 << 10;
+
 #[derive(Debug)]
 pub(super) struct Input {
     bytes: Vec<u8>,
     room: usize,
-    /// When the command at the front began or last made progress, and how much of it was there.
+    /// When the command at the front began.
+    since: Option<Instant>,
+    /// When it last made progress, and how much of it was there.
     progress: Option<(Instant, usize)>,
 }
 
 impl Input {
     pub(super) fn new() -> Input {
-        Input { bytes: Vec::new(), room: ROOM_MIN, progress: None }
+        Input { bytes: Vec::new(), room: ROOM_MIN, since: None, progress: None }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -41,7 +46,7 @@ impl Input {
         if bytes == 0 {
             return;
         }
-        self.progress = None;
+        (self.since, self.progress) = (None, None);
         self.bytes.drain(..bytes);
         if self.bytes.len() < self.room && self.bytes.capacity() > ROOM_MAX {
             self.bytes.shrink_to(self.room);
@@ -80,20 +85,31 @@ impl Input {
     }
 
     /// When the command at the front must be complete or have made progress; `None`: nothing has begun.
+    ///
+    /// Whatever progress it makes, it has no longer than `limit` and the time that its bytes take at 64 KiB/s, from the first
+    /// byte: as a command is bounded, so is its time.
     pub(super) fn deadline(&mut self, limit: Duration) -> Option<Instant> {
         let len = self.bytes.len();
         if len == 0 {
             return None;
         }
-        match self.progress {
-            Some((since, before)) if len < before + PROGRESS_BYTES => Some(since + limit),
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let progress = match self.progress {
+            Some((at, before)) if len < before + PROGRESS_BYTES => at,
             _ => {
                 let now = Instant::now();
                 self.progress = Some((now, len));
-                Some(now + limit)
+                now
             }
-        }
+        };
+        Some((progress + limit).min(since + limit + at_least_rate(len)))
     }
+}
+
+/// How long so many bytes take at the least rate.
+fn at_least_rate(bytes: usize) -> Duration {
+    let millis = bytes as u64 * 1000 / u64::from(BYTES_PER_S_MIN);
+    Duration::from_millis(millis)
 }
 
 #[cfg(test)]
@@ -114,12 +130,41 @@ mod tests {
         assert_eq!(input.deadline(LIMIT), Some(start + LIMIT));
         input.make_room(1 << 20);
         input.read(&mut &[0; PROGRESS_BYTES][..]).await.unwrap();
-        assert_eq!(input.deadline(LIMIT), Some(start + LIMIT * 3 / 2));
+        assert_eq!(
+            input.deadline(LIMIT),
+            Some(start + LIMIT + Duration::from_millis(250)),
+            "16 KiB more, at 64 KiB/s"
+        );
         input.forget(10);
         tokio::time::advance(LIMIT / 2).await;
         assert_eq!(input.deadline(LIMIT), Some(start + LIMIT * 2), "another command has begun");
         input.forget(input.bytes().len());
         assert_eq!(input.deadline(LIMIT), None);
+    }
+
+    /// When a command of 64 MiB is ended that brings 16 KiB in each interval; `None`: it is complete before.
+    async fn ended_after(interval: Duration) -> Option<Duration> {
+        let (start, all) = (Instant::now(), 64 << 20);
+        let mut input = Input::new();
+        while input.bytes().len() < all {
+            input.make_room(all);
+            input.read(&mut &[0; PROGRESS_BYTES][..]).await.unwrap();
+            let deadline = input.deadline(LIMIT).unwrap();
+            if deadline < Instant::now() + interval {
+                return Some(deadline - start);
+            }
+            tokio::time::advance(interval).await;
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_a_command_is_bounded_whatever_progress_it_makes() {
+        let seconds = Duration::from_secs_f64;
+        assert_eq!(ended_after(seconds(31.0)).await, Some(seconds(30.0)), "no progress");
+        assert_eq!(ended_after(seconds(29.0)).await, Some(seconds(30.5)), "two pieces");
+        assert_eq!(ended_after(seconds(0.5)).await, Some(seconds(60.25)), "half the least rate");
+        assert_eq!(ended_after(seconds(0.25)).await, None, "the least rate");
     }
 
     #[tokio::test]

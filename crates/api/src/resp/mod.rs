@@ -22,6 +22,7 @@ mod connection;
 mod door;
 mod form;
 mod glob;
+mod hints;
 mod inline;
 mod input;
 mod metrics;

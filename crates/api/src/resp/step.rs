@@ -47,6 +47,13 @@ impl Refusal {
     pub(super) fn arity(name: &str) -> Refusal {
         format!("ERR wrong number of arguments for '{name}' command").into()
     }
+
+    /// Too many arguments of a subcommand whose arity leaves them open, as Redis says it.
+    pub(super) fn subcommand_arity(name: &str, subcommand: &[u8]) -> Refusal {
+        let subcommand = String::from_utf8_lossy(subcommand);
+        format!("ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try {name} HELP.")
+            .into()
+    }
 }
 
 impl From<&'static str> for Refusal {

@@ -85,7 +85,7 @@ async fn scan_walks_all_keys() {
     assert_eq!(client.ask("SCAN 0 TYPE list").await, "*2\r\n$1\r\n0\r\n*0\r\n");
     for (wrong, error) in [
         ("SCAN x", "-ERR invalid cursor\r\n"),
-        ("SCAN -1", "-ERR invalid cursor\r\n"),
+        ("SCAN -", "-ERR invalid cursor\r\n"),
         ("SCAN 0 COUNT 0", "-ERR syntax error\r\n"),
         ("SCAN 0 COUNT x", "-ERR value is not an integer or out of range\r\n"),
         ("SCAN 0 MATCH", "-ERR syntax error\r\n"),
@@ -229,7 +229,7 @@ async fn the_command_table_can_be_asked() {
     assert_eq!(client.ask("COMMAND GETKEYS OBJECT ENCODING a").await, "*1\r\n$1\r\na\r\n");
     assert_eq!(client.ask("COMMAND GETKEYS PING a").await, "-ERR The command has no key arguments\r\n");
     assert_eq!(client.ask("COMMAND GETKEYS NOSUCH a").await, "-ERR Invalid command specified\r\n");
-    assert!(client.ask("COMMAND INFO get nosuch").await.ends_with("*-1\r\n"));
+    assert!(client.ask("COMMAND INFO get nosuch").await.ends_with("$-1\r\n"));
     assert!(client.ask("COMMAND DOCS set").await.starts_with("*2\r\n$3\r\nset\r\n*6\r\n$7\r\nsummary\r\n"));
     assert_eq!(client.ask("COMMAND LIST FILTERBY PATTERN geta*").await, "*0\r\n");
     assert_eq!(client.ask("COMMAND LIST FILTERBY PATTERN getd*").await, "*1\r\n$6\r\ngetdel\r\n");

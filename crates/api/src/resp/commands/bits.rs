@@ -86,14 +86,17 @@ fn getbit<'a>(request: &Request<'a>) -> Planned<'a> {
 fn bitcount<'a>(request: &Request<'a>) -> Planned<'a> {
     let (key, range) = (request.args()[0], &request.args()[1..]);
     let number = |place: usize| number::integer(range[place]).ok_or(Refusal::NOT_AN_INTEGER);
-    let in_bits = match range {
+    let unit = match range {
         [] => return one(key, Action::Get, Form::Ones(Span::All)),
-        [_, _] => false,
-        [_, _, unit] if unit.eq_ignore_ascii_case(b"BYTE") => false,
-        [_, _, unit] if unit.eq_ignore_ascii_case(b"BIT") => true,
+        [_, _] => &b"BYTE"[..],
+        [_, _, unit] => unit,
         _ => return Err(Refusal::SYNTAX),
     };
     let (first, last) = (number(0)?, number(1)?);
+    let in_bits = unit.eq_ignore_ascii_case(b"BIT");
+    if !in_bits && !unit.eq_ignore_ascii_case(b"BYTE") {
+        return Err(Refusal::SYNTAX);
+    }
     if in_bits {
         return one(key, Action::Get, Form::Ones(Span::Bits(first, last)));
     }

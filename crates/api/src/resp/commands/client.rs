@@ -263,11 +263,7 @@ fn trackinginfo(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
     Ok(())
 }
 
-fn caching(_: &mut Context<'_>, request: &Request<'_>) -> Handled {
-    let choice = request.args()[1];
-    if !choice.eq_ignore_ascii_case(b"YES") && !choice.eq_ignore_ascii_case(b"NO") {
-        return Err(Refusal::SYNTAX);
-    }
+fn caching(_: &mut Context<'_>, _: &Request<'_>) -> Handled {
     Err("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled".into())
 }
 
@@ -277,7 +273,14 @@ fn getredir(context: &mut Context<'_>, _: &Request<'_>) -> Handled {
 }
 
 fn unblock(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
-    number::unsigned(request.args()[1]).ok_or(Refusal::NOT_AN_INTEGER)?;
+    let args = request.args();
+    match &args[2..] {
+        [] => {}
+        [reason] if reason.eq_ignore_ascii_case(b"TIMEOUT") || reason.eq_ignore_ascii_case(b"ERROR") => {}
+        [_] => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
+        _ => return Err(Refusal::subcommand_arity("CLIENT", args[0])),
+    }
+    number::integer(args[1]).ok_or(Refusal::NOT_AN_INTEGER)?;
     context.out.integer(0);
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 use super::{Context, server};
 use crate::resp::glob;
+use crate::resp::hints;
 use crate::resp::replies::Replies;
 use crate::resp::request::Request;
 use crate::resp::step::Refusal;
-use crate::resp::table::{self, Group, Keys, LOADING, OF_CONNECTION, READONLY, Run, STALE, Spec};
+use crate::resp::table::{self, Group, Keys, LOADING, OF_CONNECTION, Run, STALE, Spec};
 
 pub(super) static SPECS: [Spec; 6] = [
     sub("command|count", 2, count).about("2.8.13", "How many commands there are."),
@@ -52,7 +53,7 @@ fn info(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
     for name in names {
         match find(name) {
             Some(spec) => describe(spec, context.out),
-            None => context.out.null_array(),
+            None => context.out.null(),
         }
     }
     Ok(())
@@ -69,39 +70,44 @@ fn describe(spec: &Spec, out: &mut Replies) {
     out.array(10);
     out.bulk(spec.name.as_bytes());
     out.integer(spec.arity.into());
-    statuses(&spec.flag_names().map(str::to_owned).collect::<Vec<_>>(), out);
+    statuses(&spec.flag_names().collect::<Vec<_>>(), out);
     out.integer(spec.keys.first.into());
     out.integer(spec.keys.last.into());
     out.integer(spec.keys.step.into());
     statuses(&spec.categories().map(|category| format!("@{category}")).collect::<Vec<_>>(), out);
-    out.set(0);
+    let tips = hints::tips(spec.name);
+    out.set(tips.len());
+    tips.iter().for_each(|tip| out.bulk(tip.as_bytes()));
     specify_keys(spec, out);
     out.array(spec.subcommands.len());
     spec.subcommands.iter().for_each(|sub| describe(sub, out));
 }
 
-fn statuses(names: &[String], out: &mut Replies) {
+fn statuses(names: &[impl AsRef<str>], out: &mut Replies) {
     out.set(names.len());
     for name in names {
-        out.simple(name);
+        out.simple(name.as_ref());
     }
 }
 
-/// The positions of keys as Redis 7 gives them.
+/// The positions of keys, and what is done with them, as Redis 7 gives them.
 fn specify_keys(spec: &Spec, out: &mut Replies) {
     let Keys { first, last, step } = spec.keys;
     if first == 0 {
         return out.set(0);
     }
-    out.set(1);
-    out.map(3);
-    out.bulk(b"flags");
-    statuses(&[if spec.has(READONLY) { "RO".to_owned() } else { "RW".to_owned() }], out);
-    out.bulk(b"begin_search");
-    typed("index", &[("index", first)], out);
-    out.bulk(b"find_keys");
-    let last = if last < 0 { last } else { last - first };
-    typed("range", &[("lastkey", last), ("keystep", step), ("limit", 0)], out);
+    let flags = hints::key_flags(spec.name);
+    let last = if last < 0 { last } else { 0 };
+    out.set(flags.len());
+    for (place, flags) in (first..).zip(flags) {
+        out.map(3);
+        out.bulk(b"flags");
+        statuses(flags, out);
+        out.bulk(b"begin_search");
+        typed("index", &[("index", place)], out);
+        out.bulk(b"find_keys");
+        typed("range", &[("lastkey", last), ("keystep", step), ("limit", 0)], out);
+    }
 }
 
 fn typed(kind: &str, numbers: &[(&str, i8)], out: &mut Replies) {
@@ -187,7 +193,11 @@ fn list(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
         .filter(|spec| chosen(spec))
         .map(|spec| spec.name)
         .collect();
-    context.out.set(names.len());
+    if with_subs {
+        context.out.array(names.len());
+    } else {
+        context.out.set(names.len());
+    }
     for name in names {
         context.out.bulk(name.as_bytes());
     }

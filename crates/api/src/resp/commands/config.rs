@@ -1,6 +1,8 @@
 //! `CONFIG`: the parameters that clients ask for. A node is configured when it is started: what is set here must be so
 //! already.
 
+use std::collections::BTreeMap;
+
 use super::{Context, server};
 use crate::resp::config::Kind;
 use crate::resp::door::Door;
@@ -76,40 +78,54 @@ fn get(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
     if patterns.len() > PATTERNS_MAX {
         return Err("ERR too many patterns".into());
     }
-    let mut found = parameters(context.door);
-    found.retain(|(name, _)| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true)));
+    let all = parameters(context.door);
+    let found = all.iter().filter_map(|(name, value)| Some((asked_for(name, patterns)?, value)));
+    let found: Vec<_> = found.collect();
     context.out.map(found.len());
     for (name, value) in found {
-        context.out.bulk(name.as_bytes());
+        context.out.bulk(name);
         context.out.bulk(value.as_bytes());
     }
     Ok(())
+}
+
+/// What the client calls a parameter: what it wrote, if that is a name in whatever case; `None`: it does not ask for it.
+fn asked_for<'a>(name: &'a str, patterns: &[&'a [u8]]) -> Option<&'a [u8]> {
+    patterns.iter().find_map(|pattern| {
+        let is_glob = pattern.iter().any(|byte| b"[*?".contains(byte));
+        if is_glob {
+            glob::matches(pattern, name.as_bytes(), true).then_some(name.as_bytes())
+        } else {
+            pattern.eq_ignore_ascii_case(name.as_bytes()).then_some(*pattern)
+        }
+    })
 }
 
 fn set(context: &mut Context<'_>, request: &Request<'_>) -> Handled {
     let known = parameters(context.door);
     let (pairs, rest) = request.args()[1..].as_chunks::<2>();
     if !rest.is_empty() {
-        return Err(Refusal::arity("config|set"));
+        return Err(Refusal::SYNTAX);
     }
+    let mut chosen = BTreeMap::new();
     for [name, value] in pairs {
         let same = |(own, _): &&(&str, String)| own.as_bytes().eq_ignore_ascii_case(name);
-        let name = String::from_utf8_lossy(name);
-        match known.iter().find(same) {
-            None => {
-                return Err(
-                    format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'").into()
-                );
-            }
-            Some((_, own)) if own.as_bytes() == *value => {}
-            Some(_) => {
-                return Err(format!(
-                    "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable config"
-                )
-                .into());
-            }
+        let Some((own, now)) = known.iter().find(same) else {
+            let name = String::from_utf8_lossy(name);
+            return Err(format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'").into());
+        };
+        if chosen.insert(*own, (*name, now.as_bytes() == *value)).is_some() {
+            return Err(failed(name, "duplicate parameter"));
         }
+    }
+    if let Some((name, _)) = chosen.values().find(|(_, is_so)| !is_so) {
+        return Err(failed(name, "can't set immutable config"));
     }
     context.out.ok();
     Ok(())
+}
+
+fn failed(name: &[u8], reason: &str) -> Refusal {
+    let name = String::from_utf8_lossy(name);
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}").into()
 }

@@ -140,7 +140,7 @@ fn hello(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Refusal
     if !session.authenticated() {
         return Err(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
-                    <proto> AUTH <user> <pass> option can be used to authenticate the client and select the \
+                    AUTH <user> <pass> option can be used to authenticate the client and select the \
                     RESP protocol version at the same time"
                 .into(),
         );

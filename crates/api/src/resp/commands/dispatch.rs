@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::plan::Plan;
-use super::{Context, Owned, Planned};
+use super::{Context, Owned, Planned, transaction};
 use crate::resp::config::Kind;
 use crate::resp::door::Door;
 use crate::resp::form::{self, Form, Join};
@@ -52,12 +52,15 @@ fn admit(session: &mut Session, door: &Door, request: &Request<'_>) -> Result<&'
         }
         Ok(spec)
     });
-    if admitted.is_err()
-        && let Some(queue) = &mut session.queue
-    {
-        queue.spoil();
-    }
-    admitted
+    admitted.map_err(|refusal| {
+        if matches!(table::command(request.name()), Some((_, spec)) if spec.name == "exec") {
+            return transaction::abort(session, &refusal);
+        }
+        if let Some(queue) = &mut session.queue {
+            queue.spoil();
+        }
+        refusal
+    })
 }
 
 fn find(session: &mut Session, request: &Request<'_>) -> Result<&'static Spec, Refusal> {

@@ -113,7 +113,7 @@ struct Arguments<'a> {
 
 impl<'a> Arguments<'a> {
     fn parse(args: &[&'a [u8]]) -> Result<Arguments<'a>, Refusal> {
-        let cursor = number::unsigned(args[0]).ok_or("ERR invalid cursor")?;
+        let cursor = cursor(args[0]).ok_or("ERR invalid cursor")?;
         let mut arguments = Arguments { cursor, pattern: None, count: COUNT, strings: true };
         let (options, rest) = args[1..].as_chunks::<2>();
         for [option, value] in options {
@@ -130,6 +130,15 @@ impl<'a> Arguments<'a> {
             }
         }
         if rest.is_empty() { Ok(arguments) } else { Err(Refusal::SYNTAX) }
+    }
+}
+
+/// A cursor as Redis reads it, by `strtoul`: with or without a sign, and nothing is 0.
+fn cursor(text: &[u8]) -> Option<u64> {
+    match text {
+        [] => Some(0),
+        [b'-', digits @ ..] => number::unsigned(digits).map(u64::wrapping_neg),
+        [b'+', digits @ ..] | digits => number::unsigned(digits),
     }
 }
 

@@ -109,7 +109,8 @@ fn function_flush(context: &mut Context<'_>, request: &Request<'_>) -> Result<()
     match &request.args()[1..] {
         [] => {}
         [how] if how.eq_ignore_ascii_case(b"SYNC") || how.eq_ignore_ascii_case(b"ASYNC") => {}
-        _ => return Err("ERR FUNCTION FLUSH only supports SYNC|ASYNC option".into()),
+        [_] => return Err("ERR FUNCTION FLUSH only supports SYNC|ASYNC option".into()),
+        _ => return Err(Refusal::subcommand_arity("FUNCTION", request.args()[0])),
     }
     context.out.ok();
     Ok(())

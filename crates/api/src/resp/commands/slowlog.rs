@@ -30,11 +30,12 @@ const SHOWN: usize = 10;
 fn get(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Refusal> {
     let count = match &request.args()[1..] {
         [] => SHOWN,
-        [count] => match number::integer(count).ok_or(Refusal::NOT_AN_INTEGER)? {
-            -1 => KEPT,
-            count => usize::try_from(count).map_err(|_| "ERR count should be greater than or equal to -1")?,
+        [count] => match number::integer(count).filter(|count| *count >= -1).map(usize::try_from) {
+            Some(Ok(count)) => count,
+            Some(Err(_)) => KEPT,
+            None => return Err("ERR count should be greater than or equal to -1".into()),
         },
-        _ => return Err(Refusal::arity("slowlog|get")),
+        _ => return Err(Refusal::subcommand_arity("SLOWLOG", request.args()[0])),
     };
     let entries = context.door.slow_log.newest(count);
     let out = &mut *context.out;

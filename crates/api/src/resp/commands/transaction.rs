@@ -173,6 +173,14 @@ fn exec(context: &mut Context<'_>, _: &Request<'_>) -> Result<Step<'static>, Ref
     Ok(Step::Later(run(Arc::clone(&door.backend), door.kind, queue, watched)))
 }
 
+/// Drops the transaction whose `EXEC` is refused.
+pub(super) fn abort(session: &mut Session, refusal: &Refusal) -> Refusal {
+    session.queue = None;
+    session.watched.clear();
+    let reason = refusal.0.strip_prefix("ERR ").unwrap_or(&refusal.0);
+    format!("EXECABORT Transaction discarded because of: {reason}").into()
+}
+
 /// How a command of a transaction is answered.
 enum Part {
     /// By one outcome.
