@@ -16,6 +16,7 @@ mod metrics;
 mod operate;
 mod refusal;
 mod resp;
+mod scan;
 mod supervised;
 mod traces;
 mod upgrade;
