@@ -77,7 +77,9 @@ fn describe(spec: &Spec, out: &mut Replies) {
     statuses(&spec.categories().map(|category| format!("@{category}")).collect::<Vec<_>>(), out);
     let tips = hints::tips(spec.name);
     out.set(tips.len());
-    tips.iter().for_each(|tip| out.bulk(tip.as_bytes()));
+    for tip in tips {
+        out.bulk(tip.as_bytes());
+    }
     specify_keys(spec, out);
     out.array(spec.subcommands.len());
     spec.subcommands.iter().for_each(|sub| describe(sub, out));
