@@ -75,6 +75,15 @@ pub(super) fn shown(key: &[u8]) -> String {
     format!("\"{}\"", key.escape_ascii())
 }
 
+/// The line for a key that is not there.
+pub(super) fn nothing(key: &[u8]) -> String {
+    match text_or_base64(key) {
+        (Some(text), _) => serde_json::json!({ "key": text, "value": null }),
+        (None, base64) => serde_json::json!({ "key_base64": base64, "value": null }),
+    }
+    .to_string()
+}
+
 fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (Some(text.to_owned()), None),

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use super::failure::Failure;
 use super::target::Target;
-use super::{output, values};
+use super::{entries, output, values};
 
 /// Which key, from which node.
 #[derive(clap::Args)]
@@ -13,7 +13,7 @@ pub(super) struct Args {
     /// The key
     key: OsString,
 
-    /// Print JSON: a line as boato export writes it
+    /// Print JSON: a line as boato export writes it; of a key that is not there, the value is null
     #[arg(long)]
     json: bool,
 
@@ -24,8 +24,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (client, key) = (args.target.client()?, args.key.as_encoded_bytes());
     if args.json {
-        let entries = values::read(&client, &[key.to_vec()])?;
-        return Ok(output::line(&entries.first().ok_or(Failure::Missing)?.to_line())?);
+        let found = values::read(&client, &[key.to_vec()])?;
+        let Some(entry) = found.first() else {
+            output::line(&entries::nothing(key))?;
+            return Err(Failure::Missing);
+        };
+        return Ok(output::line(&entry.to_line())?);
     }
     let mut value = client.get(key)?.ok_or(Failure::Missing)?;
     let mut out = io::stdout().lock();

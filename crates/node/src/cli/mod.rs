@@ -54,7 +54,7 @@ use failure::Failure;
 #[derive(Parser)]
 #[command(name = "boato", version)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed or no such key, 2 wrong usage, 69 node out of reach, 78 wrong configuration."
+    after_help = "Exit codes: 0 done, 1 failed or no such key to read, 2 wrong usage, 69 node out of reach, 78 wrong configuration."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -71,7 +71,7 @@ enum Command {
     Get(get::Args),
     /// Create or replace the value of a key
     Set(set::Args),
-    /// Remove a key
+    /// Remove a key, if it is there
     Del(del::Args),
     /// Add to a number
     Incr(incr::Args),
@@ -107,7 +107,7 @@ enum Command {
     Query(query::Args),
     /// Have a dead member taken for one that left, or forgotten
     ForceLeave(force_leave::Args),
-    /// Show or replace the cluster's secrets while it runs
+    /// Show or replace the cluster's secrets while it runs (for the keys of values: scan)
     Keys(keys::Args),
     /// Ask all members for a sign of life
     Reachability(reachability::Args),
@@ -197,8 +197,9 @@ fn parse(args: impl Iterator<Item = OsString>) -> Result<(Cli, ArgMatches), Fail
     Ok((cli, matches))
 }
 
-/// `boato --join x` and `boato` alone run a node.
+/// `boato --join x` and `boato` alone run a node; `boato --http x get k` is `boato get k --http x`.
 fn with_default_command(mut args: Vec<OsString>) -> Vec<OsString> {
+    flags_after_command(&mut args);
     let own = ["-h", "--help", "-V", "--version"];
     let default = match args.get(1) {
         None => true,
@@ -208,6 +209,24 @@ fn with_default_command(mut args: Vec<OsString>) -> Vec<OsString> {
         args.insert(args.len().min(1), "run".into());
     }
     args
+}
+
+/// Moves flags that say which node is meant from before the command to its end.
+fn flags_after_command(args: &mut [OsString]) {
+    let mut command = 1;
+    while let Some(arg) = args.get(command).and_then(|arg| arg.to_str()) {
+        command += match arg {
+            "--http" | "--client-secret-file" => 2,
+            _ if arg.starts_with("--http=") || arg.starts_with("--client-secret-file=") => 1,
+            _ => break,
+        };
+    }
+    let is_command = |arg: &OsString| Cli::command().find_subcommand(arg).is_some();
+    if command > 1 && args.get(command).is_some_and(is_command) {
+        // What follows -- is no flag.
+        let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+        args[1..end].rotate_left(command - 1);
+    }
 }
 
 /// Applies `change` to the arguments of all commands.
@@ -240,6 +259,10 @@ mod tests {
         assert_eq!(after(&["boato"]), ["boato", "run"]);
         assert_eq!(after(&["boato", "--quic", "0"]), ["boato", "run", "--quic", "0"]);
         assert_eq!(after(&["boato", "get", "--http", "1", "k"]), ["boato", "get", "--http", "1", "k"]);
+        let moved = ["boato", "set", "k", "--http", "1", "--", "-v"];
+        assert_eq!(after(&["boato", "--http", "1", "set", "k", "--", "-v"]), moved);
+        assert_eq!(after(&["boato", "--http=1", "keys", "list"]), ["boato", "keys", "list", "--http=1"]);
+        assert_eq!(after(&["boato", "--http", "get"]), ["boato", "run", "--http", "get"]);
         assert_eq!(after(&["boato", "--help"]), ["boato", "--help"]);
         assert_eq!(after(&["boato", "-V"]), ["boato", "-V"]);
     }

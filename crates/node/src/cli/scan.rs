@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::failure::Failure;
-use super::target::Target;
+use super::target::{Target, warn};
 
 /// Which keys.
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ struct Key {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let client = args.target.client()?;
-    let (mut cursor, mut left) = (None, args.limit.unwrap_or(u64::MAX));
+    let (mut cursor, mut left, mut found) = (None, args.limit.unwrap_or(u64::MAX), false);
     let mut out = std::io::stdout().lock();
     while left > 0 {
         let page: Page = client.keys(args.prefix.as_encoded_bytes(), cursor.as_deref(), left.min(1000))?;
@@ -55,12 +55,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
                 out.write_all(&key)?;
                 out.write_all(b"\n")?;
             }
-            left -= 1;
+            (left, found) = (left - 1, true);
         }
         match page.cursor {
             Some(next) => cursor = Some(next),
             None => break,
         }
+    }
+    let prefix = args.prefix.to_string_lossy();
+    if !found && prefix.contains(['*', '?', '[']) {
+        warn(&[format!("no key starts with {prefix:?}: scan takes the begin of keys, not a pattern")]);
     }
     Ok(out.flush()?)
 }

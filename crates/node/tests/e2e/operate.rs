@@ -61,7 +61,8 @@ fn numbers_count_and_keys_are_listed_as_they_are() {
     assert_eq!(done(&two, &["incr", "hits", "-43"]), "-1\n");
     assert_eq!(done(&one, &["set", "word", "w", "--json"]), "{\n  \"done\": \"created\"\n}\n");
     assert_eq!(done(&two, &["get", "word", "--json"]), "{\"key\":\"word\",\"value\":\"w\"}\n");
-    assert_eq!(run(&two, &["get", "none", "--json"]), (1, "boato: key not found\n".to_owned()));
+    let nothing = "{\"key\":\"none\",\"value\":null}\nboato: key not found\n";
+    assert_eq!(run(&two, &["get", "none", "--json"]), (1, nothing.to_owned()));
     let (code, said) = run(&one, &["incr", "word"]);
     assert!(code == 1 && said.contains("no whole number"), "{said}");
     for key in ["list/a b", "list/%41", "list/caf\u{e9}"] {
@@ -70,6 +71,7 @@ fn numbers_count_and_keys_are_listed_as_they_are() {
     let mut keys: Vec<_> = done(&two, &["scan", "list/"]).lines().map(str::to_owned).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["list/%41", "list/a b", "list/caf\u{e9}"]);
+    assert!(done(&two, &["scan", "list*"]).contains("not a pattern"));
     assert_eq!(done(&two, &["scan", "--limit", "2", "--json"]).lines().count(), 2);
     let slots = done(&one, &["slots"]);
     assert!(slots.lines().count() == 3 && slots.lines().all(|line| line.len() <= 80), "{slots}");
