@@ -150,6 +150,9 @@ async function watch(browser) {
   expect(/10 min|9 min/.test(await page.locator("#found").textContent()), "its time to live is shown");
   await photograph(page, "three");
   await page.click("#delete");
+  await page.keyboard.press("Enter");
+  expect((await fetch(`${two.origin}/greeting`)).status === 200, "Enter alone deletes nothing");
+  await page.click("#delete");
   await page.click("#yes");
   await page.waitForSelector("text=deleted");
   expect((await fetch(`${two.origin}/greeting`)).status === 404, "a key is deleted");
@@ -235,6 +238,10 @@ async function unlock(browser) {
   await page.fill("#secret", "open-sesame");
   await page.click("#unlock button");
   await until("the page opens with the secret", async () => await page.locator("#ready").textContent() === "ready");
+  const opened = page.context().waitForEvent("page");
+  await page.click("nav >> text=status");
+  const status = await opened;
+  await until("its links open with it, too", async () => (await status.locator("body").textContent()).includes('"cluster"'));
   console.log("ok: the page asks for the client secret");
 }
 

@@ -104,11 +104,12 @@ fn lint(promtool: &Path, text: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// What the panels ask for, over the last few seconds.
+/// What the panels ask for, of all nodes and over the last few seconds.
 fn expressions(dashboard: &Value) -> Vec<String> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let targets = list(&dashboard["panels"]).into_iter().flat_map(|panel| list(&panel["targets"]));
-    targets.filter_map(|target| Some(target["expr"].as_str()?.replace("$__rate_interval", "10s"))).collect()
+    let filled = |text: &str| text.replace("$__rate_interval", "10s").replace("$instance", ".*");
+    targets.filter_map(|target| Some(filled(target["expr"].as_str()?))).collect()
 }
 
 /// Uses the nodes until something is so.

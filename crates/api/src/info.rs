@@ -73,6 +73,8 @@ pub struct Status {
     pub slots: usize,
     /// Live entries it holds.
     pub entries: u64,
+    /// Entries it has removed since the start as their time to live was over.
+    pub expired: u64,
     /// Bytes of memory its entries take.
     pub bytes: u64,
     /// Its memory limit in bytes, if it has one.

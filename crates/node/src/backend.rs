@@ -240,6 +240,7 @@ impl Backend for NodeBackend {
             members: self.roster.len(),
             slots,
             entries: memory.entries,
+            expired: self.cluster.expired(),
             bytes: memory.bytes,
             max_memory: self.live.told.lock().max_memory,
             moving: self.moving.borrow().and_then(|moving| moves::still(moving, slots)),

@@ -48,7 +48,9 @@ impl Told {
         let Some(gauges) = gauges.filter(|_| meant == self.me.0.to_be_bytes()) else { return };
         match serde_json::to_vec(&gauges.look()) {
             Ok(text) => reply.send(text.into()),
-            Err(error) => tracing::warn!(%error, "the figures of this node cannot be told"),
+            Err(error) => {
+                tracing::warn!(%error, "this node cannot tell its figures: its /_/metrics has them; report this defect");
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Pages of keys over the whole cluster: the cursor walks the slots, wherever each is held.
 
+use std::time::Duration;
+
 use boato_api::{self as api, KeysPage, KeysQuery};
 use boato_cluster::quic::Cluster;
 use boato_cluster::{Effect, LIST_BYTES, LIST_LIMIT, Operation};
@@ -8,11 +10,15 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _};
+use tokio::time::Instant;
 
 use crate::backend::failure;
 
-/// Slots that one page looks at before it is handed out, however few keys it has.
+/// Slots that a page looks at before it is handed out with few keys.
 const SLOTS_PER_PAGE: u16 = 4096;
+
+/// How long a page without keys goes on beyond that.
+const TIME_WITHOUT_KEYS: Duration = Duration::from_secs(2);
 
 /// Slots asked at a time.
 const CONCURRENCY: usize = 16;
@@ -76,10 +82,9 @@ async fn walk(
     limit: usize,
 ) -> Result<KeysPage, api::Failure> {
     let all = u16::try_from(SLOTS).expect("invariant: 16384 slots");
-    let end = cursor.slot.saturating_add(SLOTS_PER_PAGE).min(all);
     let want = u32::try_from(limit).unwrap_or(LIST_LIMIT);
-    let first = cursor.slot;
-    let mut lists = stream::iter(first..end)
+    let (first, began) = (cursor.slot, Instant::now());
+    let mut lists = stream::iter(first..all)
         .map(|slot| {
             let after = cursor.after.clone().filter(|_| slot == first);
             let operation = Operation::List { slot, prefix: prefix.clone(), after, limit: want };
@@ -99,9 +104,13 @@ async fn walk(
             return Ok(KeysPage { keys, cursor: Some(cursor.to_string()) });
         }
         keys.append(&mut found);
+        let next = slot + 1;
+        let is_long = next - first >= SLOTS_PER_PAGE;
+        if next < all && is_long && (!keys.is_empty() || began.elapsed() >= TIME_WITHOUT_KEYS) {
+            return Ok(KeysPage { keys, cursor: Some(Cursor { slot: next, after: None }.to_string()) });
+        }
     }
-    let cursor = (end < all).then(|| Cursor { slot: end, after: None }.to_string());
-    Ok(KeysPage { keys, cursor })
+    Ok(KeysPage { keys, cursor: None })
 }
 
 fn bad_cursor() -> api::Failure {

@@ -34,6 +34,8 @@ fn seconds_left(moving: Option<Moving>) -> f64 {
 /// Reads the counters of slots, entries, members, gossip and peers.
 pub(crate) struct NodeMetrics {
     pub(crate) id: NodeId,
+    /// The cluster's.
+    pub(crate) name: String,
     pub(crate) cluster: Cluster,
     pub(crate) membership: Membership,
     pub(crate) roster: Arc<Roster>,
@@ -196,12 +198,13 @@ impl NodeMetrics {
     fn encode_labelled(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut info = encoder.encode_descriptor(
             "build_info",
-            "Which node this is, of which version",
+            "Which node this is, of which cluster and version",
             None,
             MetricType::Gauge,
         )?;
         let node = self.id.to_string();
-        info.encode_family(&[("node", node.as_str()), ("version", VERSION)])?.encode_gauge(&1_i64)?;
+        info.encode_family(&[("cluster", &*self.name), ("node", &node), ("version", VERSION)])?
+            .encode_gauge(&1_i64)?;
         let members = self.membership.members();
         let help = "Members known, by what gossip says of them";
         let mut family = encoder.encode_descriptor("gossip_members", help, None, MetricType::Gauge)?;

@@ -168,6 +168,7 @@ impl Node {
         let asked = Arc::clone(&backend);
         let registry = registry(NodeMetrics {
             id: bound.identity.id,
+            name: config.cluster.clone(),
             cluster,
             membership,
             roster,
@@ -312,7 +313,7 @@ impl Node {
                 entries,
                 "the last node leaves: the cluster's keys are gone (boato export keeps a copy)"
             );
-        } else if !last && slots_left > 0 {
+        } else if slots_left > 0 && entries > 0 {
             tracing::warn!(
                 slots_left,
                 entries,

@@ -27,6 +27,14 @@ impl Collector for Process {
             gauge.encode(encoder.encode_descriptor(name, help, unit.as_ref(), gauge.metric_type())?)?;
         }
         if let Some(stat) = stat() {
+            if let Some(boot_s) = boot_s() {
+                let gauge = ConstGauge::new(boot_s + stat.started_s);
+                let help = "When the process started, in Unix time";
+                let unit = Some(&Unit::Seconds);
+                let metric =
+                    encoder.encode_descriptor("process_start_time", help, unit, gauge.metric_type())?;
+                gauge.encode(metric)?;
+            }
             let counter = ConstCounter::new(stat.cpu_s);
             let help = "Time of processors used";
             let encoder = encoder.encode_descriptor(
@@ -44,16 +52,29 @@ impl Collector for Process {
 struct Stat {
     cpu_s: f64,
     threads: u64,
+    /// After the system's.
+    started_s: f64,
 }
 
-/// `/proc/self/stat`, counted from after the name in brackets: fields 14, 15 and 20 of proc(5).
+/// `/proc/self/stat`, counted from after the name in brackets: fields 14, 15, 20 and 22 of proc(5).
 fn stat() -> Option<Stat> {
     let text = fs::read_to_string("/proc/self/stat").ok()?;
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<u32>().ok();
     let ticks = f64::from(field(14)?) + f64::from(field(15)?);
     let per_s = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
-    Some(Stat { cpu_s: ticks / f64::from(per_s), threads: field(20)?.into() })
+    let started: f64 = fields.get(22 - 3)?.parse().ok()?;
+    Some(Stat {
+        cpu_s: ticks / f64::from(per_s),
+        threads: field(20)?.into(),
+        started_s: started / f64::from(per_s),
+    })
+}
+
+/// When the system started, in Unix time.
+fn boot_s() -> Option<f64> {
+    let text = fs::read_to_string("/proc/stat").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
 fn resident_bytes() -> Option<u64> {
@@ -75,6 +96,8 @@ fn max_files() -> Option<u64> {
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
     use super::*;
 
     #[test]
@@ -82,5 +105,8 @@ mod tests {
         assert!(resident_bytes().is_some_and(|bytes| bytes > 1 << 20));
         assert!(open_files().is_some_and(|open| open < max_files().unwrap_or(u64::MAX)));
         assert!(stat().is_some_and(|stat| stat.threads >= 1 && stat.cpu_s >= 0.0));
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let started_s = boot_s().unwrap() + stat().unwrap().started_s;
+        assert!((now_s - 3600.0..now_s + 2.0).contains(&started_s), "{started_s} is long before {now_s}");
     }
 }

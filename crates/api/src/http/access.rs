@@ -167,7 +167,10 @@ impl AccessLog {
         let Line { method, path, trace, .. } = line;
         let (status, trace) = (status.as_u16(), trace.map(tracing::field::display));
         if slow {
-            tracing::warn!(%method, path, status, took_us, trace, "a slow request");
+            tracing::warn!(
+                %method, path, status, took_us, trace,
+                "a slow request: `boato top` tells which node is slow or forwards much, `slow-log` what counts as slow"
+            );
         } else {
             tracing::info!(%method, path, status, took_us, trace, "a request");
         }

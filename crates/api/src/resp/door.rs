@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,6 +10,7 @@ use super::clients::Clients;
 use super::commands::TopologyCache;
 use super::config::{Config, Kind, Limits};
 use super::metrics::Metrics;
+use super::pace::Pace;
 use super::slow_log::SlowLog;
 use crate::budget::Budget;
 use crate::{Backend, Tokens};
@@ -19,6 +21,8 @@ pub(super) struct Door {
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
     pub(super) slow_log: SlowLog,
+    /// Of its commands, for `INFO`.
+    pub(super) pace: Pace,
     /// Where it is bound.
     pub(super) addr: SocketAddr,
     /// What connections hold beyond what each has of its own.
@@ -42,6 +46,7 @@ impl Door {
             limits,
             metrics,
             slow_log,
+            pace: Pace::new(Instant::now()),
             addr,
             memory: Budget::new(limits.memory_bytes),
             closing: CancellationToken::new(),

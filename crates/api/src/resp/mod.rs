@@ -27,6 +27,7 @@ mod inline;
 mod input;
 mod metrics;
 mod number;
+mod pace;
 mod parser;
 mod pending;
 mod replies;

@@ -91,7 +91,7 @@ impl SlowLog {
             read_together = commands,
             took_us,
             %client,
-            "a slow command"
+            "a slow command: `boato top` tells which node is slow or forwards much, `slow-log` what counts as slow; shorter pipelines wait less"
         );
         let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let words = cut(&words, commands);

@@ -266,6 +266,7 @@ impl Backend for Memory {
             members: 1,
             slots: 16384,
             entries: 0,
+            expired: 0,
             bytes: 0,
             max_memory: None,
             moving: None,

@@ -193,7 +193,11 @@ async fn the_node_tells_what_drivers_read() {
         "cluster_enabled:0",
         "loading:0",
         "connected_clients:1",
-        "db0:keys=1,",
+        "db0:keys=1,bytes=",
+        "instantaneous_ops_per_sec:0",
+        "expired_keys:3",
+        "keyspace_hits:7",
+        "keyspace_misses:5",
     ] {
         assert!(info.contains(&format!("\r\n{field}")), "{field} in {info}");
     }

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use boato_api::{
-    Action, Backend, Command, Entry, Event, Failure, KeysPage, KeysQuery, MemberInfo, Outcome, Owner,
-    Readiness, Reply, ScanPage, ScanQuery, SlotMap, Source, Status, Topology, TopologyNode, Transaction,
-    Version,
+    Action, Backend, Command, Entry, Event, Failure, KeysPage, KeysQuery, MemberInfo, Operations, Outcome,
+    Owner, Readiness, Reply, ScanPage, ScanQuery, SlotMap, Source, Status, Topology, TopologyNode,
+    Transaction, Version,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -207,7 +207,11 @@ impl Backend for Map {
     }
 
     fn status(&self) -> Status {
-        Status { ready: true, entries: self.values().len() as u64, ..Status::default() }
+        Status { ready: true, entries: self.values().len() as u64, expired: 3, ..Status::default() }
+    }
+
+    fn operations(&self) -> Operations {
+        Operations { hits: 7, misses: 5, ..Operations::default() }
     }
 
     fn members(&self) -> BoxFuture<'static, Vec<MemberInfo>> {

@@ -186,4 +186,10 @@ fn pages_of_keys_list_the_keys_of_all_nodes_once() {
     let expected: BTreeSet<_> = (0..bulk.count).map(|i| bulk.path(i)).collect();
     assert_eq!(found.len(), expected.len());
     assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+    // Wherever a lone key lies, the first page has it.
+    for i in 0..4 {
+        http.put(&format!("/lone{i}"), "v");
+        let page = http.get(&format!("/_/keys?prefix=lone{i}"));
+        assert!(page.text().contains(&format!("/lone{i}")), "{}", page.text());
+    }
 }

@@ -67,6 +67,8 @@ function confirmThen(title, yes, withValue, act) {
   at("ask").returnValue = "";
   at("ask").onclose = () => at("ask").returnValue === "yes" && act();
   at("ask").showModal();
+  // Enter alone deletes nothing.
+  at(withValue ? "value" : "no").focus();
 }
 
 async function change(key, init, done, query = "") {

@@ -121,3 +121,18 @@ async function goHome() {
     } catch { /* still gone */ }
   }
 }
+
+// A browser that follows a link shows no secret: where there is one, what the link names is fetched.
+document.querySelector("nav").addEventListener("click", async event => {
+  const link = event.target.closest("a");
+  if (!link || (!secret && at("locked").hidden)) return;
+  event.preventDefault();
+  if (!secret) return at("secret").focus();
+  try {
+    const response = await ask(link.getAttribute("href"));
+    if (!response.ok) return;
+    const url = URL.createObjectURL(await response.blob());
+    open(url, "_blank");
+    setTimeout(() => URL.revokeObjectURL(url), 60000);
+  } catch { /* the page says that its node is gone */ }
+});

@@ -1,6 +1,7 @@
 //! `INFO`: the fields that clients read, of this node.
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use super::Context;
 use crate::resp::config::Kind;
@@ -95,9 +96,20 @@ fn persistence(text: &mut String, _: &Door, _: &Status) {
     fields(text, [("loading", &0), ("rdb_bgsave_in_progress", &0), ("aof_enabled", &0)]);
 }
 
-fn stats(text: &mut String, door: &Door, _: &Status) {
+fn stats(text: &mut String, door: &Door, status: &Status) {
     let (connections, commands) = (door.metrics.traffic.connections_opened(), door.metrics.commands());
-    fields(text, [("total_connections_received", &connections), ("total_commands_processed", &commands)]);
+    let asked = door.backend.operations();
+    fields(
+        text,
+        [
+            ("total_connections_received", &connections),
+            ("total_commands_processed", &commands),
+            ("instantaneous_ops_per_sec", &door.pace.per_s(Instant::now(), commands)),
+            ("expired_keys", &status.expired),
+            ("keyspace_hits", &asked.hits),
+            ("keyspace_misses", &asked.misses),
+        ],
+    );
 }
 
 fn replication(text: &mut String, _: &Door, _: &Status) {
@@ -110,8 +122,8 @@ fn cluster(text: &mut String, door: &Door, _: &Status) {
 
 fn keyspace(text: &mut String, _: &Door, status: &Status) {
     if status.entries > 0 {
-        // How many of the keys expire is not counted.
-        field(text, "db0", ":keys=", format_args!("{},expires=0,avg_ttl=0", status.entries));
+        // This node's keys. How many of them expire is not counted, so it is not told; clients want a second field, though.
+        field(text, "db0", ":keys=", format_args!("{},bytes={}", status.entries, status.bytes));
     }
 }
 
