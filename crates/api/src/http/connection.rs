@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::activity::{Activity, Expired, Patience};
 use super::config::Limits;
@@ -26,6 +26,10 @@ const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// take.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A connection is so old when the door shuts down before it is closed between two requests: the first one of a client that
+/// has just come is on its way, and nobody would answer it.
+const FRESH: Duration = Duration::from_millis(500);
 
 /// HTTP/1.1 and HTTP/2 by prior knowledge, within limits. The timeouts of a head and of idleness are
 /// [`Activity`]'s.
@@ -58,10 +62,15 @@ pub(super) async fn serve(stream: TcpStream, door: Arc<Door>, protocols: Arc<Bui
     let socket = Socket::new(incoming, Arc::clone(&outgoing), Arc::clone(&activity), Arc::clone(&door));
     let session = Session { door: Arc::clone(&door), activity: Arc::clone(&activity) };
     let mut connection = pin!(protocols.serve_connection(TokioIo::new(socket), session));
+    let closing = async {
+        let fresh_until = Instant::now() + FRESH;
+        door.closing.cancelled().await;
+        sleep_until(fresh_until).await;
+    };
     let time_left = tokio::select! {
         biased;
         () = drive(connection.as_mut(), &outgoing) => return,
-        () = door.closing.cancelled() => limits.drain_timeout,
+        () = closing => limits.drain_timeout,
         expired = activity.expired(patience) => match expired {
             Expired::Stuck => return,
             Expired::Idle => limits.head_timeout,

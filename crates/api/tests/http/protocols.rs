@@ -187,6 +187,22 @@ async fn shutdown_lets_requests_finish_and_closes_the_rest() {
 }
 
 #[tokio::test]
+async fn shutdown_lets_a_client_that_has_just_come_ask() {
+    let door = TestDoor::open().await;
+    let mut fresh = door.connect().await;
+    // Whoever came before it has been accepted, too.
+    let mut next = door.connect().await;
+    next.write("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(next.answer().await.status, 404);
+    door.shutdown.cancel();
+    assert!(TcpStream::connect(door.address).await.is_err());
+    fresh.write("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(fresh.answer().await.status, 404);
+    fresh.closed().await;
+    assert!(tokio::time::timeout(PATIENCE, door.served).await.is_ok());
+}
+
+#[tokio::test]
 async fn shutdown_does_not_wait_for_ever() {
     let door =
         TestDoor::limited(Limits { drain_timeout: Duration::from_millis(100), ..Limits::default() }).await;
