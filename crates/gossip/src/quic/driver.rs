@@ -108,7 +108,12 @@ impl Driver {
         // Where an answer is not taken, nobody waits for it any more.
         match command {
             Command::Tell(input) => self.handle(input, None),
-            Command::Ask(input, answer) => _ = answer.send(self.gossip.handle(input, self.now())),
+            Command::Ask(input, answer) => {
+                let taken = self.gossip.handle(input, self.now());
+                // Whoever asked finds the change among the members.
+                self.flush();
+                _ = answer.send(taken);
+            }
             Command::Rtt(one, other, answer) => _ = answer.send(self.rtt(one, other)),
             Command::Query(query, answer) => _ = answer.send(self.ask(query)),
         }
