@@ -55,13 +55,14 @@ fn an_event_is_shown_by_monitor_and_handled_at_every_member() {
         let queued = nodes.each_ref().map(|node| node.view().metric("boato_gossip_queue_bytes"));
         ensure(queued == [0, 0], || format!("{queued:?} bytes"))
     });
-    let _four = launch("four").listening();
-    let _three =
+    let three =
         cluster.node("three").arg("--on-event", &handler).env("BOATO_REPLAY", "true").spawn().listening();
     let replayed = || fs::read_to_string(&told).map_err(|error| error.to_string());
     wait("the event is replayed", || {
         replayed().and_then(|text| ensure(text.contains("three deploy one v 1"), || text))
     });
+    let four = launch("four").listening();
+    Cluster::settle(&[&nodes[0], &nodes[1], &three, &four]);
     assert!(!replayed().unwrap().contains("four deploy"));
     let large = "x".repeat(900);
     assert_eq!(run(&one, &["event", "large", &large], 1), "");
