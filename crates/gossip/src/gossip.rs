@@ -37,6 +37,7 @@ use crate::{
 };
 
 use leave::Farewells;
+use merge::Inquiries;
 use probe::Probe;
 use push_pull::PushPulls;
 use query::Queries;
@@ -86,6 +87,7 @@ pub struct Gossip {
     number: u64,
     /// How often a belief has changed.
     changes: usize,
+    inquiries: Inquiries,
     outputs: VecDeque<Output>,
     stats: Stats,
 }
@@ -146,6 +148,7 @@ impl Gossip {
             spread_at: None,
             number: 0,
             changes: 0,
+            inquiries: Inquiries::default(),
             outputs: VecDeque::new(),
             stats: Stats::default(),
             config,
@@ -331,6 +334,12 @@ impl Gossip {
     #[cfg(feature = "quic")]
     pub(crate) fn now(&self) -> Duration {
         self.now
+    }
+
+    /// Grows with every change of what is listed of others.
+    #[cfg(feature = "quic")]
+    pub(crate) fn changes(&self) -> usize {
+        self.changes
     }
 
     /// What this member has done so far.

@@ -118,7 +118,7 @@ pub enum Event {
     Failed(Member),
     /// A live member said goodbye.
     Left(Member),
-    /// Somebody had a dead member removed ([`Input::Remove`]).
+    /// Somebody had a dead member removed, or one that had left forgotten ([`Input::Remove`]).
     Removed(Member),
     /// A live member has this member's name, and has had it longer: its process is older. Another name keeps people from
     /// taking one for the other; nothing else depends on names.

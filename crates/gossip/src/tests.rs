@@ -13,4 +13,5 @@ mod restart;
 mod robustness;
 mod stall;
 mod tags;
+mod trust;
 mod world;

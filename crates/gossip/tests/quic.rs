@@ -23,6 +23,7 @@ fn config() -> Config {
         gossip_interval: Duration::from_millis(20),
         suspicion_multiplier: 5,
         suspicion_floor: 5,
+        reclaim_left: Duration::from_secs(3),
         ..Config::lan()
     }
 }
@@ -103,6 +104,16 @@ async fn members_find_each_other_and_hear_of_changes() {
     assert!(matches!(&event, Event::Updated(m) if m.id == NodeId(3)), "{event:?}");
     let known = member(&nodes[0], 3).expect("known");
     assert_eq!(known.tags.get("http"), Some("127.0.0.1:7480"), "the snapshot is as new as the event");
+}
+
+#[tokio::test]
+async fn who_left_long_ago_is_not_listed_any_more() {
+    let nodes = cluster(3);
+    until("all know all", || nodes.iter().all(|node| live(node) == 3)).await;
+    nodes[2].handle.leave().await;
+    until("the others know", || nodes[..2].iter().all(|node| state(node, 3) == Some(State::Left))).await;
+    nodes[2].transport.close().await;
+    until("nobody lists it", || nodes[..2].iter().all(|node| state(node, 3).is_none())).await;
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ impl Gossip {
             (true, State::Dead) => self.event(id, Event::Failed),
             (true, State::Left) => self.event(id, Event::Left),
             (false, State::Left | State::Pruned) if former == State::Dead => self.event(id, Event::Removed),
+            (false, State::Pruned) if former == State::Left => self.event(id, Event::Removed),
             (true, State::Alive) if former == State::Suspect => self.event(id, Event::Recovered),
             _ => {}
         }
@@ -105,14 +106,20 @@ impl Gossip {
         match self.table.get(id).map(|entry| (entry.member.state, entry.member.addr)) {
             Some((State::Suspect, _)) => self.learn_own(id, State::Dead),
             Some((State::Dead, addr)) => {
-                self.remove(id);
+                self.forget(id);
                 self.remember_forgotten(addr);
             }
             Some((State::Left | State::Pruned, _)) => {
-                self.remove(id);
+                self.forget(id);
             }
             Some((State::Alive, _)) | None => {}
         }
+    }
+
+    /// Its record is not kept any longer.
+    pub(super) fn forget(&mut self, id: NodeId) -> Option<Arc<Member>> {
+        self.changes += 1;
+        self.remove(id)
     }
 
     pub(super) fn remove(&mut self, id: NodeId) -> Option<Arc<Member>> {

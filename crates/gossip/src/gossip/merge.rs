@@ -1,5 +1,6 @@
 //! News about members, weighed by the one rule of precedence.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,15 @@ use crate::{Event, Member, NodeId, Pid, State, Tags};
 /// How far an incarnation may be ahead of the one known. A member raises it by one per refutation or update, so a
 /// larger step is a defect, which must not drive the number to its end.
 const INCARNATION_STEP_MAX: u64 = 1 << 20;
+/// Most restarted members that are asked for themselves in one gossip interval.
+const INQUIRIES_MAX: usize = 32;
+
+/// Members that others say have started again, asked since `since`.
+#[derive(Debug, Default)]
+pub(super) struct Inquiries {
+    asked: BTreeSet<NodeId>,
+    since: Duration,
+}
 
 /// A statement about one member.
 #[derive(Clone, Copy)]
@@ -24,6 +34,8 @@ pub(super) struct News<'a> {
     pub(super) incarnation: u64,
     pub(super) state: State,
     pub(super) by: NodeId,
+    /// Who sent it: what a member says of itself is first-hand.
+    pub(super) teller: Pid,
     /// How long ago it died or left.
     pub(super) gone: Duration,
     /// Its own announcement, of this incarnation or an older one.
@@ -48,14 +60,16 @@ pub(super) enum Source {
 impl Gossip {
     /// Learns what a packet says. True if it names tags that have yet to be fetched.
     pub(super) fn learn_news(&mut self, packet: &ArchivedPacket<'static>) -> bool {
+        let teller = Pid::from(&packet.from);
         let mut missing = false;
         for announce in packet.announces.iter() {
-            missing |= self.lacks_tags(announce);
+            missing |= self.lacks_tags(announce, teller);
             self.learn(News {
                 pid: (&announce.pid).into(),
                 incarnation: announce.incarnation.to_native(),
                 state: State::Alive,
                 by: NodeId(announce.pid.id.to_native()),
+                teller,
                 gone: Duration::ZERO,
                 words: Some(announce),
                 source: Source::Packet,
@@ -68,6 +82,7 @@ impl Gossip {
                 incarnation: claim.incarnation.to_native(),
                 state: (&claim.state).into(),
                 by: NodeId(claim.by.to_native()),
+                teller,
                 gone: Duration::ZERO,
                 words: None,
                 source: Source::Packet,
@@ -77,12 +92,13 @@ impl Gossip {
         missing
     }
 
-    pub(super) fn learn_record(&mut self, record: &ArchivedRecord<'static>, spread: bool) {
+    pub(super) fn learn_record(&mut self, record: &ArchivedRecord<'static>, teller: Pid, spread: bool) {
         self.learn(News {
             pid: (&record.announce.pid).into(),
             incarnation: record.incarnation.to_native(),
             state: (&record.state).into(),
             by: NodeId(record.by.to_native()),
+            teller,
             gone: Duration::from_secs(record.gone_s.to_native().into()),
             words: Some(&record.announce),
             source: Source::PushPull { spread },
@@ -90,13 +106,14 @@ impl Gossip {
         });
     }
 
-    /// A member is not alive, says `by` in an exchange.
-    pub(super) fn learn_claim(&mut self, pid: Pid, standing: Standing, by: NodeId, spread: bool) {
+    /// A member is not alive, says `teller` in an exchange.
+    pub(super) fn learn_claim(&mut self, pid: Pid, standing: Standing, teller: Pid, spread: bool) {
         self.learn(News {
             pid,
             incarnation: standing.incarnation,
             state: standing.state,
-            by,
+            by: teller.id,
+            teller,
             gone: Duration::ZERO,
             words: None,
             source: Source::PushPull { spread },
@@ -119,6 +136,7 @@ impl Gossip {
             incarnation: entry.member.incarnation,
             state,
             by: self.me.id,
+            teller: self.me.pid(),
             gone: Duration::ZERO,
             words: None,
             source: Source::Own,
@@ -204,15 +222,36 @@ impl Gossip {
         }
     }
 
-    /// A newer boot replaces the older at once; the older is dead, whatever it said last.
+    /// A newer boot replaces the older at once; the older is dead, whatever it said last. Only the newer itself can say so:
+    /// of a boot that does not exist nobody could take the word back. Whoever hears it from others asks it.
     fn learn_of_restart(&mut self, news: News<'_>) {
-        if news.words.is_none_or(|words| Tags::is_hash(&words.tags)) {
+        let Some(words) = news.words else { return };
+        if news.teller != news.pid {
+            if matches!(news.state, State::Alive | State::Suspect) {
+                self.inquire(news.pid.id, SocketAddr::from(&words.addr));
+            }
+            return;
+        }
+        if Tags::is_hash(&words.tags) {
             return;
         }
         if let Some(old) = self.remove(news.pid.id).filter(|old| old.is_live()) {
             self.emit(Event::Failed(Member { state: State::Dead, ..Member::clone(&old) }));
         }
         self.learn_of_unknown(news);
+    }
+
+    /// Asks whoever is at the address who it is. What is not asked now is when it is heard of again, or when the older boot
+    /// is probed.
+    fn inquire(&mut self, id: NodeId, addr: SocketAddr) {
+        let Inquiries { asked, since } = &mut self.inquiries;
+        if self.now >= *since + self.config.gossip_interval {
+            asked.clear();
+            *since = self.now;
+        }
+        if asked.len() < INQUIRIES_MAX && addr != self.me.addr && asked.insert(id) {
+            self.send(addr, None, Body::Who, Way::Datagram);
+        }
     }
 }
 

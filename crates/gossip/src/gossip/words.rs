@@ -1,5 +1,6 @@
 //! What members say about themselves: address, name and tags, and the room they take.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::Gossip;
@@ -11,12 +12,14 @@ use crate::{Config, Event, Member, NodeId, Pid, Tags};
 
 impl Gossip {
     /// Whether an announcement is news and names its tags by a hash of others than are known.
-    pub(super) fn lacks_tags(&self, announce: &ArchivedAnnounce<'static>) -> bool {
+    pub(super) fn lacks_tags(&self, announce: &ArchivedAnnounce<'static>, teller: Pid) -> bool {
         let pid = Pid::from(&announce.pid);
-        let known = self.table.get(pid.id).filter(|entry| entry.member.boot >= pid.boot);
-        let news = known.is_none_or(|entry| {
-            let newer = announce.incarnation >= entry.announced && entry.member.boot == pid.boot;
-            newer && !entry.member.tags.have_hash(&announce.tags)
+        let news = self.table.get(pid.id).is_none_or(|entry| match pid.boot.cmp(&entry.member.boot) {
+            Ordering::Greater => teller == pid,
+            Ordering::Equal => {
+                announce.incarnation >= entry.announced && !entry.member.tags.have_hash(&announce.tags)
+            }
+            Ordering::Less => false,
         });
         news && Tags::is_hash(&announce.tags) && pid.id != self.me.id
     }
@@ -27,7 +30,7 @@ impl Gossip {
         let Config { members_max, attribute_bytes, .. } = self.config;
         while self.table.len() >= members_max || self.table.bytes() + bytes > attribute_bytes {
             let place = self.table.any_gone().filter(|_| !gone);
-            if place.and_then(|id| self.remove(id)).is_none() {
+            if place.and_then(|id| self.forget(id)).is_none() {
                 return false;
             }
         }

@@ -29,6 +29,8 @@ pub(super) struct Driver {
     /// When the driver started, and what the time of `gossip` was then.
     started: Instant,
     base: Duration,
+    /// The changes of the list of members that are published.
+    published: usize,
     /// The number of the last query, and who waits for what comes of which.
     asked: u64,
     queries: BTreeMap<u64, Asker>,
@@ -59,6 +61,7 @@ impl Driver {
             events,
             started: Instant::now(),
             base,
+            published: 0,
             asked: 0,
             queries: BTreeMap::new(),
             room: Arc::new(Semaphore::new(RESPONSE_BYTES)),
@@ -201,7 +204,8 @@ impl Driver {
             }
         }
         *self.board.stats.lock() = self.gossip.stats();
-        if !events.is_empty() {
+        // Not every change is an event: a record whose time is over goes without a sound.
+        if !events.is_empty() || self.gossip.changes() != self.published {
             self.publish();
         }
         for event in events {
@@ -219,7 +223,8 @@ impl Driver {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        self.published = self.gossip.changes();
         self.board.members.store(Arc::new(snapshot(&self.gossip)));
         let live: Vec<SocketAddr> = self.gossip.live().skip(1).map(|member| member.addr).collect();
         self.transport.retain(&live);

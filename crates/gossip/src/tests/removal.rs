@@ -43,6 +43,17 @@ fn a_pruned_member_is_not_listed_and_nobody_brings_it_back() {
 }
 
 #[test]
+fn a_member_removed_before_may_be_pruned() {
+    let mut world = with_a_dead_member(1);
+    world.input(addr(1), Input::Remove { id: id(3), prune: false });
+    world.until("all have it left", 5 * SECOND, |world| world.all_believe(3, Some(State::Left)));
+    world.events.clear();
+    world.input(addr(1), Input::Remove { id: id(3), prune: true });
+    world.until("all forget it", 5 * SECOND, |world| world.all_believe(3, Some(State::Pruned)));
+    assert_eq!(world.count(|event| matches!(event, Event::Removed(member) if member.id == id(3))), 4);
+}
+
+#[test]
 fn a_removed_member_that_lives_or_starts_again_is_back() {
     for prune in [false, true] {
         let mut world = World::cluster(5, 2);

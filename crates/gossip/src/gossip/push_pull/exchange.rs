@@ -96,14 +96,14 @@ impl Gossip {
         // A member that knows nobody has nobody to tell what it hears.
         let spread = !self.table.live().is_empty();
         for record in message.records.iter() {
-            self.learn_record(record, spread);
+            self.learn_record(record, sender, spread);
         }
         let standings: &[ArchivedWireStanding] = match &message.step {
             ArchivedStep::Summary { standings, .. } | ArchivedStep::Difference { standings, .. } => standings,
             ArchivedStep::Digest(_) | ArchivedStep::Answer => &[],
         };
         for standing in standings {
-            self.learn_standing(standing, sender.id, spread);
+            self.learn_standing(standing, sender, spread);
         }
     }
 
@@ -189,12 +189,12 @@ impl Gossip {
 
     /// Learns a standing of which no more than that is needed. The same as here is no news: that another has heard of a
     /// suspicion, too, confirms nothing, for it does not say from whom.
-    fn learn_standing(&mut self, standing: &ArchivedWireStanding, by: NodeId, spread: bool) {
+    fn learn_standing(&mut self, standing: &ArchivedWireStanding, teller: Pid, spread: bool) {
         let pid = Pid::from(&standing.pid);
         let said = Standing::from(standing);
         let known = self.table.get(pid.id).map(|entry| is_claim(said, entry) && said != entry.standing());
         if known.unwrap_or(pid.id == self.me.id && said.state != State::Alive) {
-            self.learn_claim(pid, said, by, spread);
+            self.learn_claim(pid, said, teller, spread);
         }
     }
 
