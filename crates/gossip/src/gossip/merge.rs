@@ -241,8 +241,8 @@ impl Gossip {
         self.learn_of_unknown(news);
     }
 
-    /// Asks whoever is at the address who it is. What is not asked now is when it is heard of again, or when the older boot
-    /// is probed.
+    /// Asks at the address for the boot that is known: a newer one says who it is. On a stream, as the news may not come
+    /// again. What is not asked now is when it does, or when the older boot is probed.
     fn inquire(&mut self, id: NodeId, addr: SocketAddr) {
         let Inquiries { asked, since } = &mut self.inquiries;
         if self.now >= *since + self.config.gossip_interval {
@@ -250,7 +250,9 @@ impl Gossip {
             *since = self.now;
         }
         if asked.len() < INQUIRIES_MAX && addr != self.me.addr && asked.insert(id) {
-            self.send(addr, None, Body::Who, Way::Datagram);
+            let Some((_, known)) = self.address(id) else { return };
+            let number = self.next_number();
+            self.send(addr, None, Body::Ping { number, target: known.into() }, Way::Stream);
         }
     }
 }

@@ -22,12 +22,14 @@ fn exchange(from: u16, member: &Member) -> Vec<u8> {
     encode(&Message::PushPull(PushPull { from, number: 0, event_time: 0, step, records: vec![record] }), 0)
 }
 
-/// The questions "who are you" among what a member has to send now.
+/// Where a member asks by stream whether somebody is there, among what a member has to send now.
 fn questions(node: &mut Gossip) -> Vec<std::net::SocketAddr> {
     std::iter::from_fn(|| node.poll_output())
         .filter_map(|output| match output {
-            Output::Datagram { to, bytes } => match decode(&bytes) {
-                Ok(ArchivedMessage::Packet(packet)) => matches!(packet.body, ArchivedBody::Who).then_some(to),
+            Output::Stream { to, bytes } => match decode(&bytes) {
+                Ok(ArchivedMessage::Packet(packet)) => {
+                    matches!(packet.body, ArchivedBody::Ping { .. }).then_some(to)
+                }
                 _ => None,
             },
             _ => None,
@@ -106,6 +108,20 @@ fn a_restart_with_large_tags_is_learnt_by_all_of_a_large_cluster() {
     world.run(30 * SECOND);
     assert!(world.converged());
     assert_eq!(world.failures(), 59, "the old boot, once at each");
+}
+
+#[test]
+fn a_restart_is_learnt_at_once_where_much_gets_lost() {
+    for seed in 1..=10 {
+        let mut world = World::cluster(60, seed);
+        let former = world.crash(addr(3));
+        world.until("it is dead", 60 * SECOND, |world| world.all_believe(3, Some(State::Dead)));
+        world.run(30 * SECOND);
+        world.loss = 0.1;
+        world.start_as(identity(3, 2, former.me().addr));
+        world.join(addr(3), addr(1));
+        world.until("all know the new boot", 2 * SECOND, World::converged);
+    }
 }
 
 #[test]
