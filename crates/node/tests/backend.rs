@@ -13,6 +13,7 @@ async fn start(join: &[std::net::SocketAddr]) -> Node {
         cluster: Some(format!("backend-{}", std::process::id())),
         quic: loopback(),
         http: loopback(),
+        resp_cluster: Some("none".parse().expect("no door")),
         join: join.iter().map(|addr| addr.to_string().parse().expect("an address")).collect(),
         ..Settings::default()
     };
