@@ -123,6 +123,8 @@ async function watch(browser) {
   await until("the node tells of the others, too", async () =>
     await page.locator("#load tr").count() === 3 && !(await page.locator("#load").textContent()).includes("does not answer"));
   await until("distances are known", async () => /µs|ms/.test(await page.locator("#trips").textContent()));
+  await until("what happened before the page was opened is listed", async () =>
+    await page.locator("#feed li", { hasText: /joined.*(two|three)/ }).count() >= 2);
   await isUsable(page);
 
   // What has the keyboard keeps it while figures come and go.
@@ -185,9 +187,11 @@ async function watch(browser) {
   const before = Number(await streams());
   await turn(true);
   await until("a page that nobody sees lets go of its streams", async () => Number(await streams()) < before);
-  const known = asked.length;
+  const known = asked.length, listed = await page.locator("#feed li").count();
+  await fetch(`${one.origin}/_/event?name=meanwhile`, { method: "POST" });
   await turn(false);
-  await until("and takes them up again", async () => asked.length > known && (await page.textContent("#feed")).includes("hidden"));
+  await until("and takes them up again", async () => asked.length > known && (await page.textContent("#feed")).includes("meanwhile"));
+  expect(await page.locator("#feed li").count() === listed + 1, "with what happened meanwhile, and nothing twice");
   console.log("ok: a page that nobody sees asks for nothing");
   await fetch(`${four.origin}/_/drain`, { method: "POST" });
   await until("what a node waits for is shown", async () => (await load("four")).includes("not ready: drain"));

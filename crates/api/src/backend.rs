@@ -159,9 +159,9 @@ pub trait Backend: Send + Sync + 'static {
     /// One page of the keys that start with a prefix.
     fn keys(&self, query: KeysQuery<'_>) -> BoxFuture<'static, Result<KeysPage, Failure>>;
 
-    /// What happens from now on. The stream is bounded: a subscriber that is too slow gets an event that says
+    /// The last events, oldest first and bounded, and what happens from then on. The stream is bounded, too: a subscriber that is too slow gets an event that says
     /// how many it missed, it never holds the node up.
-    fn events(&self) -> BoxStream<'static, Event>;
+    fn events(&self) -> (Vec<Event>, BoxStream<'static, Event>);
 
     /// What this node can do as one of several; `None`: it is alone by nature, as a map is.
     fn membership(&self) -> Option<&dyn Membership> {

@@ -26,7 +26,8 @@ pub enum Change {
     /// Read the configuration again and take over what can be changed, all of it or nothing.
     Reload,
     /// Its share of the keys relative to others, until it ends or its configuration says otherwise; ends draining.
-    Weight(u16),
+    /// `None`: the GiB of memory that it may use.
+    Weight(Option<u16>),
     /// Hand all keys to others and be unready, but stay: what a leave begins with, and can be taken back.
     Drain,
 }
@@ -35,7 +36,8 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Change::Reload => f.write_str("read its configuration again"),
-            Change::Weight(weight) => write!(f, "take the weight {weight}"),
+            Change::Weight(Some(weight)) => write!(f, "take the weight {weight}"),
+            Change::Weight(None) => f.write_str("take the weight of its memory"),
             Change::Drain => f.write_str("be drained"),
         }
     }

@@ -102,7 +102,7 @@
 //! #   fn keys(&self, _: KeysQuery<'_>) -> BoxFuture<'static, Result<KeysPage, Failure>> {
 //! #       Box::pin(ready(Ok(KeysPage::default())))
 //! #   }
-//! #   fn events(&self) -> BoxStream<'static, Event> { Box::pin(stream::empty()) }
+//! #   fn events(&self) -> (Vec<Event>, BoxStream<'static, Event>) { (Vec::new(), Box::pin(stream::empty())) }
 //! #   fn leave(&self) -> Result<(), Failure> { Ok(()) }
 //! }
 //!

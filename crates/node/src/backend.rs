@@ -302,8 +302,8 @@ impl Backend for NodeBackend {
         keys::page(self.cluster.clone(), query)
     }
 
-    fn events(&self) -> BoxStream<'static, api::Event> {
-        self.journal.read()
+    fn events(&self) -> (Vec<api::Event>, BoxStream<'static, api::Event>) {
+        self.journal.read_all()
     }
 
     fn change(&self, change: Change) -> BoxFuture<'static, Result<Vec<String>, String>> {

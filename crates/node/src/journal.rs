@@ -1,15 +1,20 @@
 //! What happened, for the log's readers and the subscribers of `/_/events`.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use boato_api::Event;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
+use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 /// Events kept for a subscriber that is slow.
 const EVENTS: usize = 1024;
+
+/// The last events that are kept for who comes later.
+const LAST: usize = 100;
 
 /// The kinds of events.
 pub(crate) const KINDS: [&str; 18] = [
@@ -36,23 +41,46 @@ pub(crate) const KINDS: [&str; 18] = [
 /// Tells a subscriber that it was too slow.
 const MISSED: &str = "missed";
 
-/// Numbers events and passes them on.
+/// Numbers events, says when they were, passes them on and keeps the last.
 #[derive(Debug)]
 pub(crate) struct Journal {
     sender: broadcast::Sender<Event>,
-    count: AtomicU64,
+    /// Held while an event is sent, too, so that who reads misses none and gets none twice.
+    written: Mutex<Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    count: u64,
+    last: VecDeque<Event>,
 }
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        Self { sender: broadcast::Sender::new(EVENTS), count: AtomicU64::new(0) }
+        let written = Written { count: 0, last: VecDeque::with_capacity(LAST) };
+        Self { sender: broadcast::Sender::new(EVENTS), written: Mutex::new(written) }
     }
 
-    pub(crate) fn write(&self, kind: &'static str, data: serde_json::Value) {
+    /// `data` is an object, which is given the time as `at_ms`.
+    pub(crate) fn write(&self, kind: &'static str, mut data: serde_json::Value) {
         debug_assert!(KINDS.contains(&kind), "{kind} is not among the kinds of events");
-        let id = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        data["at_ms"] = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).into();
+        let mut written = self.written.lock();
+        written.count += 1;
+        let event = Event { id: written.count, kind: Cow::Borrowed(kind), data };
+        if written.last.len() == LAST {
+            written.last.pop_front();
+        }
+        written.last.push_back(event.clone());
         // Nobody may be listening.
-        let _ = self.sender.send(Event { id, kind: Cow::Borrowed(kind), data });
+        let _ = self.sender.send(event);
+    }
+
+    /// The last events, oldest first, and all from then on, as [`read`](Self::read) gives them.
+    pub(crate) fn read_all(&self) -> (Vec<Event>, BoxStream<'static, Event>) {
+        let written = self.written.lock();
+        (written.last.iter().cloned().collect(), self.read())
     }
 
     /// What is written from now on; a gap is told by an event `missed`.
@@ -73,5 +101,25 @@ impl Journal {
             }
         })
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_comes_late_reads_the_last_events_and_then_each_that_comes_once() {
+        let journal = Journal::new();
+        for _ in 0..=LAST {
+            journal.write("joined", serde_json::json!({}));
+        }
+        let (before, mut next) = journal.read_all();
+        journal.write("left", serde_json::json!({ "name": "web1" }));
+        let ids: Vec<_> = before.iter().map(|event| event.id).collect();
+        assert_eq!(ids, (2..=101).collect::<Vec<_>>());
+        let event = next.next().await.unwrap();
+        assert_eq!((event.id, &*event.kind, event.data["name"].as_str()), (102, "left", Some("web1")));
+        assert!(event.data["at_ms"].as_u64() >= before[0].data["at_ms"].as_u64());
     }
 }

@@ -13,7 +13,7 @@ use boato_cluster::{Limits, Liveness, Pid};
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
-use crate::config::{Config, ConfigError, Period};
+use crate::config::{Config, ConfigError, Period, Weight};
 use crate::doors::Secrets;
 use crate::logging;
 use crate::membership::Membership;
@@ -97,7 +97,11 @@ impl Live {
                 let new = new.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
                 self.reload(new.map_err(ReloadError::Config)?).await
             }
-            Change::Weight(weight) => Ok(self.set_weight(weight).await.into_iter().collect()),
+            Change::Weight(weight) => {
+                let weight = weight.map_or(Weight::Auto, Weight::Fixed);
+                let weight = weight.resolve(self.told.lock().max_memory);
+                Ok(self.set_weight(weight).await.into_iter().collect())
+            }
             Change::Drain if self.membership.takers(true).is_empty() => Err(ReloadError::Alone),
             Change::Drain => Ok(self.drain().await),
         }
@@ -301,7 +305,7 @@ mod tests {
     fn what_needs_a_restart_is_named() {
         let old = config(|_| ());
         let changeable = config(|settings| {
-            settings.weight = Some(crate::config::Weight::Fixed(7));
+            settings.weight = Some(Weight::Fixed(7));
             settings.max_memory = Some(crate::config::ByteSize(1 << 30));
             settings.log = Some("debug".to_owned());
             settings.min_members = Some(3);

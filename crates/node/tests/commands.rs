@@ -98,7 +98,7 @@ fn wrong_usage_is_2() {
     fails(&mut boato(&["--discover", "smell"]), 2, &["possible values: local, mdns, off"]);
     fails(&mut boato(&["get"]), 2, &["<KEY>"]);
     fails(&mut boato(&["weight", "abc"]), 2, &["from 0 to 65535"]);
-    fails(&mut boato(&["weight", "auto"]), 2, &["weight = \"auto\"", "boato reload"]);
+    fails(&mut boato(&["keys", "user:*"]), 2, &["the secrets of the cluster", "boato scan --match 'user:*'"]);
     fails(&mut boato(&["monitor", "--only", "nonsense"]), 2, &["possible values: joined, updated"]);
     fails(&mut boato(&["import", "rediss://web1"]), 2, &["TLS is not spoken here", "stunnel"]);
     fails(&mut boato(&["import", "http://web1"]), 2, &["redis://[[user]:password@]host"]);

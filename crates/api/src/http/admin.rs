@@ -247,10 +247,12 @@ impl From<KeysPage> for KeysJson {
     }
 }
 
-fn weight(query: Option<&str>) -> Result<u16, Problem> {
+/// A number, or `None` for `auto`.
+fn weight(query: Option<&str>) -> Result<Option<u16>, Problem> {
     let [to] = query::parameters(query, ["to"])?;
-    let weight = to.and_then(|to| to.parse().ok());
-    weight.ok_or_else(|| Problem::bad_request("say the new weight with ?to=, a number from 0 to 65535"))
+    let weight = to.and_then(|to| if to == "auto" { Some(None) } else { to.parse().ok().map(Some) });
+    weight
+        .ok_or_else(|| Problem::bad_request("say the new weight with ?to=, a number from 0 to 65535 or auto"))
 }
 
 fn change(door: &Door, headers: &HeaderMap, change: Change) -> Result<Answer, Problem> {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::admin::fresh;
 use super::body::Body;
 use super::door::Door;
-use super::live::Show;
+use super::live::{Wanted, shown};
 use super::problem::Problem;
 use super::query;
 use crate::Event;
@@ -27,11 +27,13 @@ const OPENING: &[u8] = b"retry: 2000\n\n";
 
 pub(super) fn response(door: &Door, query: Option<&str>) -> Result<Response<Body>, Problem> {
     let [with] = query::parameters(query, ["with"])?;
-    let wanted = with.map_or(Ok(Vec::new()), Show::list)?;
+    let wanted = with.map_or(Ok(Wanted::default()), Wanted::read)?;
     let place = place(&door.subscribers)?;
-    let shown =
-        stream::select_all(wanted.into_iter().map(|show| door.live.watch(show, &door.backend, &door.gauges)));
-    Ok(until(door.closing.clone(), place, door.backend.events(), shown.boxed()))
+    let (before, events) = door.backend.events();
+    let history = wanted.history.then(|| shown("history", &before)).flatten();
+    let watched = wanted.shown.into_iter().map(|show| door.live.watch(show, &door.backend, &door.gauges));
+    let beside = stream::iter(history).chain(stream::select_all(watched));
+    Ok(until(door.closing.clone(), place, events, beside.boxed()))
 }
 
 /// A place among those who may read events.

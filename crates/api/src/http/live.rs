@@ -1,5 +1,5 @@
-//! What `/_/events?with=...` shows beside events: the cluster as this node sees it, and the figures of all members. Gathered once for
-//! all who look, and not at all while nobody does; who is slow gets the latest only.
+//! What `/_/events?with=...` shows beside events: the events before, the cluster as this node sees it, and the figures of all members.
+//! The last two are gathered once for all who look, and not at all while nobody does; who is slow gets the latest only.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -26,26 +26,47 @@ const VIEW_REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 const ROUND_TRIP_LOOKS: u64 = 5;
 const ROUND_TRIP_MEMBERS: usize = 12;
 
-/// What can be shown.
+/// What is asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// An event `history` with those before.
+    pub(super) history: bool,
+    /// What is gathered.
+    pub(super) shown: Vec<Show>,
+}
+
+impl Wanted {
+    /// Reads a list like `history,cluster,figures`.
+    pub(super) fn read(text: &str) -> Result<Wanted, Problem> {
+        let mut wanted = Wanted::default();
+        for name in text.split(',') {
+            let show = match name {
+                "history" => {
+                    wanted.history = true;
+                    continue;
+                }
+                "cluster" => Show::Cluster,
+                "figures" => Show::Figures,
+                _ => {
+                    let known = "with= names what to show beside events: history, cluster, figures";
+                    return Err(Problem::bad_request(known));
+                }
+            };
+            if !wanted.shown.contains(&show) {
+                wanted.shown.push(show);
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// What can be gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Show {
     /// The cluster: events `status`, `members`, `slots` and `round_trips`.
     Cluster,
     /// The load of all members: events `figures`.
     Figures,
-}
-
-impl Show {
-    /// Reads a list like `cluster,figures`.
-    pub(super) fn list(text: &str) -> Result<Vec<Show>, Problem> {
-        let show = |name| match name {
-            "cluster" => Ok(Show::Cluster),
-            "figures" => Ok(Show::Figures),
-            _ => Err(Problem::bad_request("with= names what to show beside events: cluster, figures")),
-        };
-        let named: Vec<Show> = text.split(',').map(show).collect::<Result<_, _>>()?;
-        Ok([Show::Cluster, Show::Figures].into_iter().filter(|show| named.contains(show)).collect())
-    }
 }
 
 /// The latest event of each kind, as it is sent.
@@ -129,9 +150,7 @@ struct Board(watch::Sender<Latest>);
 impl Board {
     /// Nobody is told of what is as it was.
     fn put(&self, kind: &'static str, value: &impl Serialize) {
-        // JSON text has no line breaks. What cannot be written so, a number that is none, is passed over.
-        let Ok(json) = serde_json::to_string(value) else { return };
-        let event = Bytes::from(format!("event: {kind}\ndata: {json}\n\n"));
+        let Some(event) = shown(kind, value) else { return };
         self.0.send_if_modified(|latest| {
             let changed = latest.get(kind) != Some(&event);
             if changed {
@@ -140,6 +159,13 @@ impl Board {
             changed
         });
     }
+}
+
+/// An event without a number, as it is sent. JSON text has no line breaks; what cannot be written so, a number that is none, is
+/// passed over.
+pub(super) fn shown(kind: &str, value: &impl Serialize) -> Option<Bytes> {
+    let json = serde_json::to_string(value).ok()?;
+    Some(format!("event: {kind}\ndata: {json}\n\n").into())
 }
 
 async fn cluster(backend: Arc<dyn Backend>, board: Board) {
@@ -191,10 +217,11 @@ mod tests {
 
     #[test]
     fn what_to_show_is_named() {
-        assert_eq!(Show::list("cluster,figures").unwrap(), [Show::Cluster, Show::Figures]);
-        assert_eq!(Show::list("figures,figures").unwrap(), [Show::Figures]);
+        let wanted = |history, shown: &[Show]| Wanted { history, shown: shown.to_vec() };
+        assert_eq!(Wanted::read("cluster,figures").unwrap(), wanted(false, &[Show::Cluster, Show::Figures]));
+        assert_eq!(Wanted::read("figures,history,figures").unwrap(), wanted(true, &[Show::Figures]));
         for wrong in ["", "slots", "figures,"] {
-            assert_eq!(Show::list(wrong).unwrap_err().status(), 400, "{wrong}");
+            assert_eq!(Wanted::read(wrong).unwrap_err().status(), 400, "{wrong}");
         }
     }
 

@@ -42,3 +42,9 @@ pub use config::{Config, Kind, Limits};
 pub use metrics::Metrics;
 pub use server::run;
 pub use slow_log::SlowLog;
+
+/// Whether a key matches a pattern as in Redis' `KEYS`: `*`, `?`, `[a-z]`, `[^a]`, `\x`. Patterns of more than 4096 bytes match nothing.
+#[must_use]
+pub fn pattern_matches(pattern: &[u8], key: &[u8]) -> bool {
+    glob::matches(pattern, key, false)
+}

@@ -153,8 +153,9 @@ async fn events_are_streamed_until_the_door_closes() {
 async fn what_is_asked_for_is_shown_beside_events() {
     let door = TestDoor::open().await;
     let mut client = door.connect().await;
-    client.write("GET /_/events?with=cluster,figures HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    client.write("GET /_/events?with=history,cluster,figures HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     for shown in [
+        "event: history\ndata: [{\"id\":3,\"kind\":\"joined\",\"data\":{\"name\":\"before\"}}]\n\n",
         "event: status\ndata: {\"id\":\"b0a\"",
         "event: members\ndata: [{\"id\":\"b0a\"",
         "event: slots\ndata: {\"lost\":0,\"silent\":[],\"runs\":[{\"from\":0,\"to\":16383",

@@ -312,11 +312,12 @@ impl Backend for Memory {
         Box::pin(future::ready(Ok(KeysPage { keys, cursor })))
     }
 
-    fn events(&self) -> BoxStream<'static, Event> {
-        stream::unfold(self.events.subscribe(), |mut events| async {
+    fn events(&self) -> (Vec<Event>, BoxStream<'static, Event>) {
+        let data = serde_json::json!({ "name": "before" });
+        let next = stream::unfold(self.events.subscribe(), |mut events| async {
             events.recv().await.ok().map(|event| (event, events))
-        })
-        .boxed()
+        });
+        (vec![Event { id: 3, kind: "joined".into(), data }], next.boxed())
     }
 
     fn leave(&self) -> Result<(), Failure> {

@@ -230,8 +230,8 @@ impl Backend for Map {
         panic!("a RESP door scans")
     }
 
-    fn events(&self) -> BoxStream<'static, Event> {
-        Box::pin(stream::empty())
+    fn events(&self) -> (Vec<Event>, BoxStream<'static, Event>) {
+        (Vec::new(), Box::pin(stream::empty()))
     }
 
     fn leave(&self) -> Result<(), Failure> {

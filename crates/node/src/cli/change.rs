@@ -22,9 +22,9 @@ pub(super) struct ReloadArgs {
 /// Which weight, for which node.
 #[derive(clap::Args)]
 pub(super) struct WeightArgs {
-    /// Its share of the keys relative to other nodes, 0 to 65535
-    #[arg(allow_negative_numbers = true, value_parser = number)]
-    weight: u16,
+    /// Its share of the keys relative to other nodes, 0 to 65535, or auto: the GiB of memory that the node may use
+    #[arg(allow_negative_numbers = true)]
+    weight: Weight,
 
     /// Print JSON
     #[arg(long)]
@@ -32,17 +32,6 @@ pub(super) struct WeightArgs {
 
     #[command(flatten)]
     operator: Operator,
-}
-
-/// A weight. `auto` depends on the machine of the node, which takes it from its configuration.
-fn number(text: &str) -> Result<u16, &'static str> {
-    match text.parse() {
-        Ok(Weight::Fixed(weight)) => Ok(weight),
-        Ok(Weight::Auto) => {
-            Err("auto is of the node's configuration: write weight = \"auto\" there, then boato reload")
-        }
-        Err(_) => Err("expected a whole number from 0 to 65535"),
-    }
 }
 
 pub(super) fn reload(args: &ReloadArgs, matches: &ArgMatches) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! `boato del`: remove a key.
+//! `boato del`: remove keys.
 
 use std::ffi::OsString;
 
@@ -6,11 +6,12 @@ use super::failure::Failure;
 use super::output;
 use super::target::Target;
 
-/// Which key.
+/// Which keys.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The key
-    key: OsString,
+    /// The keys
+    #[arg(value_name = "KEY", required = true)]
+    keys: Vec<OsString>,
 
     /// Print JSON
     #[arg(long)]
@@ -22,6 +23,14 @@ pub(super) struct Args {
 
 /// A key that was not there is as good as removed.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let deleted = args.target.client()?.delete(args.key.as_encoded_bytes())?;
-    output::done(if deleted { "deleted" } else { "not found" }, args.json)
+    let client = args.target.client()?;
+    let mut deleted = 0;
+    for key in &args.keys {
+        deleted += usize::from(client.delete(key.as_encoded_bytes())?);
+    }
+    match (args.keys.len(), deleted) {
+        (1, 0) => output::done("not found", args.json),
+        (1, _) => output::done("deleted", args.json),
+        (keys, _) => output::done(&format!("deleted {deleted} of {keys}"), args.json),
+    }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::entries::LineError;
 use crate::client::ClientError;
@@ -16,6 +16,9 @@ const RUNTIME: u8 = 1;
 const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 69;
 const CONFIGURATION: u8 = 78;
+
+/// What others call `keys`.
+const LIST: &str = "boato scan, or boato scan --match 'user:*'";
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,9 @@ pub(super) enum Failure {
     /// There is no such key.
     #[error("key not found")]
     Missing,
+    /// There are no such keys.
+    #[error("not found: {0}")]
+    SomeMissing(String),
     /// What was waited for did not come in time.
     #[error("not in time: {slots} slots are still on the node, which goes on; look with `boato status`")]
     Late {
@@ -192,6 +198,11 @@ impl Failure {
             // Help and versions are errors to clap: it knows the stream and the code.
             Self::Usage(error) => {
                 let _ = error.print();
+                if error.kind() == ErrorKind::InvalidSubcommand && error.to_string().contains("boato keys ") {
+                    eprintln!(
+                        "boato keys is about the secrets of the cluster; what clients have stored is listed by {LIST}"
+                    );
+                }
                 return u8::try_from(error.exit_code()).unwrap_or(RUNTIME).into();
             }
             Self::Variable(error) => {

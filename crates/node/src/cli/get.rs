@@ -1,4 +1,4 @@
-//! `boato get`: the bytes of a value.
+//! `boato get`: the bytes of values.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
@@ -6,12 +6,14 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use super::failure::Failure;
 use super::target::Target;
 use super::{entries, output, values};
+use crate::client::Client;
 
-/// Which key, from which node.
+/// Which keys, from which node.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The key
-    key: OsString,
+    /// The keys; of several, each value ends its line
+    #[arg(value_name = "KEY", required = true)]
+    keys: Vec<OsString>,
 
     /// Print JSON: a line as boato export writes it; of a key that is not there, the value is null
     #[arg(long)]
@@ -22,21 +24,36 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (client, key) = (args.target.client()?, args.key.as_encoded_bytes());
-    if args.json {
-        let found = values::read(&client, &[key.to_vec()])?;
-        let Some(entry) = found.first() else {
-            output::line(&entries::nothing(key))?;
-            return Err(Failure::Missing);
-        };
-        return Ok(output::line(&entry.to_line())?);
+    let client = args.target.client()?;
+    // What comes next begins a line of its own.
+    let lines = args.keys.len() > 1 || io::stdout().is_terminal();
+    let mut missing = Vec::new();
+    for key in args.keys.iter().map(|key| key.as_encoded_bytes()) {
+        let found = if args.json { print_json(&client, key)? } else { print(&client, key, lines)? };
+        if !found {
+            missing.push(entries::shown(key));
+        }
     }
-    let mut value = client.get(key)?.ok_or(Failure::Missing)?;
+    match missing.len() {
+        0 => Ok(()),
+        _ if args.keys.len() == 1 => Err(Failure::Missing),
+        _ => Err(Failure::SomeMissing(missing.join(", "))),
+    }
+}
+
+/// Whether the key is there.
+fn print_json(client: &Client, key: &[u8]) -> Result<bool, Failure> {
+    let found = values::read(client, &[key.to_vec()])?;
+    output::line(&found.first().map_or_else(|| entries::nothing(key), entries::Entry::to_line))?;
+    Ok(!found.is_empty())
+}
+
+fn print(client: &Client, key: &[u8], line: bool) -> Result<bool, Failure> {
+    let Some(mut value) = client.get(key)? else { return Ok(false) };
     let mut out = io::stdout().lock();
-    if out.is_terminal() {
+    if line {
         let mut text = Vec::new();
         value.read_to_end(&mut text)?;
-        // What comes next begins a line of its own.
         if !text.ends_with(b"\n") {
             text.push(b'\n');
         }
@@ -44,5 +61,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     } else {
         io::copy(&mut value, &mut out)?;
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    Ok(true)
 }

@@ -67,11 +67,11 @@ enum Command {
     Run(Box<run::Args>),
     /// List the members of the cluster
     Members(members::Args),
-    /// Write the value of a key to standard output
+    /// Write values of keys to standard output
     Get(get::Args),
     /// Create or replace the value of a key
     Set(set::Args),
-    /// Remove a key, if it is there
+    /// Remove keys, if they are there
     Del(del::Args),
     /// Add to a number
     Incr(incr::Args),

@@ -21,6 +21,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
+    /// Begin with the last events before, up to 100
+    #[arg(long)]
+    history: bool,
+
     /// Print JSON, an event a line
     #[arg(long)]
     json: bool,
@@ -31,7 +35,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut shown = 0;
-    for event in args.target.client()?.events("/_/events")? {
+    let path = if args.history { "/_/events?with=history" } else { "/_/events" };
+    for event in args.target.client()?.events(path)?.with_history() {
         let event = event?;
         if !args.only.is_empty() && !args.only.contains(&event.kind) {
             continue;
@@ -45,14 +50,24 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// When it was, in milliseconds since the Unix epoch.
+const AT: &str = "at_ms";
+
+/// The time of day.
+fn clock(at_ms: u64) -> String {
+    let s = at_ms / 1000;
+    format!("{:02}:{:02}:{:02}Z ", s / 3600 % 24, s / 60 % 60, s % 60)
+}
+
 pub(super) fn as_json(event: &ServerEvent) -> String {
     json!({ "id": event.id, "event": event.kind, "data": event.data }).to_string()
 }
 
-/// The kind and the particulars on one line: `user        name=deploy from=web1 time=3 payload=v1`.
+/// Time (UTC), kind and particulars on one line: `09:41:07Z user        name=deploy from=web1 time=3 payload=v1`.
 fn as_text(event: &ServerEvent) -> String {
-    let mut line = format!("{:<11}", event.kind);
-    for (key, value) in event.data.as_object().into_iter().flatten() {
+    let mut line = event.data[AT].as_u64().map(clock).unwrap_or_default();
+    let _ = write!(line, "{:<11}", event.kind);
+    for (key, value) in event.data.as_object().into_iter().flatten().filter(|(key, _)| *key != AT) {
         let text = match value {
             Value::String(text) if text.contains([' ', '"']) || text.contains(char::is_control) => {
                 value.to_string()
@@ -75,6 +90,9 @@ mod tests {
         let data = json!({ "name": "deploy", "payload": "a\nb", "time": 3 });
         let event = ServerEvent { id: 1, kind: "user".into(), data };
         assert_eq!(as_text(&event), "user        name=deploy payload=\"a\\nb\" time=3");
+        let joined =
+            ServerEvent { id: 2, kind: "joined".into(), data: json!({ "name": "web1", AT: 121_267_999 }) };
+        assert_eq!(as_text(&joined), "09:41:07Z joined      name=web1");
         assert!(!as_json(&event).contains('\n'));
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 
+use serde::Deserialize;
 use serde_json::Value;
 use ureq::BodyReader;
 
@@ -13,7 +14,7 @@ use super::ClientError;
 const LINE_MAX: u64 = 6 * boato_gossip::RESPONSE_BYTES_MAX as u64 + (1 << 20);
 
 /// Something that happened at a node.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ServerEvent {
     /// Its number.
     pub id: u64,
@@ -64,6 +65,22 @@ impl Events {
                 Some(_) | None => {}
             }
         }
+    }
+}
+
+impl Events {
+    /// Those that an event `history` lists, each by itself, and then the others.
+    pub(crate) fn with_history(self) -> impl Iterator<Item = Result<ServerEvent, ClientError>> {
+        let addr = self.addr;
+        self.flat_map(move |event| match event {
+            Ok(ServerEvent { kind, data, .. }) if kind == "history" => {
+                match serde_json::from_value::<Vec<ServerEvent>>(data) {
+                    Ok(before) => before.into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(ClientError::Ended { addr, source: error.into() })],
+                }
+            }
+            other => vec![other],
+        })
     }
 }
 

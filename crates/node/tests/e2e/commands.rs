@@ -1,10 +1,11 @@
 //! The command line against running nodes.
 
+use std::collections::BTreeSet;
 use std::process::Output;
 
 use serde_json::Value;
 
-use crate::harness::{Cluster, boato};
+use crate::harness::{Cluster, boato, ensure, wait};
 
 /// Runs a command against the node at `http` and checks its exit code; gives what it printed.
 pub(crate) fn run(http: &str, args: &[&str], code: i32) -> String {
@@ -35,6 +36,16 @@ fn commands_work_through_any_node() {
         assert_eq!(run(&one, &["del", key], 0), "not found\n");
         assert_eq!(run(&one, &["get", key], 1), "");
     }
+    for key in ["user:1", "user:2", "users"] {
+        run(&one, &["set", key, &format!("value of {key}")], 0);
+    }
+    assert_eq!(run(&two, &["scan", "--match", "user:?", "--limit", "1"], 0).lines().count(), 1);
+    let listed = run(&two, &["scan", "--match", "*r:?"], 0);
+    assert_eq!(listed.lines().collect::<BTreeSet<_>>(), BTreeSet::from(["user:1", "user:2"]));
+    assert_eq!(run(&one, &["scan", "x", "--match", "user:*"], 0), "");
+    assert_eq!(run(&two, &["get", "user:2", "users"], 0), "value of user:2\nvalue of users\n");
+    assert_eq!(run(&two, &["get", "user:1", "nobody", "users"], 1), "value of user:1\nvalue of users\n");
+    assert_eq!(run(&one, &["del", "user:1", "user:2", "nobody"], 0), "deleted 2 of 3\n");
     assert_eq!(run(&one, &["set", "short", "v", "--ttl", "100"], 0), "created\n");
     let left = nodes[1].client().get("/short").header("cache-control").unwrap().to_owned();
     assert!(left.starts_with("max-age="), "{left}");
@@ -96,4 +107,45 @@ fn a_port_that_was_asked_for_and_is_taken_is_an_error() {
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains(&addr), "{}", said(&output));
     }
+}
+
+#[test]
+fn a_weight_of_auto_is_the_memory_that_a_node_may_use() {
+    let cluster = Cluster::new("auto");
+    let node = cluster.node("one").arg("--max-memory", "5GiB").start();
+    let addr = node.http.to_string();
+    assert_eq!(run(&addr, &["weight", "auto"], 0), "weight: 1 -> 5\n");
+    assert_eq!(run(&addr, &["weight", "2"], 0), "weight: 5 -> 2\n");
+}
+
+#[test]
+fn what_happened_before_is_told_to_who_asks_for_it() {
+    let nodes = Cluster::new("history").start(["one", "two"]);
+    let http = nodes[0].http.to_string();
+    run(&http, &["event", "deploy", "v42"], 0);
+    let shown = run(&http, &["monitor", "--history", "--only", "user", "--count", "1", "--json"], 0);
+    let event: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((&event["data"]["name"], &event["data"]["payload"]), (&"deploy".into(), &"v42".into()));
+    let joined = run(&http, &["monitor", "--history", "--only", "joined", "--count", "1"], 0);
+    assert!(joined.contains("Z joined ") && joined.contains("name=two"), "{joined}");
+}
+
+#[test]
+fn a_request_that_takes_longer_than_allowed_is_in_the_log() {
+    let cluster = Cluster::new("slow-log");
+    let slow = cluster.node("slow").arg("--slow-log", "0s").start();
+    let other = cluster.node("other").start();
+    slow.client().put("/key", "v");
+    slow.client().get("/_/members");
+    wait("both are in the log", || {
+        let log = slow.log();
+        let told = |path: &str| {
+            log.lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+                .any(|line| line["level"] == "WARN" && line["path"] == path && line["took_us"].is_u64())
+        };
+        ensure(told("/key") && told("/_/members"), || log.clone())
+    });
+    other.client().get("/key");
+    assert!(!other.log().contains("a slow request"), "nothing is slow unless it is said");
 }

@@ -71,7 +71,7 @@ fn numbers_count_and_keys_are_listed_as_they_are() {
     let mut keys: Vec<_> = done(&two, &["scan", "list/"]).lines().map(str::to_owned).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["list/%41", "list/a b", "list/caf\u{e9}"]);
-    assert!(done(&two, &["scan", "list*"]).contains("not a pattern"));
+    assert!(done(&two, &["scan", "list*"]).contains("boato scan --match 'list*'"));
     assert_eq!(done(&two, &["scan", "--limit", "2", "--json"]).lines().count(), 2);
     let slots = done(&one, &["slots"]);
     assert!(slots.lines().count() == 3 && slots.lines().all(|line| line.len() <= 80), "{slots}");

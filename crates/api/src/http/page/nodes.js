@@ -60,7 +60,7 @@ async function listen(origin, path, take, stop = new AbortController()) {
       text = blocks.pop();
       for (const block of blocks) {
         const field = name => block.split("\n").find(line => line.startsWith(`${name}: `))?.slice(name.length + 2);
-        if (field("event")) take(field("event"), JSON.parse(field("data") ?? "null"));
+        if (field("event")) take(field("event"), JSON.parse(field("data") ?? "null"), Number(field("id")));
       }
     }
   } finally {
@@ -74,14 +74,10 @@ async function listen(origin, path, take, stop = new AbortController()) {
 let going = new AbortController();
 async function follow() {
   for (; ;) {
-    if (document.hidden) {
-      const since = Date.now();
-      await seen();
-      showEvent("hidden", { seconds: Math.round((Date.now() - since) / 1000), so: "what happened meanwhile is not listed" });
-    }
+    await seen();
     let failure = new Error("no member answers");
     try {
-      await listen(base, "/_/events?with=cluster,figures", take, going = new AbortController());
+      await listen(base, "/_/events?with=history,cluster,figures", take, going = new AbortController());
     } catch (error) {
       failure = error;
     }

@@ -31,14 +31,15 @@ const short = seconds => seconds == null ? "–" : seconds < 1e-3 ? `${Math.roun
   : seconds < 1 ? `${(seconds * 1e3).toFixed(seconds < 0.01 ? 1 : 0)} ms` : `${seconds.toFixed(1)} s`;
 const percent = share => share == null ? "–" : `${(100 * share).toFixed(0)} %`;
 
-function take(kind, data) {
+function take(kind, data, id) {
   switch (kind) {
     case "status": return showStatus(data);
     case "members": return showMembers(data);
     case "slots": slots = data; return draw("slots");
     case "round_trips": trips = data; return draw("trips");
     case "figures": figures = data; return draw("load");
-    default: return showEvent(kind, data);
+    case "history": return showHistory(data);
+    default: return showEvent(kind, data, id);
   }
 }
 
@@ -242,9 +243,25 @@ function drawTrips() {
   rows(at("trips"), names.map(from => [from, [{ text: from }, ...names.map(to => from === to ? figure("") : cell(found.get(`${from} ${to}`)))]]));
 }
 
-function showEvent(kind, data) {
-  const item = make("li"), time = make("time", new Date().toLocaleTimeString());
-  const { name, ...rest } = data ?? {};
+// The latest event that is listed, and who told of it.
+let newest = { base: "", id: 0, at_ms: 0 };
+
+// What the node in use remembers: nothing that is listed already, and of another node nothing that the one before could have told.
+// Nobody wants all of it read out.
+function showHistory(events) {
+  const feed = at("feed"), { base: told, id: last, at_ms: then } = newest;
+  feed.ariaLive = "off";
+  for (const { id, kind, data } of events) {
+    if (data.at_ms > then || (told === base && id > last)) showEvent(kind, data, id);
+  }
+  setTimeout(() => { feed.ariaLive = null; }, 100);
+}
+
+function showEvent(kind, data, id) {
+  const { name, at_ms = Date.now(), ...rest } = data ?? {}, when = new Date(at_ms);
+  newest = { base, id, at_ms };
+  const today = when.toDateString() === new Date().toDateString();
+  const item = make("li"), time = make("time", today ? when.toLocaleTimeString() : when.toLocaleString());
   const particulars = Object.entries(rest).filter(([key]) => key !== "id").map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`);
   item.append(time, make("span", [kind.replaceAll("_", " "), name, ...particulars].filter(Boolean).join(" · ")));
   at("feed").prepend(item);
