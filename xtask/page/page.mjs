@@ -214,6 +214,7 @@ async function watch(browser) {
   one.child.kill("SIGKILL");
   await until("the page goes on with another node", async () => (await page.locator("#moved").textContent()).includes("out of reach"));
   await until("which knows that the first is dead", async () => await state("one") === "dead");
+  expect(await page.isHidden("#act"), "nothing is offered that cannot be done there");
   await photograph(page, "moved");
   const used = nodes.get(await page.locator("#name").textContent());
   used.child.kill("SIGSTOP");

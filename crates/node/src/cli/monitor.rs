@@ -63,11 +63,13 @@ pub(super) fn as_json(event: &ServerEvent) -> String {
     json!({ "id": event.id, "event": event.kind, "data": event.data }).to_string()
 }
 
-/// Time (UTC), kind and particulars on one line: `09:41:07Z user        name=deploy from=web1 time=3 payload=v1`.
+/// Time (UTC), kind and particulars but the id on one line: `09:41:07Z user        name=deploy from=web1 time=3 payload=v1`.
 fn as_text(event: &ServerEvent) -> String {
     let mut line = event.data[AT].as_u64().map(clock).unwrap_or_default();
     let _ = write!(line, "{:<11}", event.kind);
-    for (key, value) in event.data.as_object().into_iter().flatten().filter(|(key, _)| *key != AT) {
+    for (key, value) in
+        event.data.as_object().into_iter().flatten().filter(|(key, _)| !["id", AT].contains(&key.as_str()))
+    {
         let text = match value {
             Value::String(text) if text.contains([' ', '"']) || text.contains(char::is_control) => {
                 value.to_string()
@@ -90,8 +92,11 @@ mod tests {
         let data = json!({ "name": "deploy", "payload": "a\nb", "time": 3 });
         let event = ServerEvent { id: 1, kind: "user".into(), data };
         assert_eq!(as_text(&event), "user        name=deploy payload=\"a\\nb\" time=3");
-        let joined =
-            ServerEvent { id: 2, kind: "joined".into(), data: json!({ "name": "web1", AT: 121_267_999 }) };
+        let joined = ServerEvent {
+            id: 2,
+            kind: "joined".into(),
+            data: json!({ "id": "0a", "name": "web1", AT: 121_267_999 }),
+        };
         assert_eq!(as_text(&joined), "09:41:07Z joined      name=web1");
         assert!(!as_json(&event).contains('\n'));
     }

@@ -145,6 +145,7 @@ function drawFacts() {
   say("facts", `cluster ${status.cluster} · ${status.entries.toLocaleString("en")} entries, ${bytes(status.bytes)}${limit} · up ${span(status.uptime_s)}`);
   say("moved", away ? `The node that this page came from is out of reach: this is what ${status.name} tells. Keys cannot be changed here.` : "");
   at("moved").hidden = !away;
+  if (away) at("act").hidden = true;
   const move = status.moving;
   const give = move?.slots_to_give > 0 ? `${move.slots_to_give} slots, ${bytes(move.bytes_to_give)} to give` : "";
   const get = move?.slots_to_take > 0 ? `${move.slots_to_take} slots to take` : "";
