@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use boato_transport::{Channel, Limits, RequestError, SendError};
 use bytes::Bytes;
-use support::{Node, config, node, start, until, within};
+use support::{DEADLINE, Node, config, node, start, until, within};
 use tokio::time::timeout;
 
 /// Asks until it is refused: the numbers of all requests, and how each ended.
@@ -37,7 +37,9 @@ async fn ask_on(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_closes_under_load_leaves_no_outcome_unknown() {
     for round in 0..10 {
-        let (asker, closing) = (Arc::new(node()), Arc::new(node()));
+        let mut patient = config();
+        patient.limits.drain = DEADLINE;
+        let (asker, closing) = (Arc::new(node()), Arc::new(start(patient)));
         let numbers = Arc::new(AtomicU32::new(0));
         let asking: Vec<_> = (0..32)
             .map(|_| tokio::spawn(ask_on(Arc::clone(&asker), Arc::clone(&closing), Arc::clone(&numbers))))

@@ -42,16 +42,18 @@ fn lines_with(text: &str) -> usize {
 async fn refuses(one: Config, other: Config, refusal: Refusal) {
     log();
     let (a, b) = (start(one), start(other));
+    // A port may have been another node's before.
+    let said = |addr| lines_with(&format!("the node at {addr}: {refusal}"));
+    let before = [a.addr(), b.addr()].map(said);
     let error = Err(RequestError::NotSent(SendError::Refused(refusal)));
     assert_eq!(a.ask(b.addr(), "let me in").await, error);
     // The first refusal stands for a while: no second handshake, no second line.
     assert_eq!(a.ask(b.addr(), "let me in").await, error);
     until("both counted it", || a.transport.stats().refused == 1 && b.transport.stats().refused == 1).await;
     assert!(b.seen.frames.lock().is_empty());
-    for addr in [a.addr(), b.addr()] {
-        let who = format!("the node at {addr}: {refusal}");
-        until("both said so", || lines_with(&who) > 0).await;
-        assert_eq!(lines_with(&who), 1);
+    for (addr, before) in [a.addr(), b.addr()].into_iter().zip(before) {
+        until("both said so", || said(addr) > before).await;
+        assert_eq!(said(addr), before + 1);
     }
     // The other way round.
     assert_eq!(b.ask(a.addr(), "let me in").await, error);

@@ -156,7 +156,7 @@ async fn http2_bodies_are_bounded() {
 
 #[tokio::test]
 async fn an_idle_http2_connection_is_closed() {
-    let limits = Limits { idle_timeout: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { idle_timeout: Duration::from_secs(1), ..Limits::default() };
     let door = TestDoor::limited(limits).await;
     let mut client = http2(&door).await;
     assert_eq!(client.send_request(request("GET", "/a", "")).await.unwrap().status(), StatusCode::NOT_FOUND);

@@ -88,8 +88,8 @@ async fn a_stranger_shows_the_password_in_time_whatever_it_says_meanwhile() {
     let door = TestDoor::with(Config { passwords, limits, ..Config::default() }).await;
     let mut known = door.client().await;
     assert_eq!(known.ask("AUTH secret").await, "+OK\r\n");
-    let mut stranger = TcpStream::connect(door.addr).await.unwrap();
     let started = Instant::now();
+    let mut stranger = TcpStream::connect(door.addr).await.unwrap();
     // Writing fails some time after the connection is gone.
     while stranger.write_all(b"PING\r\n").await.is_ok() {
         assert!(started.elapsed() < PATIENCE, "it may stay");
@@ -156,7 +156,7 @@ async fn a_command_that_does_not_go_on_ends_the_connection_and_silence_between_c
 
 #[tokio::test]
 async fn silence_ends_a_connection_where_it_is_told_to() {
-    let door = TestDoor::limited(Limits { idle_timeout: Some(SHORT), ..Limits::default() }).await;
+    let door = TestDoor::limited(Limits { idle_timeout: Some(10 * SHORT), ..Limits::default() }).await;
     assert_eq!(last_words(&door, b"PING\r\n").await, "+PONG\r\n");
 }
 

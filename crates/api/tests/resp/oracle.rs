@@ -2,7 +2,11 @@
 //! a line that says so, where redis-server is not installed.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
 
 use crate::generator::{Generator, Leeway};
 use crate::wire::{PATIENCE, TestClient};
@@ -17,44 +21,49 @@ pub(crate) struct Redis {
 impl Redis {
     /// `None` where there is none to start.
     pub(crate) async fn start() -> Option<Redis> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let directory = tempfile::tempdir().unwrap();
-        let mut command = Command::new("redis-server");
-        command.args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--databases",
-            "1",
-        ]);
-        let process = command.arg("--dir").arg(directory.path()).stdout(Stdio::null()).spawn();
-        let Ok(process) = process else {
-            eprintln!("SKIPPED: redis-server is not installed, so nothing is compared with it");
-            return None;
-        };
-        let redis = Redis { process, addr: (Ipv4Addr::LOCALHOST, port).into(), _directory: directory };
-        redis.answers().await;
-        Some(redis)
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // Whoever is quicker may take the port before redis-server does.
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let directory = tempfile::tempdir().unwrap();
+            let Ok(process) = command(port, directory.path()).spawn() else {
+                eprintln!("SKIPPED: redis-server is not installed, so nothing is compared with it");
+                return None;
+            };
+            let addr = (Ipv4Addr::LOCALHOST, port).into();
+            let mut redis = Redis { process, addr, _directory: directory };
+            if redis.listens(deadline).await {
+                return Some(redis);
+            }
+        }
     }
 
-    async fn answers(&self) {
-        let connects = async {
-            while tokio::net::TcpStream::connect(self.addr).await.is_err() {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    /// Whether it, and not somebody else, answers at its port, once it does or has ended.
+    async fn listens(&mut self, deadline: Instant) -> bool {
+        let me = format!("\r\nprocess_id:{}\r\n", self.process.id());
+        while self.process.try_wait().unwrap().is_none() {
+            if TcpStream::connect(self.addr).await.is_ok() {
+                return TestClient::connect(self.addr).await.ask("INFO server").await.contains(&me);
             }
-        };
-        tokio::time::timeout(PATIENCE, connects).await.expect("redis-server listens in time");
+            assert!(Instant::now() < deadline, "redis-server does not listen in time");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(Instant::now() < deadline, "redis-server ends, again and again");
+        false
     }
+}
+
+fn command(port: u16, directory: &Path) -> Command {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    command.args(["--databases", "1"]).arg("--dir").arg(directory).stdout(Stdio::null());
+    command
 }
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        self.process.kill().unwrap();
+        // It may have ended by itself.
+        let _ = self.process.kill();
         self.process.wait().unwrap();
     }
 }
