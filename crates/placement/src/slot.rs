@@ -26,32 +26,53 @@ pub const SLOTS_PER_RANGE: usize = SLOTS / RANGES;
 /// ```
 #[inline]
 pub fn slot(key: &[u8]) -> u16 {
-    let (mut crc, braces) =
-        words(key).fold((0, 0), |(crc, braces), word| (step(crc, word), braces | open_braces(word)));
-    if braces != 0
-        && let Some(tag) = hash_tag(key)
-    {
-        crc = words(tag).fold(0, step);
+    let mut crc = 0;
+    for word in words(key) {
+        if places(word, b'{') != 0 {
+            // Whatever comes before a tag is not hashed.
+            crc = words(hash_tag(key).unwrap_or(key)).fold(0, step);
+            break;
+        }
+        crc = step(crc, word);
     }
     crc % (1 << SLOT_BITS)
 }
 
-/// Not 0 if and only if a byte of the word is `{`: a byte of zero borrows through its top bit.
+/// Not 0 if and only if a byte of the word is this one: a byte of zero borrows through its top bit. The lowest bit set is that
+/// of the lowest such byte.
 #[inline]
-fn open_braces(word: u64) -> u64 {
-    const BRACES: u64 = u64::from_ne_bytes([b'{'; 8]);
+fn places(word: u64, byte: u8) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
-    let zero_where_brace = word ^ BRACES;
-    zero_where_brace.wrapping_sub(ONES) & !zero_where_brace & TOPS
+    let zero_where_it_is = word ^ ONES * u64::from(byte);
+    zero_where_it_is.wrapping_sub(ONES) & !zero_where_it_is & TOPS
 }
 
 /// What is hashed instead of the key, if it has a tag that is not empty.
 fn hash_tag(key: &[u8]) -> Option<&[u8]> {
-    let open = key.iter().position(|byte| *byte == b'{')?;
-    let tag = &key[open + 1..];
-    let close = tag.iter().position(|byte| *byte == b'}')?;
+    let tag = &key[find(key, b'{')? + 1..];
+    let close = find(tag, b'}')?;
     (close > 0).then(|| &tag[..close])
+}
+
+/// Where a byte is first, eight at a time.
+#[inline]
+fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+    let within = |chunk: &[u8; 8]| match places(u64::from_le_bytes(*chunk), byte) {
+        0 => None,
+        places => Some(places.trailing_zeros() as usize / 8),
+    };
+    let (chunks, rest) = bytes.as_chunks();
+    for (index, chunk) in chunks.iter().enumerate() {
+        if let Some(place) = within(chunk) {
+            return Some(8 * index + place);
+        }
+    }
+    match bytes.last_chunk() {
+        // The bytes before the rest are known to be others.
+        Some(last) => within(last).map(|place| bytes.len() - 8 + place),
+        None => rest.iter().position(|other| *other == byte),
+    }
 }
 
 #[cfg(test)]
@@ -97,7 +118,22 @@ mod tests {
             for byte in 0..=u8::MAX {
                 let mut bytes = [b'z'; 8];
                 bytes[place] = byte;
-                assert_eq!(open_braces(u64::from_be_bytes(bytes)) != 0, byte == b'{');
+                assert_eq!(places(u64::from_be_bytes(bytes), b'{') != 0, byte == b'{');
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_is_found_where_it_is_first() {
+        for length in 0..40 {
+            let mut bytes = vec![b'z'; length];
+            assert_eq!(find(&bytes, b'{'), None);
+            // Also behind itself, and behind a byte that differs by one.
+            for place in (0..length).rev() {
+                bytes[place] = b'{';
+                assert_eq!(find(&bytes, b'{'), Some(place), "{length} bytes");
+                bytes[place] = if place % 2 == 0 { b'z' } else { b'{' + 1 };
+                assert_eq!(find(&bytes, b'{'), None, "{length} bytes");
             }
         }
     }
