@@ -182,9 +182,9 @@ pub(crate) fn announce_short(member: &Member, incarnation: u64) -> Announce<'_> 
     }
 }
 
-/// What is believed about `member`, as `by` has it.
-pub(crate) fn claim(member: &Member, by: NodeId) -> Claim {
-    Claim { pid: member.pid().into(), incarnation: member.incarnation, state: member.state.into(), by: by.0 }
+/// What is said about `member`, as `by` has it.
+pub(crate) fn claim(member: &Member, said: State, by: NodeId) -> Claim {
+    Claim { pid: member.pid().into(), incarnation: member.incarnation, state: said.into(), by: by.0 }
 }
 
 /// What is believed about a member, for an exchange of state.

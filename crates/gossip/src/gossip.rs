@@ -36,6 +36,7 @@ use crate::{
     State, Stats, Tags,
 };
 
+use events::Recalls;
 use leave::Farewells;
 use merge::Inquiries;
 use probe::Probe;
@@ -79,6 +80,7 @@ pub struct Gossip {
     warnings: VecDeque<NodeId>,
     /// Addresses of members that died and were forgotten; contacted now and then for ever.
     forgotten: VecDeque<SocketAddr>,
+    recalls: Recalls,
     /// From when on a recall is answered again.
     recalled_at: Duration,
     /// When news is sent next; none while there is none.
@@ -144,6 +146,7 @@ impl Gossip {
             fallen: VecDeque::new(),
             warnings: VecDeque::new(),
             forgotten: VecDeque::new(),
+            recalls: Recalls::default(),
             recalled_at: Duration::ZERO,
             spread_at: None,
             number: 0,

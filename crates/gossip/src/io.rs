@@ -65,7 +65,8 @@ pub enum Input<'a> {
         /// not wait.
         response: Option<Vec<u8>>,
     },
-    /// Ask some member for the recent events that it keeps; those that are news here follow as [`Event::User`].
+    /// Ask some of those with the lowest boots for the recent events that they keep: one member now and one per probe interval,
+    /// until four have answered or 20 intervals are over. Events that are news here follow as [`Event::User`].
     Recall,
     /// Say goodbye; [`Event::LeaveDone`] tells when it has spread.
     Leave,

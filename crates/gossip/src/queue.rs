@@ -55,6 +55,7 @@ impl Queue {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn contains(&self, subject: NodeId) -> bool {
         self.keys.contains_key(&subject)
     }

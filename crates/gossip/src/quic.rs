@@ -180,7 +180,7 @@ impl Handle {
         self.ask(Input::Event { name, payload }).await
     }
 
-    /// Asks some member for the recent events that it keeps; those that are news here follow as [`Event::User`].
+    /// Asks some members for the recent events that they keep; those that are news here follow as [`Event::User`].
     pub fn recall(&self) {
         self.command(Command::Tell(Input::Recall));
     }

@@ -2,7 +2,18 @@
 
 use std::time::Duration;
 
-use crate::{Config, NodeId};
+use crate::{Config, NodeId, State};
+
+/// What others make of a suspect that nobody here has asked in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// No more than that.
+    Suspect,
+    /// Somebody has concluded that it is dead: it has the shortest time to say otherwise here.
+    Condemned,
+    /// It said goodbye, says somebody other than itself: if it does not say otherwise, it has left.
+    Goodbye,
+}
 
 /// A suspicion as this member sees it. It ends by itself, whatever becomes of the member that raised it.
 #[derive(Debug)]
@@ -14,35 +25,38 @@ pub(crate) struct Suspicion {
     wanted: usize,
     /// Who got no answer, the first one first; at most one more than is wanted.
     accusers: Vec<NodeId>,
-    /// Somebody else has concluded that the member is dead: it has the shortest time to say otherwise here.
     condemned: bool,
+    goodbye: bool,
     /// This process stood still: what was said meanwhile has to be heard first.
     not_before: Duration,
 }
 
 impl Suspicion {
     /// Raised by `by`, in a cluster of `members` live ones.
-    pub(crate) fn new(
-        config: &Config,
-        members: usize,
-        by: NodeId,
-        now: Duration,
-        condemned: bool,
-    ) -> Suspicion {
+    pub(crate) fn new(config: &Config, members: usize, by: NodeId, now: Duration, doubt: Doubt) -> Suspicion {
         let wanted = confirmations_wanted(config, members);
         let shortest = shortest(config, members);
         let longest = if wanted == 0 { shortest } else { shortest * config.suspicion_max_multiplier };
-        Suspicion { started: now, shortest, longest, wanted, accusers: vec![by], condemned, not_before: now }
+        let (condemned, goodbye) = (doubt == Doubt::Condemned, doubt == Doubt::Goodbye);
+        let accusers = vec![by];
+        Suspicion { started: now, shortest, longest, wanted, accusers, condemned, goodbye, not_before: now }
     }
 
-    /// Another accuser, or one who has concluded that the member is dead. False if that is no news.
-    pub(crate) fn confirm(&mut self, by: NodeId, condemned: bool) -> bool {
-        self.condemned |= condemned;
+    /// Another accuser, or another doubt. False if that is no news to others.
+    pub(crate) fn confirm(&mut self, by: NodeId, doubt: Doubt) -> bool {
+        self.condemned |= doubt == Doubt::Condemned;
         let news = self.accusers.len() <= self.wanted && !self.accusers.contains(&by);
         if news {
             self.accusers.push(by);
         }
-        news
+        let said_before = self.goodbye;
+        self.goodbye |= doubt == Doubt::Goodbye;
+        news || self.goodbye != said_before
+    }
+
+    /// What the member is when nobody has said otherwise in time.
+    pub(crate) fn verdict(&self) -> State {
+        if self.goodbye { State::Left } else { State::Dead }
     }
 
     /// The accuser to name to others: the last one, who is news to most of them.
@@ -105,7 +119,7 @@ mod tests {
     #[test]
     fn few_members_wait_the_shortest_time() {
         for members in 1..=4 {
-            let suspicion = Suspicion::new(&Config::lan(), members, NodeId(1), S, false);
+            let suspicion = Suspicion::new(&Config::lan(), members, NodeId(1), S, Doubt::Suspect);
             assert_eq!(suspicion.deadline(), 5 * S, "{members} members");
         }
     }
@@ -118,7 +132,7 @@ mod tests {
 
     #[test]
     fn who_stood_still_waits_for_what_was_said_meanwhile() {
-        let mut suspicion = Suspicion::new(&Config::lan(), 100, NodeId(1), S, true);
+        let mut suspicion = Suspicion::new(&Config::lan(), 100, NodeId(1), S, Doubt::Condemned);
         suspicion.postpone(2 * S, 3 * S);
         assert_eq!(suspicion.deadline(), 10 * S, "by the time it did not run");
         suspicion.postpone(S, 20 * S);
@@ -127,21 +141,33 @@ mod tests {
 
     #[test]
     fn only_other_accusers_confirm() {
-        let mut suspicion = Suspicion::new(&Config::lan(), 100, NodeId(1), S, false);
+        let mut suspicion = Suspicion::new(&Config::lan(), 100, NodeId(1), S, Doubt::Suspect);
         let first = suspicion.deadline();
-        assert!(!suspicion.confirm(NodeId(1), false));
+        assert!(!suspicion.confirm(NodeId(1), Doubt::Suspect));
         assert_eq!(suspicion.deadline(), first);
-        assert!(suspicion.confirm(NodeId(2), false));
+        assert!(suspicion.confirm(NodeId(2), Doubt::Suspect));
         assert_eq!(suspicion.accuser(), NodeId(2));
-        assert!(suspicion.confirm(NodeId(3), false) && suspicion.confirm(NodeId(4), false));
-        assert!(!suspicion.confirm(NodeId(5), false), "nothing left to shrink");
+        assert!(suspicion.confirm(NodeId(3), Doubt::Suspect) && suspicion.confirm(NodeId(4), Doubt::Suspect));
+        assert!(!suspicion.confirm(NodeId(5), Doubt::Suspect), "nothing left to shrink");
         assert_eq!(suspicion.deadline(), S + 7 * S);
     }
 
     #[test]
     fn who_has_been_found_dead_by_another_has_the_shortest_time() {
-        let mut suspicion = Suspicion::new(&Config::lan(), 100, NodeId(1), S, false);
-        assert!(!suspicion.confirm(NodeId(1), true), "nothing to tell others");
+        let mut suspicion = Suspicion::new(&Config::lan(), 100, NodeId(1), S, Doubt::Suspect);
+        assert!(!suspicion.confirm(NodeId(1), Doubt::Condemned), "nothing to tell others");
         assert_eq!(suspicion.deadline(), S + 7 * S);
+    }
+
+    #[test]
+    fn a_goodbye_that_is_passed_on_ends_as_a_leave_and_takes_as_long_as_any_suspicion() {
+        let mut suspicion = Suspicion::new(&Config::lan(), 100, NodeId(1), S, Doubt::Suspect);
+        let silent = suspicion.deadline();
+        assert_eq!(suspicion.verdict(), State::Dead);
+        assert!(suspicion.confirm(NodeId(1), Doubt::Goodbye), "nobody had said that before");
+        assert!(!suspicion.confirm(NodeId(1), Doubt::Goodbye));
+        assert_eq!((suspicion.verdict(), suspicion.deadline()), (State::Left, silent));
+        assert!(suspicion.confirm(NodeId(2), Doubt::Suspect) && suspicion.deadline() < silent);
+        assert_eq!(suspicion.verdict(), State::Left);
     }
 }

@@ -55,9 +55,20 @@ impl Entry {
         Standing { boot, incarnation, state }
     }
 
+    /// The same as others are told: who is said to have left is suspected, and the word is passed on.
+    pub(crate) fn claimed(&self) -> Standing {
+        let standing = self.standing();
+        match &self.suspicion {
+            Some(suspicion) if suspicion.verdict() == State::Left => {
+                Standing { state: State::Left, ..standing }
+            }
+            _ => standing,
+        }
+    }
+
     /// What is told of it in exchanges: less than is believed while words of it are missing, so that they are sent.
     pub(crate) fn told(&self) -> Standing {
-        let standing = self.standing();
+        let standing = self.claimed();
         match self.missing {
             Some(_) => Standing { incarnation: standing.incarnation.saturating_sub(1), ..standing },
             None => standing,

@@ -31,7 +31,7 @@ proptest! {
     #[test]
     fn announcements_survive_the_way_and_sizes_are_exact(members in proptest::collection::vec(member(), 0..9)) {
         let announces = members.iter().map(|m| announce(m, m.incarnation)).collect();
-        let claims = members.iter().map(|m| claim(&Member { state: State::Dead, ..m.clone() }, NodeId(7)));
+        let claims = members.iter().map(|m| claim(m, State::Dead, NodeId(7)));
         let from = Pid { id: NodeId(1), boot: 2 };
         let packet = Packet { from: from.into(), body: Body::News, coordinate: vec![], announces, claims: claims.collect() };
         let bytes = encode(&Message::Packet(packet), 0);
@@ -98,7 +98,7 @@ fn judged(announce: Announce<'_>, claim: Claim) -> Result<(), DecodeError> {
 #[test]
 fn values_out_of_range_are_refused() {
     let m = sample();
-    let dead = || claim(&Member { state: State::Dead, ..sample() }, NodeId(7));
+    let dead = || claim(&sample(), State::Dead, NodeId(7));
     let words = || announce(&m, 5);
     assert_eq!(judged(words(), dead()), Ok(()));
     let long = "x".repeat(ATTRIBUTE_BYTES_MAX);
@@ -141,7 +141,7 @@ fn the_protocol_is_frozen() {
         body: Body::Ping { number: 9, target: m.pid().into() },
         coordinate: vec![],
         announces: vec![announce(&m, 5)],
-        claims: vec![claim(&Member { state: State::Suspect, ..sample() }, NodeId(7))],
+        claims: vec![claim(&sample(), State::Suspect, NodeId(7))],
     };
     let record =
         || Record { announce: announce(&m, 5), state: Belief::Dead, incarnation: 6, by: 7, gone_s: 8 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Gossip;
 use super::merge::{News, Source};
 use crate::precedence::Standing;
-use crate::suspicion::Suspicion;
+use crate::suspicion::{Doubt, Suspicion};
 use crate::timers::Timer;
 use crate::{Event, Member, NodeId, State};
 
@@ -49,7 +49,7 @@ impl Gossip {
         let (id, state) = (news.pid.id, news.state);
         self.cancel_deadline(id);
         let suspicion = (state == State::Suspect)
-            .then(|| Box::new(Suspicion::new(&self.config, self.size(), news.by, self.now, news.condemned)));
+            .then(|| Box::new(Suspicion::new(&self.config, self.size(), news.by, self.now, news.doubt)));
         let deadline = match &suspicion {
             Some(suspicion) => suspicion.deadline(),
             None => self.now + self.reclaim_after(state).saturating_sub(news.gone),
@@ -75,7 +75,7 @@ impl Gossip {
     /// Another member suspects it, too.
     pub(super) fn confirm(&mut self, news: News<'_>) {
         let id = news.pid.id;
-        if self.change_suspicion(id, |suspicion| suspicion.confirm(news.by, news.condemned)) {
+        if self.change_suspicion(id, |suspicion| suspicion.confirm(news.by, news.doubt)) {
             self.pass_on(&news);
         }
     }
@@ -103,16 +103,19 @@ impl Gossip {
 
     /// The time of a suspicion or of a record is up.
     pub(super) fn on_member_deadline(&mut self, id: NodeId) {
-        match self.table.get(id).map(|entry| (entry.member.state, entry.member.addr)) {
-            Some((State::Suspect, _)) => self.learn_own(id, State::Dead),
-            Some((State::Dead, addr)) => {
+        let Some(entry) = self.table.get(id) else { return };
+        if let Some(suspicion) = &entry.suspicion {
+            return self.learn_own(id, suspicion.verdict());
+        }
+        match (entry.member.state, entry.member.addr) {
+            (State::Dead, addr) => {
                 self.forget(id);
                 self.remember_forgotten(addr);
             }
-            Some((State::Left | State::Pruned, _)) => {
+            (State::Left | State::Pruned, _) => {
                 self.forget(id);
             }
-            Some((State::Alive, _)) | None => {}
+            (State::Alive | State::Suspect, _) => {}
         }
     }
 
@@ -149,8 +152,12 @@ impl Gossip {
     /// a while needs a few messengers only, who pass it on in full; it must not hold up what has just happened.
     ///
     /// What others need not hear at all is a suspicion from an exchange: it is as old as the death that was heard of,
-    /// and after a partition there is one about everybody. The suspect alone is told, so that it refutes.
+    /// and after a partition there is one about everybody. The suspect alone is told, so that it refutes; and so is whoever is said
+    /// to have left, as it is the one to say so.
     pub(super) fn pass_on(&mut self, news: &News<'_>) {
+        if news.doubt == Doubt::Goodbye && news.source == Source::Packet {
+            self.warn(news.pid.id);
+        }
         match news.source {
             Source::Own | Source::Packet => self.tell(news.pid.id),
             Source::PushPull { .. } if news.state == State::Suspect => self.warn(news.pid.id),

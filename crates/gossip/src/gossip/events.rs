@@ -7,10 +7,21 @@ use super::{Gossip, Phase};
 use crate::codec::{EVENT_BYTES, PACKET_BYTES, encode, told};
 use crate::user_event::{Told, USER_EVENT_BYTES_MAX};
 use crate::wire::{ArchivedEvents, Events, Message, WireEvent};
-use crate::{Event, InputError, UserEvent};
+use crate::{Event, InputError, NodeId, Pid, UserEvent};
 
+/// So many members tell who asks of the events of before; one is asked per probe interval.
+const RECALLS_MAX: usize = 4;
+/// The probe intervals in which somebody is asked.
+const RECALL_INTERVALS: u32 = 20;
 /// As many full datagrams with events go to one reader per interval; more where events leave room in them.
 const DATAGRAMS: usize = 4;
+
+/// Who has told of the events of before, and in how many probe intervals others may be asked.
+#[derive(Debug, Default)]
+pub(super) struct Recalls {
+    answered: Vec<NodeId>,
+    intervals: u32,
+}
 
 impl Gossip {
     /// Tells everybody, this member included.
@@ -38,13 +49,26 @@ impl Gossip {
         }
     }
 
-    /// Asks some member for all the events that it keeps.
+    /// Asks for the events of before, of more than one member: who has come just now itself knows none.
     pub(super) fn recall(&mut self) {
-        if let Some(id) = self.table.sample(1, None, &mut self.rng).pop()
-            && let Some((addr, _)) = self.address(id)
-        {
+        self.recalls = Recalls { answered: Vec::new(), intervals: RECALL_INTERVALS };
+        self.ask_to_recall();
+    }
+
+    /// Asks one of the oldest members that have not answered yet for all the events that it keeps. O(n log n), for rare use.
+    pub(super) fn ask_to_recall(&mut self) {
+        let Recalls { answered, intervals } = &mut self.recalls;
+        if *intervals == 0 || answered.len() >= RECALLS_MAX {
+            return;
+        }
+        *intervals -= 1;
+        let others = self.table.iter_live().map(|entry| &*entry.member);
+        let mut others: Vec<_> = others.filter(|member| !answered.contains(&member.id)).collect();
+        others.sort_unstable_by_key(|member| (member.boot, member.id));
+        others.truncate(RECALLS_MAX);
+        if let Some(to) = self.rng.choice(others).map(|member| member.addr) {
             let bytes = self.encoded_events(true, &[]);
-            self.send_bytes(addr, bytes, Way::Stream);
+            self.send_bytes(to, bytes, Way::Stream);
         }
     }
 
@@ -79,6 +103,11 @@ impl Gossip {
         }
         for event in message.list.iter() {
             self.take_told(told(event), way == Way::Datagram);
+        }
+        if way == Way::Stream && !message.recall && self.recalls.answered.len() < RECALLS_MAX {
+            let by = Pid::from(&message.from).id;
+            self.recalls.answered.retain(|id| *id != by);
+            self.recalls.answered.push(by);
         }
         if message.recall && self.now >= self.recalled_at {
             self.recalled_at = self.now + self.config.gossip_interval;

@@ -10,6 +10,7 @@ use super::{Gossip, Phase};
 use crate::codec::{INCARNATION_MAX, announced};
 use crate::member::attribute_bytes;
 use crate::precedence::Standing;
+use crate::suspicion::Doubt;
 use crate::table::Entry;
 use crate::wire::{ArchivedAnnounce, ArchivedPacket, ArchivedRecord, Body};
 use crate::{Event, Member, NodeId, Pid, State, Tags};
@@ -41,8 +42,8 @@ pub(super) struct News<'a> {
     /// Its own announcement, of this incarnation or an older one.
     pub(super) words: Option<&'a ArchivedAnnounce<'static>>,
     pub(super) source: Source,
-    /// A suspicion that stands for a death somebody else has concluded.
-    pub(super) condemned: bool,
+    /// What a suspicion stands for.
+    pub(super) doubt: Doubt,
 }
 
 /// How a statement came here.
@@ -73,7 +74,7 @@ impl Gossip {
                 gone: Duration::ZERO,
                 words: Some(announce),
                 source: Source::Packet,
-                condemned: false,
+                doubt: Doubt::Suspect,
             });
         }
         for claim in packet.claims.iter() {
@@ -86,7 +87,7 @@ impl Gossip {
                 gone: Duration::ZERO,
                 words: None,
                 source: Source::Packet,
-                condemned: false,
+                doubt: Doubt::Suspect,
             });
         }
         missing
@@ -102,7 +103,7 @@ impl Gossip {
             gone: Duration::from_secs(record.gone_s.to_native().into()),
             words: Some(&record.announce),
             source: Source::PushPull { spread },
-            condemned: false,
+            doubt: Doubt::Suspect,
         });
     }
 
@@ -117,7 +118,7 @@ impl Gossip {
             gone: Duration::ZERO,
             words: None,
             source: Source::PushPull { spread },
-            condemned: false,
+            doubt: Doubt::Suspect,
         });
     }
 
@@ -140,7 +141,7 @@ impl Gossip {
             gone: Duration::ZERO,
             words: None,
             source: Source::Own,
-            condemned: false,
+            doubt: Doubt::Suspect,
         });
     }
 
@@ -265,22 +266,26 @@ impl News<'_> {
 
 /// What to make of news about a boot whose standing is known.
 ///
-/// What an operator had removed was dead; to whoever takes it for alive that is a death.
-///
-/// A goodbye counts only in an incarnation of its own, which nobody but the member can have opened: without it,
-/// somebody else said goodbye for the member, and that is a death, which it can refute. A death that somebody else has
-/// concluded is a suspicion, so that no member dies of a single message and a partition heals by refutation. If others
-/// had their time for it (it did not come in an exchange), it lasts no longer than the shortest.
+/// What others say of a live member is a suspicion at most, so that no member dies or leaves of a single message and a
+/// partition heals by refutation. A death, or the removal of one that was dead to whoever had it removed, lasts no longer than
+/// the shortest, if others had their time for it (it did not come in an exchange). A goodbye counts when the member itself
+/// says it; passed on, it is a suspicion at whose end the member has left.
 fn believed(news: News<'_>, known: Standing) -> News<'_> {
     let mut believed = news;
     let live = matches!(known.state, State::Alive | State::Suspect);
-    let foreign = news.incarnation == known.incarnation;
-    if live && (believed.state == State::Pruned || believed.state == State::Left && foreign) {
-        believed.state = State::Dead;
+    if !live || news.source == Source::Own {
+        return believed;
     }
-    if believed.state == State::Dead && live && news.source != Source::Own {
-        believed.state = State::Suspect;
-        believed.condemned = news.source == Source::Packet;
+    match news.state {
+        State::Left if news.teller == news.pid => {}
+        State::Left => (believed.state, believed.doubt) = (State::Suspect, Doubt::Goodbye),
+        State::Dead | State::Pruned => {
+            believed.state = State::Suspect;
+            if news.source == Source::Packet {
+                believed.doubt = Doubt::Condemned;
+            }
+        }
+        State::Alive | State::Suspect => {}
     }
     believed
 }

@@ -36,6 +36,7 @@ impl Gossip {
             return;
         }
         self.timers.set(self.now + self.awareness.scale(self.config.probe_interval), Timer::Probe);
+        self.ask_to_recall();
         if let Some(id) = self.table.next_to_probe(&mut self.rng) {
             self.start_probe(id);
             self.call_roll();
@@ -84,7 +85,7 @@ impl Gossip {
         let Some(probe) =
             self.probe.as_mut().filter(|probe| probe.number == number && probe.target == target)
         else {
-            self.farewells.remove(&number);
+            self.farewells.untold.remove(&number);
             return self.relay_ack(number, target);
         };
         if !probe.by_stream {

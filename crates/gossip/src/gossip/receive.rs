@@ -73,6 +73,7 @@ impl Gossip {
         // the same, or two that have both left would go on for ever.
         let is_answer = matches!(packet.body, ArchivedBody::Me);
         if !is_answer && packet.claims.iter().any(|claim| Pid::from(&claim.pid) == self.me.pid()) {
+            self.farewells.asked_at = self.now;
             self.send(from, Some(sender), Body::Me, Way::Datagram);
         }
         self.on_body(from, sender, packet, way);

@@ -11,7 +11,7 @@ use crate::queue::Queue;
 use crate::suspicion::Suspicion;
 use crate::timers::Timer;
 use crate::wire::{Body, Message, Packet};
-use crate::{NodeId, Output, Pid, State};
+use crate::{Member, NodeId, Output, Pid, State};
 
 /// Most members that are remembered as found dead a short while ago.
 const FALLEN_MAX: usize = 1024;
@@ -57,8 +57,8 @@ impl Gossip {
         self.table.get(id).is_some_and(|entry| entry.missing.is_some() && entry.member.state == State::Alive)
     }
 
-    /// Somebody is suspected because of what was heard in an exchange: it is told soon, and by itself. The queue drops
-    /// what is too much; the next packet to the suspect says it as well.
+    /// Somebody is suspected because of what was heard in an exchange, or of its goodbye: it is told soon, and by itself. The
+    /// queue drops what is too much; the next packet to the suspect says it as well.
     pub(super) fn warn(&mut self, suspect: NodeId) {
         if self.warnings.len() < WARNINGS_MAX {
             self.warnings.push_back(suspect);
@@ -92,10 +92,10 @@ impl Gossip {
         self.say_goodbye();
         self.spread_news();
         self.resume_answers();
-        if self.phase == Phase::Leaving && !self.queue.contains(self.me.id) && self.farewells.is_empty() {
+        if self.phase == Phase::Leaving && !self.awaits_questions() {
             self.left();
         }
-        let news = !self.queue.is_empty() || !self.events.nothing_to_tell() || !self.farewells.is_empty();
+        let news = !self.queue.is_empty() || !self.events.nothing_to_tell() || self.phase == Phase::Leaving;
         // While anybody is suspected it ticks on, for a process that stands still to find out how long it did.
         let more = news || !self.warnings.is_empty() || self.answers_waiting() || self.table.suspects() > 0;
         self.spread_at = more.then(|| self.now + self.config.gossip_interval);
@@ -179,7 +179,7 @@ impl Gossip {
         let taken = if matches!(body, Body::Ack { .. }) { COORDINATE_BYTES } else { 0 };
         let mut room = self.config.datagram_bytes.saturating_sub(PACKET_BYTES + taken);
         let mut subjects = Vec::new();
-        let own = matches!(body, Body::Me | Body::Other { .. }) || self.has_said_goodbye();
+        let own = matches!(body, Body::Me | Body::Other { .. }) || self.me.state == State::Left;
         let first = own.then_some(self.me.id).into_iter().chain(reader.and_then(|pid| self.to_be_told(pid)));
         for id in first {
             let bytes = self.news_bytes(id);
@@ -208,11 +208,6 @@ impl Gossip {
                 if way == Way::Bulk { Output::Bulk { to, bytes } } else { Output::Stream { to, bytes } }
             }
         });
-    }
-
-    /// Whoever still asks did not hear the goodbye while it was news.
-    fn has_said_goodbye(&self) -> bool {
-        self.me.state == State::Left && !self.queue.contains(self.me.id)
     }
 
     /// What the reader has to hear about itself: that it is not alive here, or that a newer boot of it is.
@@ -254,7 +249,7 @@ impl Gossip {
             size += self.news_bytes(*id);
             match member.state {
                 State::Alive => announces.push(announce_short(member, member.incarnation)),
-                _ => claims.push(claim(member, self.accuser(*id))),
+                _ => claims.push(claim(member, self.claimed(member), self.accuser(*id))),
             }
         }
         let mut coordinate = Vec::new();
@@ -266,6 +261,11 @@ impl Gossip {
         let bytes = encode(&Message::Packet(packet), size);
         debug_assert_eq!(bytes.len(), size, "sizes are exact");
         bytes
+    }
+
+    /// What others are told of a member, this one included.
+    pub(super) fn claimed(&self, member: &Member) -> State {
+        self.table.get(member.id).map_or(member.state, |entry| entry.claimed().state)
     }
 
     /// Whom to name for a claim: who got no answer from a suspect, else this member.

@@ -77,6 +77,29 @@ fn a_member_that_rejoins_hears_of_past_events_only_if_it_asks() {
 }
 
 #[test]
+fn who_knows_a_newcomer_first_hears_of_past_events_from_others() {
+    let mut world = World::cluster(5, 1);
+    send(&mut world, 1, "past");
+    world.run(20 * SECOND);
+    world.events.clear();
+    // Of newcomers each knows the next one when it asks.
+    (11..=16).for_each(|n| world.start_as(identity(n, 2, addr(n))));
+    (11..=15).for_each(|n| world.join(addr(n), addr(n + 1)));
+    world.run(SECOND);
+    (11..=16).for_each(|n| world.input(addr(n), Input::Recall));
+    world.run(SECOND);
+    assert_eq!(told(&world), BTreeMap::new());
+    world.join(addr(16), addr(1));
+    world.run(9 * SECOND);
+    assert_eq!(told(&world), (11..=16).map(|n| (addr(n), vec!["past".to_owned()])).collect());
+    let sent = |world: &World| world.node(addr(16)).stats().stream_messages_sent;
+    world.run(120 * SECOND);
+    let before = sent(&world);
+    world.run(20 * SECOND);
+    assert!(sent(&world) - before < 5, "it does not ask for ever");
+}
+
+#[test]
 fn recalls_are_answered_once_per_gossip_interval() {
     let mut world = World::cluster(2, 1);
     send(&mut world, 1, "past");

@@ -66,6 +66,58 @@ fn a_goodbye_in_an_invented_incarnation_is_refuted_too() {
     world.input(addr(2), Input::Datagram { from: addr(4), bytes: &rumour(4, 3, 1, 7, Belief::Left) });
     world.until("all believe in node 3 again", 10 * SECOND, |w| w.all_believe(3, Some(State::Alive)));
     assert_eq!(world.node(addr(3)).me().incarnation, 8);
+    let told = |event: &Event| matches!(event, Event::Left(_) | Event::Failed(_) | Event::Joined(_));
+    assert_eq!(world.count(told), 0, "nobody has believed it");
+}
+
+/// Node 3 leaves, and node 5 cannot hear it from the leaver.
+#[test]
+fn a_goodbye_heard_from_others_alone_is_a_suspicion_at_whose_end_the_member_has_left() {
+    for seed in 1..=10 {
+        let mut world = World::cluster(6, seed);
+        world.cut.insert((addr(3), addr(5)));
+        let said_at = world.now;
+        world.input(addr(3), Input::Leave);
+        world.until("the others know", 2 * SECOND, |w| {
+            [1, 2, 4, 6].iter().all(|n| w.state(addr(*n), 3) == Some(State::Left))
+        });
+        world.until("it is passed on", 2 * SECOND, |w| w.state(addr(5), 3) == Some(State::Suspect));
+        world.until("the goodbye has had its time", 6 * SECOND, |w| left_done(w, 3));
+        world.crash(addr(3));
+        world.until("it has left", 30 * SECOND, |w| w.all_believe(3, Some(State::Left)));
+        assert!(world.now > said_at + 4 * SECOND, "seed {seed}: it had its time to deny it");
+        world.run(60 * SECOND);
+        assert_eq!(world.failures(), 0, "seed {seed}");
+        assert_eq!(world.count(|event| matches!(event, Event::Suspected(_))), 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn in_a_large_cluster_those_who_hear_it_from_others_ask_the_leaver_before_it_goes() {
+    for seed in 1..=5 {
+        let mut world = World::cluster(100, seed);
+        world.run(30 * SECOND);
+        world.input(addr(2), Input::Leave);
+        let took = world.until("the goodbye has spread", 3 * SECOND, |w| left_done(w, 2));
+        assert!(world.all_believe(2, Some(State::Left)), "seed {seed}, after {took:?}");
+        world.crash(addr(2));
+        world.run(30 * SECOND);
+        assert!(world.all_believe(2, Some(State::Left)));
+        assert_eq!(world.failures(), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn nobody_calls_a_leaver_dead_where_much_gets_lost() {
+    for seed in 1..=5 {
+        let mut world = World::cluster(60, seed);
+        world.loss = 0.2;
+        (2..=6).for_each(|n| world.input(addr(n), Input::Leave));
+        world.until("the goodbyes", 6 * SECOND, |w| (2..=6).all(|n| left_done(w, n)));
+        (2..=6).for_each(|n| _ = world.crash(addr(n)));
+        world.until("all know", 60 * SECOND, |w| (2..=6).all(|n| w.all_believe(n, Some(State::Left))));
+        assert_eq!(world.failures(), 0, "seed {seed}");
+    }
 }
 
 #[test]

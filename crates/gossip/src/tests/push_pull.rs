@@ -181,7 +181,7 @@ fn an_exchange_brings_both_what_they_lack() {
     tell(&mut both[1], &news(3, &Member { incarnation: 3, name: "renamed".into(), ..member(110) }));
     // And somebody gone of whom one has never heard.
     tell(&mut both[0], &news(3, &member(502)));
-    tell(&mut both[0], &rumour(3, 502, 1, 1, Belief::Left));
+    tell(&mut both[0], &rumour(502, 502, 1, 1, Belief::Left));
     assert_eq!(exchange(&mut both).len(), 4);
     for node in &both {
         assert!(node.member(id(1)).is_some() && node.member(id(2)).is_some());

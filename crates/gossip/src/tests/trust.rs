@@ -143,7 +143,7 @@ proptest! {
 
     #[test]
     fn what_another_says_kills_nobody_at_once(
-        said in proptest::collection::vec((any::<u64>(), 0..5u64, 0..6u8), 1..30),
+        said in proptest::collection::vec((any::<u64>(), 0..5u64, 0..8u8), 1..30),
     ) {
         let mut world = World::cluster(3, 1);
         let (victim, now) = (world.node(addr(3)).me().clone(), world.now);
@@ -157,6 +157,8 @@ proptest! {
                 2 => (exchange(2, &Member { state: State::Dead, ..words }), true),
                 3 => (rumour(2, 3, boot, incarnation, Belief::Suspect), false),
                 4 => (rumour(2, 3, boot, incarnation, Belief::Dead), false),
+                5 => (rumour(2, 3, boot, incarnation, Belief::Left), false),
+                6 => (exchange(2, &Member { state: State::Left, ..words }), true),
                 _ => (rumour(2, 3, boot, incarnation, Belief::Pruned), false),
             };
             let (from, bytes) = (addr(2), &bytes);

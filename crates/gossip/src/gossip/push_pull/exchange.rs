@@ -161,7 +161,7 @@ impl Gossip {
                 continue;
             }
             if known.is_some_and(|known| says_enough(entry, known)) {
-                standings.push(standing(entry.member.id, entry.standing()));
+                standings.push(standing(entry.member.id, entry.claimed()));
             } else {
                 self.add(&mut load, entry);
             }
@@ -192,7 +192,7 @@ impl Gossip {
     fn learn_standing(&mut self, standing: &ArchivedWireStanding, teller: Pid, spread: bool) {
         let pid = Pid::from(&standing.pid);
         let said = Standing::from(standing);
-        let known = self.table.get(pid.id).map(|entry| is_claim(said, entry) && said != entry.standing());
+        let known = self.table.get(pid.id).map(|entry| is_claim(said, entry) && said != entry.claimed());
         if known.unwrap_or(pid.id == self.me.id && said.state != State::Alive) {
             self.learn_claim(pid, said, teller, spread);
         }
@@ -300,7 +300,7 @@ impl Gossip {
     fn record<'a>(&self, member: &'a Member, announced: u64, gone: Duration) -> Record<'a> {
         Record {
             announce: announce(member, announced),
-            state: member.state.into(),
+            state: self.claimed(member).into(),
             incarnation: member.incarnation,
             by: self.accuser(member.id).0,
             gone_s: u32::try_from(gone.as_millis().div_ceil(1000)).unwrap_or(u32::MAX),
