@@ -44,7 +44,7 @@ pub fn slot(key: &[u8]) -> u16 {
 fn places(word: u64, byte: u8) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
-    let zero_where_it_is = word ^ ONES * u64::from(byte);
+    let zero_where_it_is = word ^ (ONES * u64::from(byte));
     zero_where_it_is.wrapping_sub(ONES) & !zero_where_it_is & TOPS
 }
 

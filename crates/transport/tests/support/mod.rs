@@ -79,11 +79,14 @@ impl Node {
     }
 }
 
-/// A configuration on a free loopback port with an id that no other test node of this process has.
+/// A configuration on a free loopback port with an id that no other test node of this process has. A handshake has the time that a
+/// busy machine takes for a hundred at once.
 pub fn config() -> Config {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = u128::from(NEXT.fetch_add(1, Ordering::Relaxed));
-    Config::new("test", id, "127.0.0.1:0".parse().unwrap(), 1)
+    let mut config = Config::new("test", id, "127.0.0.1:0".parse().unwrap(), 1);
+    config.limits.handshake_timeout = DEADLINE;
+    config
 }
 
 pub fn node() -> Node {
