@@ -46,7 +46,7 @@ pub(crate) struct Args {
     canaries: Option<u64>,
 }
 
-fn first_seed(text: &str) -> Result<u64> {
+pub(crate) fn first_seed(text: &str) -> Result<u64> {
     if text != "commit" {
         return text.parse().context("give a number or `commit`");
     }
