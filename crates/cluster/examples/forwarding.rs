@@ -126,11 +126,10 @@ async fn run() {
         measure("put here", &holder, together, seconds, put).await;
     }
     fill(&holder, LARGE, |number| Operation::on(key(number), Action::put(vec![b'v'; LARGE_BYTES]))).await;
-    let (heir, heir_pid, heir_addr) = start(3, 1, &stop);
-    heir.member(holder_pid, holder_addr, Liveness::Alive, 1);
-    holder.member(heir_pid, heir_addr, Liveness::Alive, 1);
     write_new_memory();
-    hand_off(&holder).await;
+    let heir = start(3, 1, &stop);
+    let nodes = [&(holder, holder_pid, holder_addr, 1), &(asker, asker_pid, asker_addr, 0)];
+    hand_off(nodes, &heir).await;
     stop.cancel();
 }
 
@@ -144,9 +143,15 @@ async fn fill(through: &Cluster, keys: usize, put: impl Fn(usize) -> Operation) 
     }
 }
 
-/// Has a node leave, which hands everything to the other member.
-async fn hand_off(holder: &Cluster) {
+/// Has the first node leave, which hands everything to one that has just come. All know each other: whom a node has only heard of it
+/// waits for.
+async fn hand_off(nodes: [&(Cluster, Pid, SocketAddr, u16); 2], heir: &(Cluster, Pid, SocketAddr)) {
     let (start, before) = (Instant::now(), cpu());
+    for (node, pid, addr, weight) in nodes {
+        node.member(heir.1, heir.2, Liveness::Alive, 1);
+        heir.0.member(*pid, *addr, Liveness::Alive, *weight);
+    }
+    let holder = &nodes[0].0;
     let left = holder.leave().await;
     assert_eq!(left, 0, "everything finds a holder");
     let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu().saturating_sub(before).as_secs_f64());
