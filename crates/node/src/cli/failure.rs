@@ -88,7 +88,7 @@ pub(super) enum Failure {
         found: String,
     },
     /// A node or server gave no answer of use over RESP.
-    #[error("no answer of use from {name}: {reason}{}", if *unreachable { " (is it running, and is this its address?)" } else { "" })]
+    #[error("no answer of use from {name}: {reason}{}", advice(reason, *unreachable))]
     Resp {
         /// Its address.
         name: String,
@@ -182,6 +182,17 @@ pub(super) enum Failure {
     Run(#[from] anyhow::Error),
 }
 
+/// What to do about a server that gives no answer of use over RESP.
+fn advice(reason: &str, unreachable: bool) -> &'static str {
+    match reason.split(' ').next() {
+        _ if unreachable => " (is it running, and is this its address?)",
+        Some("NOAUTH" | "WRONGPASS") => {
+            " (the password of a Redis goes into the variable REDISCLI_AUTH, a node's secret into --client-secret-file)"
+        }
+        _ => "",
+    }
+}
+
 /// The variable that an error about a flag is about.
 fn variable(error: &clap::Error) -> String {
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
@@ -241,6 +252,16 @@ fn in_full(error: &dyn Error) -> String {
 mod tests {
     use super::*;
     use crate::cli::entries::Entry;
+
+    #[test]
+    fn a_refused_password_is_told_with_where_it_goes() {
+        let told = |reason: &str| {
+            let (name, reason) = ("redis://web1".to_owned(), reason.to_owned());
+            Failure::Resp { name, reason, unreachable: false }.to_string()
+        };
+        assert!(told("NOAUTH Authentication required.").contains("REDISCLI_AUTH"));
+        assert!(told("ERR unknown command").ends_with("ERR unknown command"));
+    }
 
     #[test]
     fn a_cause_is_told_once() {

@@ -38,3 +38,20 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn losing_all_members_ends_a_long_rest() {
+        let (joined, receiver) = watch::channel(true);
+        let mut pace = Pace::new(receiver, CancellationToken::new());
+        let mut rest = std::pin::pin!(pace.rest_by_membership(1..2, 3_600_000..3_600_001));
+        assert!(timeout(Duration::from_millis(10), &mut rest).await.is_err(), "it rests for an hour");
+        joined.send_replace(false);
+        assert_eq!(timeout(Duration::from_mins(1), rest).await, Ok(true));
+    }
+}
