@@ -33,6 +33,9 @@ pub trait Membership: Send + Sync {
         force: bool,
     ) -> BoxFuture<'static, Result<Vec<KeyReport>, Declined>>;
 
+    /// Contacts a node at `host:port`, at all addresses of the name, and waits until it is a live member.
+    fn join(&self, addr: String) -> Told;
+
     /// Has a dead member taken for one that left by everybody, or with `prune` forgotten.
     fn remove(&self, member: String, prune: bool) -> Told;
 

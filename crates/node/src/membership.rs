@@ -1,6 +1,7 @@
 //! What gossip says of the members, passed on to the slots, the roster and the journal.
 
 mod find;
+mod join;
 mod query;
 mod requests;
 

@@ -75,6 +75,7 @@ fn help_and_version_succeed() {
         "rtt",
         "tags",
         "keys",
+        "join",
         "force-leave",
         "keygen",
         "status",

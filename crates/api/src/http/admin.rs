@@ -50,6 +50,7 @@ pub(super) enum Route {
     Query,
     Keyring,
     Reachability,
+    Join,
     Remove,
     RoundTrip,
     Tags,
@@ -79,6 +80,7 @@ impl Route {
         ("query", Route::Query),
         ("keyring", Route::Keyring),
         ("reachability", Route::Reachability),
+        ("join", Route::Join),
         ("force-leave", Route::Remove),
         ("rtt", Route::RoundTrip),
         ("tags", Route::Tags),
@@ -90,6 +92,7 @@ impl Route {
             Route::MultiGet
             | Route::Event
             | Route::Query
+            | Route::Join
             | Route::Remove
             | Route::Reload
             | Route::Weight
@@ -141,6 +144,7 @@ pub(super) fn answer(
         Route::Query => membership::query(door, head, body, activity),
         Route::Keyring => membership::keyring(door, head, body, activity),
         Route::Reachability => membership::reachability(door, head),
+        Route::Join => membership::join(door, head),
         Route::Remove => membership::remove(door, head),
         Route::RoundTrip => membership::round_trip(door, head),
         Route::Tags => membership::tags(door, head, body, activity),
@@ -186,6 +190,7 @@ fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<A
         | Route::Query
         | Route::Keyring
         | Route::Reachability
+        | Route::Join
         | Route::Remove
         | Route::RoundTrip
         | Route::Tags => return Err(Problem::internal()),

@@ -130,6 +130,14 @@ pub(super) fn reachability(door: &Door, head: &Parts) -> Result<Answer, Problem>
     Ok(pending(of(door)?.reachability()))
 }
 
+/// `POST /_/join?addr=web1:7400`.
+pub(super) fn join(door: &Door, head: &Parts) -> Result<Answer, Problem> {
+    let [addr] = query::parameters(head.uri.query(), ["addr"])?;
+    door.guard.admit_admin(&head.headers)?;
+    let done = of(door)?.join(text("addr", addr)?);
+    Ok(pending(done.map(|done| done.map(|()| serde_json::json!({ "joined": true }))).boxed()))
+}
+
 /// `POST /_/force-leave?member=web1&prune=true`.
 pub(super) fn remove(door: &Door, head: &Parts) -> Result<Answer, Problem> {
     let [member, prune] = query::parameters(head.uri.query(), ["member", "prune"])?;

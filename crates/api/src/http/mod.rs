@@ -13,6 +13,7 @@
 //! | `/_/query?name=` | POST | asks members; server-sent events |
 //! | `/_/keyring` | GET, POST | which secrets each member knows; changes them |
 //! | `/_/reachability` | GET | which members answer |
+//! | `/_/join?addr=` | POST | contacts a node, and waits until it is a member |
 //! | `/_/force-leave?member=` | POST | has a dead member taken for one that left, or forgotten |
 //! | `/_/rtt?from=&to=` | GET | how long a round trip between two members takes |
 //! | `/_/tags` | GET, POST | the node's tags; changes them |

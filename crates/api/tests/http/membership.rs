@@ -64,6 +64,11 @@ impl Membership for Member {
         ready(Ok(Reachability { reached: vec!["a".into()], missing: vec![] })).boxed()
     }
 
+    fn join(&self, addr: String) -> Told {
+        ready(if addr == "here:1" { Ok(()) } else { Err(Declined::Invalid(format!("{addr} is nowhere"))) })
+            .boxed()
+    }
+
     fn remove(&self, member: String, prune: bool) -> Told {
         self.events.lock().unwrap().push((member, Bytes::from(prune.to_string())));
         ready(Ok(())).boxed()
@@ -182,6 +187,17 @@ async fn a_dead_member_is_removed_by_operators() {
     door.post(wrong, "Authorization: Bearer admin\r\n", "").await.problem(400);
     let asked = door.memory.member.events.lock().unwrap().clone();
     assert_eq!(asked, [("a b".to_owned(), Bytes::from_static(b"true"))]);
+}
+
+#[tokio::test]
+async fn a_node_is_joined_by_operators() {
+    let guard = Guard { admin: Some(Tokens::new([Token::new("admin")])), ..Guard::default() };
+    let door = TestDoor::with(guard, Limits::default()).await;
+    let admin = "Authorization: Bearer admin\r\n";
+    door.post("/_/join?addr=here:1", "", "").await.problem(401);
+    assert_eq!(door.post("/_/join?addr=here:1", admin, "").await.json(), json!({ "joined": true }));
+    assert_eq!(door.post("/_/join?addr=there:1", admin, "").await.problem(400), "there:1 is nowhere");
+    door.post("/_/join", admin, "").await.problem(400);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod force_leave;
 mod get;
 mod import;
 mod incr;
+mod join;
 mod keygen;
 mod keys;
 mod leave;
@@ -105,6 +106,8 @@ enum Command {
     Monitor(monitor::Args),
     /// Ask members something
     Query(query::Args),
+    /// Have a running node contact others, that the two clusters become one
+    Join(join::Args),
     /// Have a dead member taken for one that left, or forgotten
     ForceLeave(force_leave::Args),
     /// Show or replace the cluster's secrets while it runs (for the keys of values: scan)
@@ -162,6 +165,7 @@ fn dispatch(
         Command::Event(args) => event::run(&args),
         Command::Monitor(args) => monitor::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Join(args) => join::run(&args, innermost(matches)),
         Command::ForceLeave(args) => force_leave::run(&args, innermost(matches)),
         Command::Keys(args) => keys::run(&args, innermost(matches)),
         Command::Reachability(args) => reachability::run(&args),

@@ -62,6 +62,15 @@ impl Client {
         self.read_json(response)
     }
 
+    /// Has the node contact another, and waits until that is a member.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn join(&self, addr: &str) -> Result<serde_json::Value, ClientError> {
+        let response = self.call(Method::POST, &format!("/_/join?addr={}", parameter(addr)), &[])?;
+        self.read_json(response)
+    }
+
     /// Has a dead member removed, or with `prune` forgotten.
     ///
     /// # Errors

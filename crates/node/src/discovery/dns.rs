@@ -36,8 +36,8 @@ pub(super) async fn run(join: Join, sink: Sink, mut pace: Pace) {
     }
 }
 
-/// The resolver of the system bounds how long this takes.
-async fn look_up(join: &Join) -> std::io::Result<Vec<SocketAddr>> {
+/// All addresses of a name, each once. The resolver of the system bounds how long this takes.
+pub(crate) async fn look_up(join: &Join) -> std::io::Result<Vec<SocketAddr>> {
     let mut addrs: Vec<_> = tokio::net::lookup_host((join.host.as_str(), join.port)).await?.collect();
     addrs.sort_unstable();
     addrs.dedup();

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use dns::look_up;
 pub use local::LocalError;
 use pace::Pace;
 pub(crate) use silence::Silence;

@@ -29,6 +29,11 @@ impl api::Membership for Membership {
         self.clone().ask(query).boxed()
     }
 
+    fn join(&self, addr: String) -> Told {
+        let membership = self.clone();
+        async move { membership.join_and_wait(&addr).await }.boxed()
+    }
+
     fn remove(&self, member: String, prune: bool) -> Told {
         let membership = self.clone();
         async move {

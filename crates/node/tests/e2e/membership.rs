@@ -207,6 +207,17 @@ fn a_secret_takes_the_place_of_another_and_one_that_was_down_comes_back_with_the
 }
 
 #[test]
+fn a_running_node_joins_another_when_it_is_told() {
+    let cluster = Cluster::new("told-to-join");
+    let launch = |name| cluster.node(name).arg("--discover", "off").arg("--quic", "127.0.0.1:0").start();
+    let [one, two] = ["one", "two"].map(launch);
+    let http = one.http.to_string();
+    assert_eq!(run(&http, &["join", &one.quic.to_string()], 1), "", "itself");
+    assert!(run(&http, &["join", &two.quic.to_string()], 0).starts_with("joined "));
+    Cluster::settle(&[&one, &two]);
+}
+
+#[test]
 fn a_dead_member_is_removed_and_a_node_with_a_directory_finds_the_others_again() {
     let cluster = Cluster::new("removal");
     let launch = |name: &str| {
