@@ -268,6 +268,53 @@ mod tests {
         assert!(log.is_on() && chosen(None) == 0);
     }
 
+    /// Level and fields of every event.
+    #[derive(Clone, Default)]
+    struct Events(Arc<Mutex<Vec<String>>>);
+
+    impl tracing::Subscriber for Events {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            let mut fields = vec![event.metadata().level().to_string()];
+            event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+                fields.push(format!("{field}={value:?}"));
+            });
+            self.0.lock().push(fields.join(" "));
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn what_takes_longer_than_allowed_is_a_warning() {
+        let (log, events) = (AccessLog::default(), Events::default());
+        log.set(None, Some(Duration::from_millis(5)));
+        tracing::subscriber::with_default(events.clone(), || {
+            for ms in [5, 6] {
+                log.answered(&line(None), StatusCode::NOT_FOUND, Duration::from_millis(ms));
+            }
+        });
+        let events = events.0.lock();
+        let [slow] = &events[..] else { panic!("one of the two is slow: {events:?}") };
+        assert!(slow.starts_with("WARN "), "{slow}");
+        for field in ["method=GET ", "path=\"/k\" ", "status=404 ", "took_us=6000 "] {
+            assert!(slow.contains(field), "{slow}");
+        }
+    }
+
     #[test]
     fn what_a_caller_samples_is_exported_as_a_span_of_its_own() {
         let log = AccessLog::default();
