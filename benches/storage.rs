@@ -1,7 +1,8 @@
-//! Get and put of one million entries, by one and two threads: the store beside sharded hash tables.
+//! Get and put of one million entries, by one and two threads: the store beside hash tables that others use.
 
+use std::hash::BuildHasherDefault;
 use std::hint::black_box;
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,12 @@ use boato_placement::{SLOTS, slot};
 use boato_storage::{Clock, Condition, Config, FETCH_MAX, Store, Value, Writer};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use dashmap::DashMap;
 use fastrand::Rng;
 use hashbrown::HashTable;
+use moka::sync::Cache;
 use parking_lot::RwLock;
+use rapidhash::quality::RapidHasher;
 use rapidhash::v3::rapidhash_v3;
 
 /// The one of the product.
@@ -92,6 +96,46 @@ impl Map for Sharded {
         entry
             .and_modify(|(_, stored)| *stored = Box::new(*value))
             .or_insert_with(|| (Box::new(*key), Box::new(*value)));
+    }
+}
+
+type Hasher = BuildHasherDefault<RapidHasher<'static>>;
+
+impl Map for DashMap<Box<[u8]>, Box<[u8]>, Hasher> {
+    fn get(&self, key: &Key, out: &mut Vec<u8>) {
+        let value = DashMap::get(self, &key[..]).expect("every key was stored");
+        out.clear();
+        out.extend_from_slice(&value);
+    }
+
+    fn put(&self, key: &Key, value: &[u8; 64]) {
+        self.insert(Box::new(*key), Box::new(*value));
+    }
+}
+
+impl Map for papaya::HashMap<Box<[u8]>, Box<[u8]>, Hasher> {
+    fn get(&self, key: &Key, out: &mut Vec<u8>) {
+        let pinned = self.pin();
+        let value = pinned.get(&key[..]).expect("every key was stored");
+        out.clear();
+        out.extend_from_slice(value);
+    }
+
+    fn put(&self, key: &Key, value: &[u8; 64]) {
+        self.pin().insert(Box::new(*key), Box::new(*value));
+    }
+}
+
+/// A cache that would evict, had it not room for all.
+impl Map for Cache<Box<[u8]>, Arc<[u8]>, Hasher> {
+    fn get(&self, key: &Key, out: &mut Vec<u8>) {
+        let value = Cache::get(self, &key[..]).expect("every key was stored");
+        out.clear();
+        out.extend_from_slice(&value);
+    }
+
+    fn put(&self, key: &Key, value: &[u8; 64]) {
+        self.insert(Box::new(*key), Arc::new(*value));
     }
 }
 
@@ -187,6 +231,10 @@ fn maps(criterion: &mut Criterion) {
     together_fetched(criterion, &keys, &slotted);
     drop(slotted);
     measure(criterion, "rwlock x 64", &keys, &Sharded::new());
+    measure(criterion, "dashmap", &keys, &DashMap::with_hasher(Hasher::default()));
+    measure(criterion, "papaya", &keys, &papaya::HashMap::with_hasher(Hasher::default()));
+    let cache = Cache::builder().max_capacity(2 * KEYS as u64).build_with_hasher(Hasher::default());
+    measure(criterion, "moka", &keys, &cache);
 }
 
 criterion_group! {

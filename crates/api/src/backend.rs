@@ -86,7 +86,20 @@ pub trait Backend: Send + Sync + 'static {
     /// `found` runs under the slot's lock: it copies what it needs and returns.
     fn read(&self, key: &[u8], now_ms: u64, found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool;
 
-    /// The same with all that is known of the entry, and this node's name, for a door that answers some entries this way and
+    /// [`Backend::read`] for several keys, those of one slot in one step: calls `found` for each, in their order, and goes on while it says
+    /// so. False: a slot is not served here now, or `found` has stopped it; what it was told is as if it had not been. The default reads
+    /// nothing.
+    fn read_all(
+        &self,
+        keys: &[&[u8]],
+        now_ms: u64,
+        found: &mut dyn FnMut(Option<Entry<'_>>) -> bool,
+    ) -> bool {
+        let _ = (keys, now_ms, found);
+        false
+    }
+
+    /// [`Backend::read`] with all that is known of the entry, and this node's name, for a door that answers some entries this way and
     /// others by [`Backend::execute`]: `found` says whether it has answered. If it has not, this is false, as if nothing had been read.
     fn show(&self, key: &[u8], found: &mut dyn FnMut(&str, Option<Shown<'_>>) -> bool) -> bool {
         let _ = (key, found);

@@ -171,6 +171,29 @@ impl Slots {
         self.try_look(key, |entries| show(entries.get(key, unix_ms)))
     }
 
+    /// [`Slots::try_read`] for several keys, those of one slot that follow each other in one step: shows each, in their order, while
+    /// `show` says so. False: it said otherwise, or a slot is not served here.
+    pub fn try_read_all(
+        &self,
+        keys: &[&[u8]],
+        unix_ms: u64,
+        mut show: impl FnMut(Option<Value<'_>>) -> bool,
+    ) -> bool {
+        let mut keys = keys.iter().map(|key| (boato_placement::slot(key), *key)).peekable();
+        while let Some(&(slot, _)) = keys.peek() {
+            let guard = self.store.lock(usize::from(slot));
+            if guard.header().serving().is_none() {
+                return false;
+            }
+            while let Some((_, key)) = keys.next_if(|(next, _)| *next == slot) {
+                if !show(guard.value(key, unix_ms)) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
     #[inline]
     fn try_look<R>(&self, key: &[u8], look: impl FnOnce(&Entries) -> R) -> Option<R> {
         let guard = self.store.lock(usize::from(boato_placement::slot(key)));

@@ -13,8 +13,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use boato_api::{
-    self as api, Backend, Change, Command, Entry, Execution, KeysPage, KeysQuery, Load, MemberInfo, Outcome,
-    Owner, Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, Source, Topology, Transaction,
+    self as api, Backend, Change, Command, Entry, Execution, FETCH_MAX, KeysPage, KeysQuery, Load,
+    MemberInfo, Outcome, Owner, Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, Source, Topology,
+    Transaction,
 };
 use boato_cluster::quic::Cluster;
 use boato_cluster::{self as cluster, Effect, Operation, Pid, Slice, Standing, Value};
@@ -129,13 +130,27 @@ impl Backend for NodeBackend {
     fn read(&self, key: &[u8], now_ms: u64, found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool {
         let show = |value: Option<Value<'_>>| {
             self.tally.read(value.is_some());
-            found(value.map(|value| Entry {
-                value: value.bytes,
-                content_type: value.content_type,
-                ttl_left: convert::ttl_left(value.expires_at_ms, now_ms),
-            }));
+            found(value.map(|value| convert::entry(&value, now_ms)));
         };
         self.cluster.slots().try_read(key, now_ms, show).is_some()
+    }
+
+    fn read_all(
+        &self,
+        keys: &[&[u8]],
+        now_ms: u64,
+        found: &mut dyn FnMut(Option<Entry<'_>>) -> bool,
+    ) -> bool {
+        let (slots, mut hits) = (self.cluster.slots(), 0);
+        keys.chunks(FETCH_MAX).for_each(|some| slots.fetch(some.iter().copied()));
+        let is_read = slots.try_read_all(keys, now_ms, |value| {
+            hits += u64::from(value.is_some());
+            found(value.map(|value| convert::entry(&value, now_ms)))
+        });
+        if is_read {
+            self.tally.read_all(hits, keys.len() as u64 - hits);
+        }
+        is_read
     }
 
     fn show(&self, key: &[u8], found: &mut dyn FnMut(&str, Option<Shown<'_>>) -> bool) -> bool {

@@ -34,7 +34,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(command: &Command<'_>) -> Self {
-        Self { is_read: matches!(command.action, Action::Get) }
+        Self { is_read: matches!(command.action, Action::Get | Action::GetRange { .. }) }
     }
 }
 
@@ -43,6 +43,13 @@ impl Tally {
     pub(crate) fn read(&self, hit: bool) {
         let local = &self.0.mine().local;
         if hit { &local.hits } else { &local.misses }.fetch_add(1, Relaxed);
+    }
+
+    /// So many keys held here were read and had a value, so many had none.
+    pub(crate) fn read_all(&self, hits: u64, misses: u64) {
+        let local = &self.0.mine().local;
+        local.hits.fetch_add(hits, Relaxed);
+        local.misses.fetch_add(misses, Relaxed);
     }
 
     /// A command has its answer.

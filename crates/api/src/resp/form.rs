@@ -117,17 +117,31 @@ impl Form {
         )
     }
 
+    /// Writes the reply about a value that is there, or not.
+    pub(super) fn write_value(self, value: Option<&[u8]>, out: &mut Replies) {
+        let bytes = value.unwrap_or_default();
+        match self {
+            Form::Value | Form::Encoding if value.is_none() => out.null(),
+            Form::Value | Form::Part => out.bulk(bytes),
+            Form::ValueInArray => {
+                out.array(1);
+                Form::Value.write_value(value, out);
+            }
+            Form::Bit(bit) => {
+                let byte = bytes.first().copied().unwrap_or(0);
+                out.integer(i64::from(byte >> (7 - bit) & 1));
+            }
+            Form::Ones(span) => out.integer(span.ones(bytes)),
+            Form::Encoding => out.bulk(encoding(bytes)),
+            _ => out.error(UNFITTING),
+        }
+    }
+
     fn success(self, outcome: &Outcome, out: &mut Replies) {
         match (self, outcome) {
-            (Form::Value, Outcome::Value { value, .. }) => out.bulk(value),
-            (Form::Value | Form::Encoding | Form::References | Form::Memory(_), Outcome::Missing) => {
-                out.null();
-            }
-            (Form::ValueInArray, _) => {
-                out.array(1);
-                Form::Value.success(outcome, out);
-            }
-            (Form::Part, _) => out.bulk(bytes_of(outcome)),
+            (form, Outcome::Value { value, .. }) if form.brings_value() => form.write_value(Some(value), out),
+            (form, Outcome::Missing) if form.brings_value() => form.write_value(None, out),
+            (Form::References | Form::Memory(_), Outcome::Missing) => out.null(),
             (Form::Stored, _) => match flag(outcome) {
                 Some(1) => out.ok(),
                 _ => out.null(),
@@ -139,11 +153,6 @@ impl Form {
                 out.integer(integer(*length));
             }
             (Form::Length, _) => out.integer(0),
-            (Form::Bit(bit), _) => {
-                let byte = bytes_of(outcome).first().copied().unwrap_or(0);
-                out.integer(i64::from(byte >> (7 - bit) & 1));
-            }
-            (Form::Ones(span), _) => out.integer(span.ones(bytes_of(outcome))),
             (Form::Time(time), _) => out.integer(time.of(outcome)),
             (Form::Renamed | Form::RenamedFlag, Outcome::Missing) => {
                 out.error("ERR no such key");
@@ -151,7 +160,6 @@ impl Form {
             (Form::Renamed, _) => out.ok(),
             (Form::Kind, Outcome::Missing) => out.simple("none"),
             (Form::Kind, _) => out.simple("string"),
-            (Form::Encoding, Outcome::Value { value, .. }) => out.bulk(encoding(value)),
             (Form::References, _) => out.integer(1),
             (Form::Memory(key), Outcome::Found { length, .. }) => {
                 out.integer(integer(*length + (key + ENTRY_OVERHEAD_BYTES) as u64));
@@ -241,13 +249,6 @@ fn flag(outcome: &Outcome) -> Option<i64> {
         Outcome::Missing | Outcome::Refused { .. } | Outcome::Changed(false) => 0,
         _ => return None,
     })
-}
-
-fn bytes_of(outcome: &Outcome) -> &[u8] {
-    match outcome {
-        Outcome::Value { value, .. } => value,
-        _ => b"",
-    }
 }
 
 fn previous(outcome: &Outcome, out: &mut Replies) {

@@ -23,6 +23,11 @@ impl<'a> Request<'a> {
         &self.parts[1..]
     }
 
+    /// The name and the arguments.
+    pub(super) fn words(&self) -> &[&'a [u8]] {
+        &self.parts
+    }
+
     /// How many parts there are, the name included.
     pub(super) fn len(&self) -> usize {
         self.parts.len()

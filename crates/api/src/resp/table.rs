@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use super::commands::{self, Context, Planned};
 use super::door::Door;
+use super::form::Join;
 use super::request::Request;
 use super::step::{Later, Refusal, Step};
 
@@ -24,6 +25,8 @@ pub(super) struct Spec {
     pub(super) since: &'static str,
     pub(super) summary: &'static str,
     pub(super) run: Run,
+    /// How the values of its keys, which are all of its arguments, become the reply, if it does nothing but read them.
+    pub(super) reads: Option<Join>,
     pub(super) subcommands: &'static [Spec],
 }
 
@@ -48,7 +51,7 @@ pub(super) enum Run {
     /// On keys: it only says what is to be done with them.
     Keys(for<'a> fn(&Request<'a>) -> Planned<'a>),
     /// At once.
-    Here(fn(&mut Context<'_>, &Request<'_>) -> Result<(), Refusal>),
+    Here(Here),
     /// By asking others; not within a transaction.
     Away(fn(&Door, &Request<'_>) -> Result<Later, Refusal>),
     /// At once, also within a transaction, which it begins, ends or leaves.
@@ -56,6 +59,9 @@ pub(super) enum Run {
     /// Only its subcommands do anything.
     Container,
 }
+
+/// A handler that answers at once.
+pub(super) type Here = fn(&mut Context<'_>, &Request<'_>) -> Result<(), Refusal>;
 
 /// Redis' groups of commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,13 +111,23 @@ const FLAG_NAMES: [(u32, &str); 12] = [
 impl Spec {
     /// A command without keys.
     pub(super) const fn new(name: &'static str, arity: i8, flags: u32, group: Group, run: Run) -> Spec {
-        let subcommands = &[];
-        Spec { name, arity, flags, keys: NO_KEYS, group, since: "1.0.0", summary: "", run, subcommands }
+        let (keys, since, summary, reads, subcommands) = (NO_KEYS, "1.0.0", "", None, &[]);
+        Spec { name, arity, flags, keys, group, since, summary, run, reads, subcommands }
+    }
+
+    /// A command without keys that is answered at once, in whatever state the server is.
+    pub(super) const fn at_once(name: &'static str, arity: i8, flags: u32, group: Group, run: Here) -> Spec {
+        Spec::new(name, arity, flags | LOADING | STALE, group, Run::Here(run))
     }
 
     /// With these keys.
     pub(super) const fn keys(self, keys: Keys) -> Spec {
         Spec { keys, ..self }
+    }
+
+    /// With a reply that is made of the values of all its arguments.
+    pub(super) const fn reads(self, join: Join) -> Spec {
+        Spec { keys: ALL_KEYS, reads: Some(join), ..self }
     }
 
     /// Since which version of Redis, and what it does.

@@ -103,6 +103,10 @@ fn folder(key: &[u8]) -> &[u8] {
     key.split(|byte| *byte == b'/').next().unwrap()
 }
 
+fn entry(value: &Value) -> Entry<'_> {
+    Entry { value: &value.bytes, content_type: b"", ttl_left: value.ttl_left() }
+}
+
 pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
 }
@@ -137,13 +141,14 @@ impl Backend for Map {
     fn read(&self, key: &[u8], _: u64, found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool {
         let here = self.is_here(key);
         if here {
-            found(self.values().get(key).map(|value| Entry {
-                value: &value.bytes,
-                content_type: b"",
-                ttl_left: value.ttl_left(),
-            }));
+            found(self.values().get(key).map(entry));
         }
         here
+    }
+
+    fn read_all(&self, keys: &[&[u8]], _: u64, found: &mut dyn FnMut(Option<Entry<'_>>) -> bool) -> bool {
+        let values = self.values();
+        keys.iter().all(|key| self.is_here(key) && found(values.get(*key).map(entry)))
     }
 
     fn transact(

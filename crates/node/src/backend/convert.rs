@@ -134,6 +134,12 @@ pub(super) fn ttl_left(expires_at_ms: Option<u64>, now_ms: u64) -> Option<Durati
     expires_at_ms.map(|at| Duration::from_millis(at.saturating_sub(now_ms)))
 }
 
+/// A value, as doors see it.
+pub(super) fn entry<'a>(value: &cluster::Value<'a>, now_ms: u64) -> api::Entry<'a> {
+    let ttl_left = ttl_left(value.expires_at_ms, now_ms);
+    api::Entry { value: value.bytes, content_type: value.content_type, ttl_left }
+}
+
 /// A live entry, as doors see it.
 pub(super) fn shown<'a>(entry: &cluster::EntryRef<'a>, now_ms: u64) -> api::Shown<'a> {
     let cluster::EntryRef { value, content_type, version, expires_at_ms, .. } = *entry;

@@ -49,6 +49,11 @@ impl Span {
     }
 }
 
+/// The bytes from the first to the last, as [`Action::GetRange`] counts them.
+pub(super) fn part(bytes: &[u8], first: i64, last: i64) -> &[u8] {
+    within(first, last, bytes.len()).map_or(b"", |(first, last)| &bytes[first..=last])
+}
+
 /// The places from the first to the last of `length` that a range means, if there is one.
 fn within(first: i64, last: i64, length: usize) -> Option<(usize, usize)> {
     let length = i64::try_from(length).ok()?;

@@ -9,39 +9,42 @@ use crate::resp::number;
 use crate::resp::request::Request;
 use crate::resp::session::Quiet;
 use crate::resp::step::Refusal;
-use crate::resp::table::{ADMIN, Group, LOADING, NOSCRIPT, Run, STALE, Spec};
+use crate::resp::table::{ADMIN, Group, NOSCRIPT, Spec};
 
 pub(super) static SPECS: [Spec; 17] = [
-    sub("client|id", 2, 0, id).about("5.0.0", "The number of this connection."),
-    sub("client|info", 2, 0, info).about("6.2.0", "This connection."),
-    sub("client|list", -2, ADMIN, list).about("2.4.0", "The connections of this door."),
-    sub("client|kill", -3, ADMIN, kill).about("2.4.0", "Ends connections of this door."),
-    sub("client|getname", 2, 0, getname).about("2.6.9", "What this connection is called."),
-    sub("client|setname", 3, 0, setname).about("2.6.9", "Names this connection."),
-    sub("client|setinfo", 4, 0, setinfo).about("7.2.0", "Names the library and its version."),
-    sub("client|no-evict", 3, ADMIN, on_or_off)
+    Spec::at_once("client|id", 2, NOSCRIPT, Group::Connection, id)
+        .about("5.0.0", "The number of this connection."),
+    Spec::at_once("client|info", 2, NOSCRIPT, Group::Connection, info).about("6.2.0", "This connection."),
+    Spec::at_once("client|list", -2, ADMIN | NOSCRIPT, Group::Connection, list)
+        .about("2.4.0", "The connections of this door."),
+    Spec::at_once("client|kill", -3, ADMIN | NOSCRIPT, Group::Connection, kill)
+        .about("2.4.0", "Ends connections of this door."),
+    Spec::at_once("client|getname", 2, NOSCRIPT, Group::Connection, getname)
+        .about("2.6.9", "What this connection is called."),
+    Spec::at_once("client|setname", 3, NOSCRIPT, Group::Connection, setname)
+        .about("2.6.9", "Names this connection."),
+    Spec::at_once("client|setinfo", 4, NOSCRIPT, Group::Connection, setinfo)
+        .about("7.2.0", "Names the library and its version."),
+    Spec::at_once("client|no-evict", 3, ADMIN | NOSCRIPT, Group::Connection, on_or_off)
         .about("7.0.0", "Does nothing: no connection is ended for memory of others."),
-    sub("client|no-touch", 3, 0, on_or_off).about("7.2.0", "Does nothing: reading a key changes nothing."),
-    sub("client|reply", 3, 0, reply).about("3.2.0", "Leaves replies out."),
-    sub("client|tracking", -3, 0, tracking).about("6.0.0", "Takes OFF only: there is no tracking."),
-    sub("client|trackinginfo", 2, 0, trackinginfo).about("6.2.0", "Says that there is no tracking."),
-    sub("client|caching", 3, 0, caching).about("6.0.0", "Refused: there is no tracking."),
-    sub("client|getredir", 2, 0, getredir).about("6.0.0", "Always -1: there is no tracking."),
-    sub("client|unblock", -3, ADMIN, unblock).about("5.0.0", "Always 0: no command blocks."),
-    sub("client|unpause", 2, ADMIN, unpause).about("6.2.0", "Does nothing: nothing is paused."),
-    Spec::new("client|help", 2, LOADING | STALE, Group::Connection, Run::Here(help))
-        .about("5.0.0", "Tells the subcommands."),
+    Spec::at_once("client|no-touch", 3, NOSCRIPT, Group::Connection, on_or_off)
+        .about("7.2.0", "Does nothing: reading a key changes nothing."),
+    Spec::at_once("client|reply", 3, NOSCRIPT, Group::Connection, reply)
+        .about("3.2.0", "Leaves replies out."),
+    Spec::at_once("client|tracking", -3, NOSCRIPT, Group::Connection, tracking)
+        .about("6.0.0", "Takes OFF only: there is no tracking."),
+    Spec::at_once("client|trackinginfo", 2, NOSCRIPT, Group::Connection, trackinginfo)
+        .about("6.2.0", "Says that there is no tracking."),
+    Spec::at_once("client|caching", 3, NOSCRIPT, Group::Connection, caching)
+        .about("6.0.0", "Refused: there is no tracking."),
+    Spec::at_once("client|getredir", 2, NOSCRIPT, Group::Connection, getredir)
+        .about("6.0.0", "Always -1: there is no tracking."),
+    Spec::at_once("client|unblock", -3, ADMIN | NOSCRIPT, Group::Connection, unblock)
+        .about("5.0.0", "Always 0: no command blocks."),
+    Spec::at_once("client|unpause", 2, ADMIN | NOSCRIPT, Group::Connection, unpause)
+        .about("6.2.0", "Does nothing: nothing is paused."),
+    Spec::at_once("client|help", 2, 0, Group::Connection, help).about("5.0.0", "Tells the subcommands."),
 ];
-
-const fn sub(
-    name: &'static str,
-    arity: i8,
-    flags: u32,
-    run: fn(&mut Context<'_>, &Request<'_>) -> Result<(), Refusal>,
-) -> Spec {
-    let flags = flags | NOSCRIPT | LOADING | STALE;
-    Spec::new(name, arity, flags, Group::Connection, Run::Here(run))
-}
 
 /// A handler's result.
 type Handled = Result<(), Refusal>;

@@ -32,8 +32,7 @@ static CLUSTER: [Spec; 10] = [
     sub("cluster|keyslot", 3, Run::Here(keyslot)).about("3.0.0", "The slot of a key."),
     sub("cluster|countkeysinslot", 3, Run::Away(countkeysinslot)).about("3.0.0", "How many keys a slot has."),
     sub("cluster|getkeysinslot", 4, Run::Away(getkeysinslot)).about("3.0.0", "Keys of a slot."),
-    Spec::new("cluster|help", 2, LOADING | STALE, Group::Cluster, Run::Here(help))
-        .about("5.0.0", "Tells the subcommands."),
+    Spec::at_once("cluster|help", 2, 0, Group::Cluster, help).about("5.0.0", "Tells the subcommands."),
 ];
 
 const fn sub(name: &'static str, arity: i8, run: Run) -> Spec {

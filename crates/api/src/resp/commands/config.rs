@@ -10,24 +10,17 @@ use crate::resp::glob;
 use crate::resp::request::Request;
 use crate::resp::slow_log;
 use crate::resp::step::Refusal;
-use crate::resp::table::{ADMIN, Group, LOADING, NOSCRIPT, Run, STALE, Spec};
+use crate::resp::table::{ADMIN, Group, NOSCRIPT, Spec};
 
 pub(super) static SPECS: [Spec; 4] = [
-    sub("config|get", -3, ADMIN | NOSCRIPT, get).about("2.0.0", "Parameters by pattern."),
-    sub("config|set", -4, ADMIN | NOSCRIPT, set)
+    Spec::at_once("config|get", -3, ADMIN | NOSCRIPT, Group::Server, get)
+        .about("2.0.0", "Parameters by pattern."),
+    Spec::at_once("config|set", -4, ADMIN | NOSCRIPT, Group::Server, set)
         .about("2.0.0", "Takes the values that parameters have anyway."),
-    sub("config|rewrite", 2, ADMIN | NOSCRIPT, rewrite).about("2.8.0", "Refused: there is no such file."),
-    sub("config|help", 2, 0, help).about("5.0.0", "Tells the subcommands."),
+    Spec::at_once("config|rewrite", 2, ADMIN | NOSCRIPT, Group::Server, rewrite)
+        .about("2.8.0", "Refused: there is no such file."),
+    Spec::at_once("config|help", 2, 0, Group::Server, help).about("5.0.0", "Tells the subcommands."),
 ];
-
-const fn sub(
-    name: &'static str,
-    arity: i8,
-    flags: u32,
-    run: fn(&mut Context<'_>, &Request<'_>) -> Result<(), Refusal>,
-) -> Spec {
-    Spec::new(name, arity, flags | LOADING | STALE, Group::Server, Run::Here(run))
-}
 
 /// A handler's result.
 type Handled = Result<(), Refusal>;

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::plan::Plan;
-use super::{Context, Owned, Planned, transaction};
+use super::plan::{KEY_BYTES_MAX, Plan};
+use super::{Context, Owned, Planned, bits, transaction};
 use crate::resp::config::Kind;
 use crate::resp::door::Door;
 use crate::resp::form::{self, Form, Join};
@@ -18,6 +18,10 @@ use crate::{Action, Backend, Command, Transaction};
 
 /// Most characters of a command's name, and of its arguments together, that an error repeats.
 const REPEATED_BYTES: usize = 128;
+
+/// So many keys are read in one go at most, while their reply has so many bytes at most; others make way for other clients.
+const TOGETHER_MAX: usize = 1024;
+const TOGETHER_BYTES: usize = 256 << 10;
 
 /// Runs a command, as far as that can be done at once.
 pub(in crate::resp) fn dispatch<'a>(
@@ -78,8 +82,7 @@ fn check_slots(session: &Session, door: &Door, spec: &Spec, request: &Request<'_
     if !several && session.queue.is_none() {
         return Ok(());
     }
-    let words: Vec<_> = std::iter::once(request.name()).chain(request.args().iter().copied()).collect();
-    let mut slots = spec.keys_of(&words).map(|key| door.backend.slot(key));
+    let mut slots = spec.keys_of(request.words()).map(|key| door.backend.slot(key));
     let Some(slot) = slots.next() else { return Ok(()) };
     if slots.any(|other| other != slot) {
         return Err(Refusal::CROSS_SLOT);
@@ -108,7 +111,10 @@ fn run<'a>(
         return enqueue(context, spec, request).map(|()| Step::Done);
     }
     match spec.run {
-        Run::Keys(plan) => keyed(context, plan, request),
+        Run::Keys(plan) => match spec.reads {
+            Some(join) if read_here(context, join, request.args()) => Ok(Step::Done),
+            _ => keyed(context, plan, request),
+        },
         Run::Here(run) => run(context, request).map(|()| Step::Done),
         Run::Away(run) => run(context.door, request).map(Step::Later),
         Run::Flow(run) => run(context, request),
@@ -162,6 +168,36 @@ fn alone<'a>(context: &mut Context<'_>, command: Command<'a>, form: Form) -> Res
     Ok(Step::Key(command, form))
 }
 
+/// Reads several keys at once, if they are held here and the reply is not long: true. False: nothing is written.
+fn read_here(context: &mut Context<'_>, join: Join, keys: &[&[u8]]) -> bool {
+    let Context { session, door, out } = context;
+    let backend = &*door.backend;
+    let overtakes = || keys.iter().any(|key| session.pending.contains(backend.slot(key)));
+    if !(2..=TOGETHER_MAX).contains(&keys.len())
+        || keys.iter().any(|key| key.len() > KEY_BYTES_MAX)
+        || !session.pending.is_empty() && overtakes()
+    {
+        return false;
+    }
+    let (before, mut found) = (out.len(), 0);
+    if join == Join::Values {
+        out.array(keys.len());
+    }
+    let is_read = backend.read_all(keys, session.now_ms, &mut |entry| {
+        found += i64::from(entry.is_some());
+        if join == Join::Values {
+            Form::Value.write_value(entry.map(|entry| entry.value), out);
+        }
+        out.len() - before <= TOGETHER_BYTES
+    });
+    match join {
+        _ if !is_read => out.truncate(before),
+        Join::Count => out.integer(found),
+        _ => {}
+    }
+    is_read
+}
+
 fn done_here(
     backend: &dyn Backend,
     command: &Command<'_>,
@@ -169,13 +205,19 @@ fn done_here(
     form: Form,
     out: &mut Replies,
 ) -> bool {
-    if form == Form::Value && command.action == Action::Get {
-        return backend.read(command.key, now_ms, &mut |entry| match entry {
+    match command.action {
+        Action::Get if form == Form::Value => backend.read(command.key, now_ms, &mut |entry| match entry {
             Some(entry) => out.bulk(entry.value),
             None => out.null(),
-        });
+        }),
+        Action::Get => backend.read(command.key, now_ms, &mut |entry| {
+            form.write_value(entry.map(|entry| entry.value), out);
+        }),
+        Action::GetRange { first, last } => backend.read(command.key, now_ms, &mut |entry| {
+            form.write_value(entry.map(|entry| bits::part(entry.value, first, last)), out);
+        }),
+        _ => backend.try_execute(command, now_ms).map(|result| form.write_outcome(result, out)).is_some(),
     }
-    backend.try_execute(command, now_ms).map(|result| form.write_outcome(result, out)).is_some()
 }
 
 fn common_slot(door: &Door, commands: &[Command<'_>]) -> Option<u16> {

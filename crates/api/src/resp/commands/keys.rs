@@ -7,15 +7,19 @@ use crate::resp::number;
 use crate::resp::request::Request;
 use crate::resp::step::Refusal;
 use crate::resp::table::{
-    ALL_KEYS, DENYOOM, FAST, Group, KEY, LOADING, READONLY, Run, SECOND_KEY, STALE, Spec, TWO_KEYS, WRITE,
+    ALL_KEYS, DENYOOM, FAST, Group, KEY, READONLY, Run, SECOND_KEY, Spec, TWO_KEYS, WRITE,
 };
 use crate::{Action, Condition};
 
 pub(super) static SPECS: &[Spec] = &[
     keys("del", -2, WRITE, del).keys(ALL_KEYS).about("1.0.0", "Removes keys."),
     keys("unlink", -2, WRITE | FAST, del).keys(ALL_KEYS).about("4.0.0", "Removes keys; the same as DEL."),
-    keys("exists", -2, READONLY | FAST, exists).keys(ALL_KEYS).about("1.0.0", "How many keys have a value."),
-    keys("touch", -2, READONLY | FAST, exists).keys(ALL_KEYS).about("3.2.1", "How many keys have a value."),
+    keys("exists", -2, READONLY | FAST, exists)
+        .reads(Join::Count)
+        .about("1.0.0", "How many keys have a value."),
+    keys("touch", -2, READONLY | FAST, exists)
+        .reads(Join::Count)
+        .about("3.2.1", "How many keys have a value."),
     keys("type", 2, READONLY | FAST, kind).about("1.0.0", "The type of a value: a string or none."),
     keys("rename", 3, WRITE, rename).keys(TWO_KEYS).about("1.0.0", "Moves a value to another key."),
     keys("renamenx", 3, WRITE | FAST, renamenx)
@@ -32,8 +36,7 @@ static OBJECT: [Spec; 3] = [
         .keys(SECOND_KEY)
         .about("2.2.3", "How a Redis server would store such a string."),
     keys("object|refcount", 3, READONLY, refcount).keys(SECOND_KEY).about("2.2.3", "Always 1."),
-    Spec::new("object|help", 2, LOADING | STALE, Group::Generic, Run::Here(help))
-        .about("6.2.0", "Tells the subcommands."),
+    Spec::at_once("object|help", 2, 0, Group::Generic, help).about("6.2.0", "Tells the subcommands."),
 ];
 
 const fn keys(

@@ -19,7 +19,7 @@ pub(in crate::resp) enum Plan<'a> {
 pub(in crate::resp) type Planned<'a> = Result<Plan<'a>, Refusal>;
 
 /// Longest key in bytes.
-const KEY_BYTES_MAX: usize = 65_535;
+pub(super) const KEY_BYTES_MAX: usize = 65_535;
 
 /// One operation on one key.
 pub(super) fn one<'a>(key: &'a [u8], action: Action<'a>, form: Form) -> Planned<'a> {

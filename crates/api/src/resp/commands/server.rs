@@ -11,16 +11,15 @@ use crate::resp::replies::Replies;
 use crate::resp::request::Request;
 use crate::resp::step::Refusal;
 use crate::resp::table::{
-    self, DANGEROUS, FAST, Group, LOADING, NOSCRIPT, OF_CONNECTION, READONLY, Run, SECOND_KEY, STALE, Spec,
-    WRITE,
+    self, DANGEROUS, FAST, Group, NOSCRIPT, OF_CONNECTION, READONLY, Run, SECOND_KEY, Spec, WRITE,
 };
 
 pub(super) static SPECS: &[Spec] = &[
-    server("command", -1, LOADING | STALE | OF_CONNECTION, command::all)
+    Spec::at_once("command", -1, OF_CONNECTION, Group::Server, command::all)
         .about("2.8.13", "The commands.")
         .with(&command::SPECS),
-    server("info", -1, LOADING | STALE | DANGEROUS, info::info).about("1.0.0", "This node in figures."),
-    server("time", 1, LOADING | STALE | FAST, time)
+    Spec::at_once("info", -1, DANGEROUS, Group::Server, info::info).about("1.0.0", "This node in figures."),
+    Spec::at_once("time", 1, FAST, Group::Server, time)
         .about("2.6.0", "The time: seconds since 1970 and microseconds."),
     Spec::new("config", -2, 0, Group::Server, Run::Container)
         .about("2.0.0", "The parameters of the door.")
@@ -40,24 +39,15 @@ static MEMORY: [Spec; 2] = [
     Spec::new("memory|usage", -3, READONLY, Group::Server, Run::Keys(usage))
         .keys(SECOND_KEY)
         .about("4.0.0", "Bytes of memory that a key takes."),
-    server("memory|help", 2, LOADING | STALE, memory_help).about("4.0.0", "Tells the subcommands."),
+    Spec::at_once("memory|help", 2, 0, Group::Server, memory_help).about("4.0.0", "Tells the subcommands."),
 ];
 
 static FUNCTION: [Spec; 2] = [
     Spec::new("function|flush", -2, WRITE | NOSCRIPT, Group::Scripting, Run::Here(function_flush))
         .about("7.0.0", "Does nothing: there are no functions."),
-    Spec::new("function|help", 2, LOADING | STALE, Group::Scripting, Run::Here(function_help))
+    Spec::at_once("function|help", 2, 0, Group::Scripting, function_help)
         .about("7.0.0", "Tells the subcommands."),
 ];
-
-const fn server(
-    name: &'static str,
-    arity: i8,
-    flags: u32,
-    run: fn(&mut Context<'_>, &Request<'_>) -> Result<(), Refusal>,
-) -> Spec {
-    Spec::new(name, arity, flags, Group::Server, Run::Here(run))
-}
 
 /// Tells the subcommands of a command, two lines for each, as Redis does.
 pub(super) fn help(name: &str, out: &mut Replies) {

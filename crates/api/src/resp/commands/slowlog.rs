@@ -5,24 +5,16 @@ use crate::resp::number;
 use crate::resp::request::Request;
 use crate::resp::slow_log::KEPT;
 use crate::resp::step::Refusal;
-use crate::resp::table::{ADMIN, Group, LOADING, Run, STALE, Spec};
+use crate::resp::table::{ADMIN, Group, Spec};
 
 pub(super) static SPECS: [Spec; 4] = [
-    sub("slowlog|get", -2, ADMIN, get)
+    Spec::at_once("slowlog|get", -2, ADMIN, Group::Server, get)
         .about("2.2.12", "The last slow commands of this node, 10 unless told."),
-    sub("slowlog|len", 2, ADMIN, len).about("2.2.12", "How many of them are kept, 128 at most."),
-    sub("slowlog|reset", 2, ADMIN, reset).about("2.2.12", "Forgets them."),
-    sub("slowlog|help", 2, 0, help).about("6.2.0", "Tells the subcommands."),
+    Spec::at_once("slowlog|len", 2, ADMIN, Group::Server, len)
+        .about("2.2.12", "How many of them are kept, 128 at most."),
+    Spec::at_once("slowlog|reset", 2, ADMIN, Group::Server, reset).about("2.2.12", "Forgets them."),
+    Spec::at_once("slowlog|help", 2, 0, Group::Server, help).about("6.2.0", "Tells the subcommands."),
 ];
-
-const fn sub(
-    name: &'static str,
-    arity: i8,
-    flags: u32,
-    run: fn(&mut Context<'_>, &Request<'_>) -> Result<(), Refusal>,
-) -> Spec {
-    Spec::new(name, arity, flags | LOADING | STALE, Group::Server, Run::Here(run))
-}
 
 /// How many `SLOWLOG GET` shows unless it is told.
 const SHOWN: usize = 10;
