@@ -153,6 +153,13 @@ impl Pair {
         assert!(self.nodes[0].slots().try_apply(&put, at(self.ms).unix_ms).is_some());
     }
 
+    /// Large values in four slots.
+    fn store_more_than_may_be_under_way(&self) {
+        for key in keys_in_other_slots(4) {
+            self.store(key, 512 << 10);
+        }
+    }
+
     /// A client that writes a value every millisecond: four times as much as can be copied.
     fn write(&mut self) {
         self.write_to(self.ms % KEYS);
@@ -197,10 +204,7 @@ fn value_bytes(frame: &Frame) -> usize {
 #[test]
 fn slots_without_entries_do_not_wait_for_those_that_have_some() {
     let mut pair = Pair::new(16, RATE);
-    // More than may be under way at a time.
-    for key in keys_in_other_slots(4) {
-        pair.store(key, 512 << 10);
-    }
+    pair.store_more_than_may_be_under_way();
     pair.begin_move();
     (0..65).for_each(|_| pair.step());
     let left = pair.nodes[0].progress().slots_to_give;
@@ -283,9 +287,7 @@ fn slots_on_which_two_tables_differ_for_long_go_to_and_fro_about_once_a_second()
 #[test]
 fn whoever_is_offered_a_slot_waits_for_it_though_its_own_table_names_another() {
     let mut pair = Pair::new(16, LOW_RATE);
-    for key in keys_in_other_slots(4) {
-        pair.store(key, 512 << 10);
-    }
+    pair.store_more_than_may_be_under_way();
     pair.disagree();
     (0..3_000).for_each(|_| pair.step());
     assert!(pair.released >= 4, "{} slots have been let go", pair.released);
