@@ -10,13 +10,12 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS};
+use boato_cluster::quic::Cluster;
 use boato_cluster::{Action, Config, Liveness, Operation, PROTOCOL, Pid};
-use boato_transport::{Channel, Handler, Peer, Responder, Transport};
-use bytes::Bytes;
+use boato_transport::Transport;
 use tokio_util::sync::CancellationToken;
 
 /// The one of the product.
@@ -30,37 +29,15 @@ const LARGE_BYTES: usize = 1 << 10;
 const MIB: f64 = (1 << 20) as f64;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Passes on what the transport receives.
-#[derive(Default)]
-struct Dispatch(OnceLock<Cluster>);
-
-impl Handler for Dispatch {
-    fn datagram(&self, _from: Peer, _payload: Bytes) {}
-
-    fn message(&self, from: Peer, channel: Channel, payload: Bytes) {
-        if let (CONTROL | BULK, Some(cluster)) = (channel, self.0.get()) {
-            cluster.message(from, &payload);
-        }
-    }
-
-    fn request(&self, from: Peer, channel: Channel, payload: Bytes, reply: Responder) {
-        if let (OPERATIONS, Some(cluster)) = (channel, self.0.get()) {
-            cluster.request(from, &payload, reply);
-        }
-    }
-}
-
 fn start(node: u128, weight: u16, stop: &CancellationToken) -> (Cluster, Pid, SocketAddr) {
     let bind = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = boato_transport::Config::new("bench", node, bind, PROTOCOL);
     let transport = Transport::bind(config).expect("loopback can be bound");
     let addr = transport.local_addr();
-    let dispatch = Arc::new(Dispatch::default());
-    transport.serve(Arc::clone(&dispatch) as Arc<dyn Handler>);
     let pid = Pid { node, boot: 1 };
     let config = Config { weight, ..Config::new(pid, 7) };
-    let cluster = Cluster::spawn(config, transport, PATIENCE, stop.clone());
-    dispatch.0.set(cluster.clone()).ok().expect("set once");
+    let cluster = Cluster::spawn(config, transport.clone(), PATIENCE, stop.clone());
+    transport.serve(Arc::new(cluster.downgrade()));
     (cluster, pid, addr)
 }
 

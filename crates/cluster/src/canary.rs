@@ -78,6 +78,8 @@ canaries! {
     FollowAnyHint = "follow-any-hint",
     /// An operation that ran out of time in the queue is applied later all the same.
     ApplyExpired = "apply-expired",
+    /// An operation waits for its slot however long that takes.
+    WaitForEver = "wait-for-ever",
     /// A delete leaves no tombstone.
     NoTombstones = "no-tombstones",
     /// Entries lose their time to live on the way.

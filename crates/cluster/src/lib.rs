@@ -75,11 +75,11 @@ pub use batch::{Batch, Fate, Judged};
 pub use boato_storage::{EntryRef, Value};
 #[cfg(feature = "canaries")]
 pub use canary::Canary;
-#[cfg(feature = "canaries")]
-pub use machine::Superseded;
 #[cfg(feature = "model")]
 pub use machine::Timer;
-pub use machine::{BOUNDS_MS, Config, Event, Input, Limits, Machine, Output, Progress, Stats, Times};
+pub use machine::{
+    BOUNDS_MS, Config, Event, Input, Limits, Machine, Output, Progress, Stats, Superseded, Times,
+};
 pub use message::{
     Answer, Applied, Digest, Frame, Greeting, Item, Lane, Load, Message, Request, Response, Run, SlotRun,
     Standing, Status,

@@ -2,10 +2,11 @@
 //!
 //! One file per concern: `change` (which slots a change of members concerns), `give` (the source of a hand-off), `take` (its target), `claim` (asking everybody,
 //! minting), `merge` (two holders), `tick` (what a slot does by itself), `standing` (beginning and leaving a
-//! cluster), `pace` (the limit on the rate), `queue` (operations that wait), `wanted` (slots that wait for
+//! cluster), `budget` (what may be on its way), `pace` (the limit on the rate), `queue` (operations that wait), `wanted` (slots that wait for
 //! room on the way), `receive` (from a frame to what a slot makes of its messages); `interface` (what goes in
 //! and what comes out); `model` (copies and fingerprints for the model check, feature `model`).
 
+mod budget;
 mod change;
 mod claim;
 mod give;
@@ -40,14 +41,13 @@ use crate::time::Now;
 use crate::view::{Routes, View};
 
 pub use interface::{Config, Event, Input, Limits, Output, Progress, Stats};
-#[cfg(feature = "canaries")]
 pub use merge::Superseded;
 #[cfg(feature = "model")]
 pub use model::Timer;
 pub use times::{BOUNDS_MS, Times};
 
+use budget::Budget;
 use claim::Claim;
-use give::Budget;
 use pace::Pace;
 use standing::Departure;
 use wanted::Wanted;
@@ -86,7 +86,6 @@ pub struct Machine {
     outputs: VecDeque<Output>,
     stats: Stats,
     lost: usize,
-    #[cfg(feature = "canaries")]
     superseded: Vec<Superseded>,
     /// Something changed that may concern any slot that is not at rest.
     stirred: bool,
@@ -137,7 +136,6 @@ impl Machine {
             outputs: VecDeque::new(),
             stats: Stats::default(),
             lost: 0,
-            #[cfg(feature = "canaries")]
             superseded: Vec::new(),
             stirred: false,
             upheaval: false,
@@ -185,7 +183,6 @@ impl Machine {
     /// Takes one input. Drain [`Machine::poll_output`] afterwards, then wait for [`Machine::poll_timeout`].
     pub fn handle(&mut self, input: Input, now: Now) {
         self.batch += 1;
-        #[cfg(feature = "canaries")]
         self.superseded.clear();
         self.pause_permille = self.rng.u64(750..=1250);
         match input {

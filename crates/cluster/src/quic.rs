@@ -2,6 +2,7 @@
 
 mod course;
 mod execute;
+mod handler;
 mod together;
 
 use std::collections::HashMap;
@@ -360,6 +361,7 @@ impl Inner {
     fn step(&self, input: Input) {
         let mut machine = self.machine.lock();
         machine.handle(input, self.now());
+        machine.superseded().iter().for_each(course::superseded);
         // Sent under the lock, so that the frames of one lane keep their order.
         while let Some(output) = machine.poll_output() {
             self.obey(output);

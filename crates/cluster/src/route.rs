@@ -58,7 +58,7 @@ pub enum Next {
         /// To be passed on with the operation.
         used: Option<Epoch>,
     },
-    /// Nowhere for now: no node is known that should hold it.
+    /// Nowhere: no node is known that should hold it.
     Nowhere,
 }
 

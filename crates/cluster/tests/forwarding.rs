@@ -2,38 +2,18 @@
 #![expect(clippy::disallowed_methods, reason = "a wait for two nodes of this process has a deadline")]
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use boato_cluster::quic::{BULK, CONTROL, Cluster, OPERATIONS};
+use boato_cluster::quic::Cluster;
 use boato_cluster::{Action, Config, Effect, Liveness, Operation, Outcome, PROTOCOL, Pid, Slice, Standing};
-use boato_transport::{Channel, Handler, Peer, Responder, Transport};
-use bytes::Bytes;
+use boato_transport::Transport;
 use tokio_util::sync::CancellationToken;
 
 /// As many as a client's pipeline.
 const TOGETHER: usize = 64;
 /// Acknowledgements and signs of life included; each operation alone would take two at least.
 const PACKETS_MAX: u64 = 24;
-
-#[derive(Default)]
-struct Dispatch(OnceLock<Cluster>);
-
-impl Handler for Dispatch {
-    fn datagram(&self, _from: Peer, _payload: Bytes) {}
-
-    fn message(&self, from: Peer, channel: Channel, payload: Bytes) {
-        if let (CONTROL | BULK, Some(cluster)) = (channel, self.0.get()) {
-            cluster.message(from, &payload);
-        }
-    }
-
-    fn request(&self, from: Peer, channel: Channel, payload: Bytes, reply: Responder) {
-        if let (OPERATIONS, Some(cluster)) = (channel, self.0.get()) {
-            cluster.request(from, &payload, reply);
-        }
-    }
-}
 
 struct Node {
     cluster: Cluster,
@@ -47,12 +27,10 @@ impl Node {
         let bind = SocketAddr::from(([127, 0, 0, 1], 0));
         let transport = Transport::bind(boato_transport::Config::new("forwarding", node, bind, PROTOCOL))
             .expect("a port of loopback is free");
-        let dispatch = Arc::new(Dispatch::default());
-        transport.serve(Arc::clone(&dispatch) as Arc<dyn Handler>);
         let (pid, addr) = (Pid { node, boot: 1 }, transport.local_addr());
         let config = Config { weight, ..Config::new(pid, 7) };
         let cluster = Cluster::spawn(config, transport.clone(), Duration::from_secs(20), stop.clone());
-        assert!(dispatch.0.set(cluster.clone()).is_ok());
+        transport.serve(Arc::new(cluster.downgrade()));
         Self { cluster, transport, pid, addr }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::budget::{FROZEN_BYTES, WINDOW_BYTES};
 use super::take::NEED_MAX;
 use super::tick::COMMIT;
 use super::wanted::Wanted;
@@ -12,19 +13,6 @@ use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Ended, Giving, Purpose, State};
 use crate::time::Now;
 use crate::transfer::Transfer;
-
-/// Bytes on their way to one node.
-const WINDOW_BYTES: usize = 4 << 20;
-
-/// Bytes on their way to all nodes.
-const WINDOWS_BYTES: usize = 32 << 20;
-
-/// Slots with entries on their way to one node at a time.
-const GIVING_MAX: usize = 64;
-
-/// The bytes of frozen slots on their way to one node, beyond which no further slot is frozen: with the round
-/// trip they make up the pause of a hand-over.
-const FROZEN_BYTES: usize = 256 << 10;
 
 /// Rounds after which writes to a slot keep to half the pace of its copy: from then on every round is at most half
 /// as long as the one before, however fast clients write.
@@ -38,14 +26,6 @@ const RESEND_AFTER: Duration = Duration::from_millis(500);
 
 /// Without an acknowledgement for this long, a copy is given up.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
-
-/// What is on its way to one node.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct Budget {
-    in_flight: usize,
-    frozen: usize,
-    giving: usize,
-}
 
 impl Machine {
     pub(super) fn on_acquire(&mut self, cell: &mut Cell, from: Pid, now: Now) {
@@ -104,21 +84,6 @@ impl Machine {
         // An empty slot goes over in this very step.
         self.tick(cell, now);
         true
-    }
-
-    pub(super) fn has_room(&mut self, target: Pid, now: Now) -> bool {
-        let in_flight: usize = self.budgets.values().map(|budget| budget.in_flight).sum();
-        let giving: usize = self.budgets.values().map(|budget| budget.giving).sum();
-        in_flight < WINDOWS_BYTES
-            && giving < self.pace.copies(self.config.chunk_bytes)
-            && self.pace.is_open(now.at)
-            && self.budgets.get(&target).is_none_or(|budget| {
-                budget.in_flight < WINDOW_BYTES && budget.frozen < FROZEN_BYTES && budget.giving < GIVING_MAX
-            })
-    }
-
-    pub(super) fn count_giving(&mut self, target: Pid) {
-        self.budgets.entry(target).or_default().giving += 1;
     }
 
     pub(super) fn tick_copying(&mut self, cell: &mut Cell, now: Now) {
@@ -384,15 +349,6 @@ impl Machine {
         let old = self.bug(Canary::ResumeOldEpoch);
         let epoch = if old { giving.epoch } else { cell.header.floor.after(giving.next, self.me) };
         self.hold(cell, epoch);
-    }
-
-    /// Takes what is on its way out of the books.
-    pub(super) fn settle_budget(&mut self, giving: &Giving) {
-        if let Some(budget) = self.budgets.get_mut(&giving.target) {
-            budget.in_flight = budget.in_flight.saturating_sub(giving.transfer.in_flight());
-            budget.frozen = budget.frozen.saturating_sub(giving.frozen);
-            budget.giving = budget.giving.saturating_sub(usize::from(giving.counted));
-        }
     }
 }
 

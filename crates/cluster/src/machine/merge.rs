@@ -21,8 +21,7 @@ pub(super) struct Part {
     pub(super) hlc: u64,
 }
 
-/// A value that a merge gave up: for checkers.
-#[cfg(feature = "canaries")]
+/// A value that a merge gave up.
 #[derive(Clone, Debug)]
 pub struct Superseded {
     /// Its key.
@@ -43,7 +42,6 @@ pub struct Superseded {
 
 impl Machine {
     /// What the last input has made merges give up.
-    #[cfg(feature = "canaries")]
     pub fn superseded(&self) -> &[Superseded] {
         &self.superseded
     }
@@ -225,7 +223,6 @@ impl Machine {
     }
 
     /// Counts a value that is given up: one of this side, or `sent` by the loser.
-    #[cfg_attr(not(feature = "canaries"), expect(unused_variables, reason = "only checkers ask which"))]
     fn supersede(
         &mut self,
         sent: &EntryRef<'_>,
@@ -238,12 +235,9 @@ impl Machine {
             return;
         }
         self.stats.keys_superseded += u64::from(!again);
-        #[cfg(feature = "canaries")]
-        {
-            let key = bytes::Bytes::copy_from_slice(sent.key);
-            let [kept, gone, sent] = [kept, gone, sent.version].map(|version| (version.hlc, version.node));
-            self.superseded.push(Superseded { key, kept, gone, sent, winner, loser, again });
-        }
+        let key = bytes::Bytes::copy_from_slice(sent.key);
+        let [kept, gone, sent] = [kept, gone, sent.version].map(|version| (version.hlc, version.node));
+        self.superseded.push(Superseded { key, kept, gone, sent, winner, loser, again });
     }
 
     pub(super) fn on_merged(&mut self, cell: &mut Cell, from: Pid, chunk: (u64, u32), now: Now) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use boato_storage::EntryRef;
 
 use super::Machine;
-use super::give::Budget;
+use super::budget::Budget;
 use super::standing::{Departure, Search};
 use crate::outbox::Outbox;
 use crate::pid::Pid;
@@ -87,7 +87,6 @@ impl Machine {
             outputs: std::collections::VecDeque::new(),
             stats: self.stats,
             lost: self.lost,
-            #[cfg(feature = "canaries")]
             superseded: self.superseded.clone(),
             stirred: self.stirred,
             upheaval: self.upheaval,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use boato_placement::Table;
 
+use super::wanted::Wanted;
 use super::{Cell, Machine};
 use crate::canary::Canary;
 use crate::message::Message;
@@ -140,7 +141,9 @@ impl Machine {
         match self.target(cell.slot).filter(|&target| target != self.me) {
             None => self.rest(cell),
             Some(target) if due => {
-                if !self.wanted.get(&target).is_some_and(|slots| slots.contains_key(&cell.slot)) {
+                let waits = self.wanted.get(&target).and_then(|slots| slots.get(&cell.slot));
+                // Room to freeze in is of no use to a slot that is not copied any more.
+                if !matches!(waits, Some(Wanted::Grant | Wanted::Merge(_))) {
                     self.send(cell, target, Message::Offer { epoch });
                 }
                 self.retry(cell, OFFER, now);

@@ -1,8 +1,11 @@
-//! Where the time of a client's operation goes: those that take long say so in the log, at level debug.
+//! What becomes of clients' operations, for the log, at level debug: where the time of those that take long goes, and which
+//! values merges give up.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::micros;
+use crate::machine::Superseded;
 use crate::pid::Pid;
 use crate::route::{Next, Sent};
 use crate::trace::Trace;
@@ -86,5 +89,30 @@ pub(super) fn asked(peer: Pid, operations: usize, since: Duration, now: Duration
     let took = now.saturating_sub(since);
     if took >= SLOW {
         tracing::debug!(%peer, operations, took_us = micros(took), "a slow batch");
+    }
+}
+
+/// A merge gave a value up. Versions are written as clients are told them, in entity tags.
+pub(super) fn superseded(superseded: &Superseded) {
+    let Superseded { key, kept, gone, sent, winner, loser, again } = superseded;
+    tracing::debug!(
+        key = %key.escape_ascii(),
+        kept = %Stamp(*kept),
+        gone = %Stamp(*gone),
+        sent = %Stamp(*sent),
+        %winner,
+        %loser,
+        again,
+        "a merge gave a value up"
+    );
+}
+
+/// A version: its time and its writer.
+struct Stamp((u64, u128));
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (time, writer) = self.0;
+        write!(f, "{time:x}-{writer:x}")
     }
 }
