@@ -41,6 +41,8 @@ mod tests;
 mod violation;
 mod zones;
 
+/// What a [`Holding`] and a [`Given`] are told with.
+pub use boato_cluster::{Epoch, Pid};
 pub use counter::counter;
 pub use highest::{Stamped, Version, highest};
 pub use history::{Action, Call, History, Value};

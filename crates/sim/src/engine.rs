@@ -183,23 +183,28 @@ impl<P: Process> Engine<P> {
     }
 
     /// Lets the process of a host stand still until `until`, as one that gets no processor: what arrives and what it
-    /// wanted to do waits, and comes all at once afterwards, messages first.
+    /// wanted to do waits, and comes all at once afterwards, messages first. It does not end before an earlier pause does.
     pub fn pause(&mut self, host: Host, until: Duration) {
         let seat = self.seat(host);
-        (seat.paused_until, seat.behind) = (until, Duration::ZERO);
+        (seat.paused_until, seat.behind) = (until.max(seat.paused_until), Duration::ZERO);
     }
 
     /// The same, but its timers come first: it finds out how late it is before it hears what has been said to it, as a process
     /// may whose timers and sockets are served by different threads.
     pub fn pause_deaf(&mut self, host: Host, until: Duration) {
         let seat = self.seat(host);
-        (seat.paused_until, seat.behind) = (until, 2 * INSTANT);
+        (seat.paused_until, seat.behind) = (until.max(seat.paused_until), 2 * INSTANT);
     }
 
     /// Lets the messages from and to the process of a host wait until `until`, while its timers go on: one whose message
     /// processing is slow, as in the experiments of Lifeguard.
     pub fn hold(&mut self, host: Host, until: Duration) {
         self.seat(host).held_until = until;
+    }
+
+    /// Until when the process of a host stands still, or last did; zero: never in this boot.
+    pub fn paused_until(&self, host: Host) -> Duration {
+        self.seats.get(host.index()).map_or(Duration::ZERO, |seat| seat.paused_until)
     }
 
     /// Whether the process of a host stands still.

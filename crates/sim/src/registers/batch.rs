@@ -18,31 +18,34 @@ pub(super) struct Sending {
     /// The clients' numbers of the operations.
     calls: Vec<u64>,
     operations: Vec<Operation>,
+    /// Until when its operations may wait.
+    deadline: Duration,
     lost_at: Duration,
 }
 
 impl Node {
     pub(super) fn execute_all(&mut self, all: Vec<(u64, Operation)>, outbox: &mut Outbox<Self>) {
         let (calls, operations): (Vec<u64>, Vec<Operation>) = all.into_iter().unzip();
+        let deadline = self.now(outbox).at + PATIENCE;
         for batch in Batch::plan(&self.slots, &operations, |_, _, _| false) {
             let (calls, operations, lost_at) = (calls.clone(), operations.clone(), Duration::ZERO);
             if let Some(to) = batch.to {
-                self.send_batch(Sending { to, batch, calls, operations, lost_at }, outbox);
+                self.send_batch(Sending { to, batch, calls, operations, deadline, lost_at }, outbox);
             } else {
-                self.execute_later(&batch, &calls, &operations, outbox);
+                self.execute_later((&batch, deadline), &calls, &operations, outbox);
             }
         }
     }
 
     fn execute_later(
         &mut self,
-        batch: &Batch,
+        (batch, deadline): (&Batch, Duration),
         calls: &[u64],
         operations: &[Operation],
         outbox: &mut Outbox<Self>,
     ) {
         for &place in &batch.later {
-            self.execute(calls[place], operations[place].clone(), outbox);
+            self.execute_by(deadline, calls[place], operations[place].clone(), outbox);
         }
     }
 
@@ -54,7 +57,7 @@ impl Node {
         let number = self.number;
         let broken = self.rng.f64() < self.setup.breaks;
         let break_after = Duration::from_micros(self.rng.u64(..BREAK_US));
-        sending.lost_at = self.now(outbox).at + if broken { break_after } else { PATIENCE + GRACE };
+        sending.lost_at = if broken { self.now(outbox).at + break_after } else { sending.deadline + GRACE };
         let request = sending.batch.request(sending.to, &sending.operations);
         outbox.send(host, Message::new(Body::Request { number }, request.encode()));
         self.waiting.insert(number, Waiter::Batch(number));
@@ -82,7 +85,7 @@ impl Node {
 
     /// What has an outcome is told, the rest goes the way of single operations.
     fn settle(&mut self, sending: &Sending, fate: Fate, outbox: &mut Outbox<Self>) {
-        let Sending { to, batch, calls, operations, .. } = sending;
+        let Sending { to, batch, calls, operations, deadline, .. } = sending;
         for (passenger, judged) in batch.sent.iter().zip(batch.judge(*to, &self.slots, fate)) {
             let place = passenger.place;
             let call = calls[place];
@@ -92,9 +95,9 @@ impl Node {
                         .and_then(|(effect, pid)| Ok((effect.outcome().ok_or(Failure::Unavailable)?, pid)));
                     outbox.note(Note::Answered { call, result });
                 }
-                None => self.execute(call, operations[place].clone(), outbox),
+                None => self.execute_by(*deadline, call, operations[place].clone(), outbox),
             }
         }
-        self.execute_later(batch, calls, operations, outbox);
+        self.execute_later((batch, *deadline), calls, operations, outbox);
     }
 }

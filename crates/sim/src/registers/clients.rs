@@ -118,6 +118,16 @@ impl Clients {
         self.turns.clear();
     }
 
+    /// Where and when a call was made that is not answered yet.
+    pub(super) fn invoked(&self, call: u64) -> Option<(Host, Duration)> {
+        self.pending.get(&call).map(|pending| (pending.entry, pending.invoked))
+    }
+
+    /// The first call that is not answered yet.
+    pub(super) fn first_pending(&self) -> Option<u64> {
+        self.pending.first_key_value().map(|(call, _)| *call)
+    }
+
     /// Whether every call has been answered.
     pub(super) fn is_idle(&self) -> bool {
         self.pending.is_empty()

@@ -13,8 +13,10 @@ use crate::check::{Holders, Holding, Violation};
 pub(super) struct Custody {
     holders: Holders,
     fates: Vec<Fate>,
-    /// A living process was considered dead, or two clusters began: two holders may be.
-    forked: bool,
+    /// When a living process was first considered dead, or two clusters began: two holders may be since then.
+    forked: Option<Duration>,
+    /// From then on there is one holder of each slot again.
+    whole: Option<Duration>,
     vanished: Vec<Vanished>,
 }
 
@@ -49,6 +51,8 @@ struct Fate {
     copied: bool,
     /// The processes that ended with a copy, and when.
     ended: Vec<(Pid, Duration)>,
+    /// In whose favour processes have let go of their copies, unless they have got another since.
+    heirs: BTreeMap<Pid, Pid>,
     /// Whom each process that has to do with the slot knew when it set out for it.
     knew: BTreeMap<Pid, Arc<Routes>>,
 }
@@ -65,6 +69,20 @@ impl Fate {
             }
             _ => {}
         });
+    }
+
+    /// When the last one ended with a copy who got what `heir` has got: itself, or whom it gave it, and so on.
+    fn end_of_line(&self, heir: Option<Pid>) -> Option<Duration> {
+        let mut line = heir;
+        // Nobody is in it twice but by a fault.
+        for _ in 0..=self.heirs.len() {
+            let pid = line?;
+            if let Some(ended) = self.ended.iter().find(|ended| ended.0 == pid) {
+                return Some(ended.1);
+            }
+            line = self.heirs.get(&pid).copied();
+        }
+        None
     }
 
     /// Where a process stands with the merge of its copy: into which other one.
@@ -85,14 +103,20 @@ impl Custody {
         Self {
             holders: Holders::new(slots),
             fates: vec![Fate::default(); slots.into()],
-            forked: false,
+            forked: None,
+            whole: None,
             vanished: Vec::new(),
         }
     }
 
     /// Whether two holders were possible in this run.
     pub(super) fn is_forked(&self) -> bool {
-        self.forked
+        self.forked.is_some()
+    }
+
+    /// The same for a moment between these two.
+    pub(super) fn was_forked(&self, from: Duration, to: Duration) -> bool {
+        self.forked.is_some_and(|at| at <= to) && self.whole.is_none_or(|at| from <= at)
     }
 
     /// Whether two processes may have gone on from one copy of a slot, or a merge was begun anew.
@@ -105,9 +129,14 @@ impl Custody {
     }
 
     /// Somebody considers a living process dead, or a second cluster begins.
-    pub(super) fn fork(&mut self) {
-        self.forked = true;
+    pub(super) fn fork(&mut self, at: Duration) {
+        self.forked.get_or_insert(at);
         self.holders.false_death();
+    }
+
+    /// Everything has come to rest: what clients do from `at` on is told by one holder again.
+    pub(super) fn whole(&mut self, at: Duration) {
+        self.whole = Some(at);
     }
 
     /// Whether `pid` knew `other` when it last set out for the slot.
@@ -161,6 +190,9 @@ impl Custody {
         if before == holding {
             return Ok(None);
         }
+        if before == Holding::Nothing {
+            fate.heirs.remove(&slots.me());
+        }
         self.holders.change(at, slots.me(), slot, holding).map_err(broken)?;
         self.check_truth(at, slot)?;
         if matches!((before, holding), (Holding::Custody(_), Holding::Serving(_))) {
@@ -187,7 +219,7 @@ impl Custody {
         let copies = self.holders.copies(slot);
         let serving = |copy: &&(Pid, Holding)| matches!(copy.1, Holding::Serving(_));
         match copies.iter().find(serving) {
-            Some(&(pid, _)) if copies.len() > 1 && !self.forked => {
+            Some(&(pid, _)) if copies.len() > 1 && self.forked.is_none() => {
                 Err(Safety::NotAlone { at, slot, pid, copies: copies.len() })
             }
             _ => Ok(()),
@@ -198,6 +230,7 @@ impl Custody {
     fn let_go(&mut self, at: Duration, pid: Pid, slot: u16, heir: Option<Pid>) -> Result<(), Safety> {
         // Perhaps the heir has crashed since it said that it has everything.
         let fate = &mut self.fates[usize::from(slot)];
+        fate.heirs.extend(heir.map(|heir| (pid, heir)));
         if !self.holders.copies(slot).is_empty() {
             // Others have copies, but not what was written to this one; the crash may have been before there were two.
             let ended = fate.ended.iter().rev().find(|ended| Some(ended.0) == heir);
@@ -208,10 +241,8 @@ impl Custody {
             }
             return Ok(());
         }
-        // After a fork it may have been merged, and handed on to somebody who has.
-        let is_heir = |ended: &&(Pid, Duration)| Some(ended.0) == heir || self.forked;
-        let crashed = fate.ended.iter().rev().find(is_heir);
-        fate.crashed = Some(crashed.ok_or(Safety::CopyDropped { at, slot, pid })?.1);
+        let crashed = fate.end_of_line(heir);
+        fate.crashed = Some(crashed.ok_or(Safety::CopyDropped { at, slot, pid })?);
         self.holders.lost(slot);
         Ok(())
     }
@@ -225,7 +256,7 @@ impl Custody {
                 self.vanished.push(Vanished { slot, from, to: at });
                 Ok(true)
             }
-            None if existed && !self.forked => Err(Safety::MintedAgain { at, slot, pid }),
+            None if existed && self.forked.is_none() => Err(Safety::MintedAgain { at, slot, pid }),
             None => Ok(false),
         }
     }
@@ -240,7 +271,7 @@ impl Custody {
             let fate = &mut self.fates[usize::from(slot)];
             fate.ended.push((pid, at));
             fate.merges(pid, None, Holding::Nothing);
-            if self.forked {
+            if self.forked.is_some() {
                 // Others may have copies, but not what was written to this one.
                 self.vanished.push(Vanished { slot, from: at, to: at });
             }
@@ -271,4 +302,25 @@ fn holding(serving: Option<Epoch>, custody: Option<Epoch>) -> Holding {
 
 fn broken(violation: Violation) -> Safety {
     Safety::Holders(Box::new(violation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_copy_goes_with_who_has_got_it_and_with_nobody_else() {
+        let [a, b, c, other] = [1, 2, 3, 4].map(|node| Pid { node, boot: 1 });
+        let at = Duration::from_secs(1);
+        let mut fate = Fate { ended: vec![(other, at)], ..Fate::default() };
+        assert_eq!(fate.end_of_line(None), None);
+        assert_eq!(fate.end_of_line(Some(a)), None, "another one ended");
+        assert_eq!(fate.end_of_line(Some(other)), Some(at));
+        fate.heirs = BTreeMap::from([(a, b), (b, c)]);
+        assert_eq!(fate.end_of_line(Some(a)), None, "the last of the line lives");
+        fate.ended.push((c, 2 * at));
+        assert_eq!(fate.end_of_line(Some(a)), Some(2 * at));
+        fate.heirs = BTreeMap::from([(a, b), (b, a)]);
+        assert_eq!(fate.end_of_line(Some(a)), None, "nobody ends in a circle");
+    }
 }

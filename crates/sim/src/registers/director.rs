@@ -67,7 +67,6 @@ impl Run<'_> {
     pub(super) fn calm_down(&mut self) {
         self.calm = true;
         self.say(format_args!("the faults are over"));
-        let now = self.engine.now();
         for action in self.agenda.take() {
             match action {
                 Action::Heal(_)
@@ -85,7 +84,6 @@ impl Run<'_> {
         }
         for index in 0..self.seats.len() {
             let host = self.seats[index].host;
-            self.engine.pause(host, now);
             self.engine.with(host, |node, _| (node.setup.breaks, node.setup.unruly) = (0.0, false));
         }
         if self.scenario.faults.contains(&Fault::TwoClusters) {

@@ -14,6 +14,10 @@ use crate::{Host, Outbox};
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// What a peer gets beyond the time the operation may wait in its queue, before its answer counts as lost.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
+/// The longest that an operation takes at a node that does not stand still: of those that reach it together, reads whose
+/// frame got lost are asked for once more.
+pub(super) const LONGEST: Duration = PATIENCE.saturating_add(GRACE);
+pub(super) const LONGEST_TOGETHER: Duration = LONGEST.saturating_add(GRACE);
 /// An operation is tried no more often than this without a pause, which the product's rules keep far below.
 const TRIES_MAX: u32 = 64;
 /// A connection that breaks does so within this time, in microseconds.
@@ -35,8 +39,19 @@ pub(super) struct Errand {
 
 impl Node {
     pub(super) fn execute(&mut self, call: u64, operation: Operation, outbox: &mut Outbox<Self>) {
-        let attempt = Attempt::new(&operation);
         let deadline = self.now(outbox).at + PATIENCE;
+        self.execute_by(deadline, call, operation, outbox);
+    }
+
+    /// The same for an operation that has waited already.
+    pub(super) fn execute_by(
+        &mut self,
+        deadline: Duration,
+        call: u64,
+        operation: Operation,
+        outbox: &mut Outbox<Self>,
+    ) {
+        let attempt = Attempt::new(&operation);
         let errand = Errand { operation, attempt, deadline, next: None, number: 0, tries: 0, alarm: None };
         self.errands.insert(call, Box::new(errand));
         self.try_errand(call, outbox);

@@ -201,6 +201,17 @@ pub enum Safety {
         /// When it was missed.
         at: Duration,
     },
+    /// A value was read that another had replaced before.
+    WentBack {
+        /// The key.
+        key: String,
+        /// What was read.
+        value: u64,
+        /// What had replaced it.
+        newer: u64,
+        /// When it was read.
+        at: Duration,
+    },
     /// A node refused the message of another.
     Refused(String),
 }
@@ -214,6 +225,17 @@ pub enum Liveness {
         after: Duration,
         /// What.
         reasons: Vec<String>,
+    },
+    /// An operation was not answered in its time.
+    Late {
+        /// When it was, or was given up.
+        at: Duration,
+        /// Its number.
+        call: u64,
+        /// The host that was asked.
+        host: u32,
+        /// How long it waited while that host did not stand still.
+        after: Duration,
     },
     /// All is calm, and still a key could not be read.
     Unreadable {
@@ -265,6 +287,9 @@ impl fmt::Display for Safety {
             Self::DiedEarly { key, value, at } => {
                 write!(f, "key {key}: {value} was gone at {at:?}, before its time to live was over")
             }
+            Self::WentBack { key, value, newer, at } => {
+                write!(f, "key {key}: {value} was read at {at:?}, which {newer} had replaced")
+            }
             Self::Refused(error) => write!(f, "a node refused the message of another: {error}"),
         }
     }
@@ -276,6 +301,9 @@ impl fmt::Display for Liveness {
             Self::NotSettled { after, reasons } => {
                 write!(f, "not settled {after:?} after the last fault:")?;
                 reasons.iter().try_for_each(|reason| write!(f, "\n  {reason}"))
+            }
+            Self::Late { at, call, host, after } => {
+                write!(f, "{at:?}: call {call} waits at host {host} for {after:?}")
             }
             Self::Unreadable { key, host, answer } => {
                 write!(f, "key {key} cannot be read at host {host}: {answer}")

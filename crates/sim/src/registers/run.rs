@@ -15,6 +15,7 @@ use super::agenda::Agenda;
 use super::ambush::Ambush;
 use super::clients::{Clients, Unread};
 use super::custody::{Change, Custody};
+use super::errand::{LONGEST, LONGEST_TOGETHER};
 use super::fault::Fault;
 use super::judge;
 use super::keys::{self, Key};
@@ -36,6 +37,8 @@ const BATCH_MAX: usize = 8;
 const TOGETHER: Duration = Duration::from_millis(100);
 /// The runs of every so many seeds have them.
 const BATCHES_EVERY: u64 = 4;
+/// What alarms at the end of a wait may be late.
+const WAIT_SLACK: Duration = Duration::from_millis(5);
 /// Calls with numbers from here on are nobody's.
 const BALLAST_CALLS: u64 = 1 << 48;
 
@@ -126,9 +129,11 @@ impl<'a> Run<'a> {
         self.calm_down();
         let after = self.settle()?;
         *settled_after = Some(after);
+        self.custody.whole(self.scenario.length + after + SETTLE_LOOK);
         self.at_rest(after)?;
         self.clients.retire();
         self.advance_until_idle()?;
+        self.clients.first_pending().map_or(Ok(()), |call| self.check_wait(call, self.engine.now()))?;
         self.read_all()?;
         self.custody.settled(self.engine.now()).map_err(Violation::Safety)?;
         if !self.custody.is_forked() && self.lost != self.counted_lost {
@@ -165,7 +170,7 @@ impl<'a> Run<'a> {
         let now = self.engine.now();
         let entry = self.any_running().unwrap_or(Host(u32::MAX));
         // In some runs those whose turn comes soon join in, now and then.
-        let joins = self.scenario.seed.is_multiple_of(BATCHES_EVERY) && self.rng.bool();
+        let joins = self.has_batches() && self.rng.bool();
         let together = if joins { now + TOGETHER } else { now };
         let mut all: Vec<_> = self.clients.act(entry, now).into_iter().collect();
         while joins && all.len() < BATCH_MAX && self.clients.next_turn().is_some_and(|at| at <= together) {
@@ -202,9 +207,30 @@ impl<'a> Run<'a> {
     pub(super) fn observe(&mut self) -> Result<(), Violation> {
         let notes: Vec<_> = self.engine.notes().collect();
         for (at, host, note) in notes {
+            if let Note::Answered { call, .. } = note {
+                self.check_wait(call, at)?;
+            }
             self.note(at, host, note).map_err(Violation::Safety)?;
         }
         Ok(())
+    }
+
+    /// Whether a call was answered at `at` within the time that the node it was made at may take.
+    fn check_wait(&self, call: u64, at: Duration) -> Result<(), Violation> {
+        let Some((entry, invoked)) = self.clients.invoked(call) else { return Ok(()) };
+        let longest = if self.has_batches() { LONGEST_TOGETHER } else { LONGEST };
+        // A clock may be that much too slow.
+        let drift = longest * self.scenario.drift_ppm / (1_000_000 - self.scenario.drift_ppm);
+        let after = at.saturating_sub(invoked.max(self.engine.paused_until(entry)));
+        if after <= longest + drift + WAIT_SLACK {
+            return Ok(());
+        }
+        Err(Violation::Liveness(Liveness::Late { at, call, host: entry.0, after }))
+    }
+
+    /// Whether operations reach nodes together in this run.
+    fn has_batches(&self) -> bool {
+        self.scenario.seed.is_multiple_of(BATCHES_EVERY)
     }
 
     fn note(&mut self, at: Duration, host: Host, note: Note) -> Result<(), Safety> {
@@ -216,7 +242,7 @@ impl<'a> Run<'a> {
                 self.clients.answered(call, &result, at);
             }
             Note::Stirred => self.stirred(at, host)?,
-            Note::Dead(pid) => self.considered_dead(host, pid),
+            Note::Dead(pid) => self.considered_dead(at, host, pid),
             Note::Event(event) => self.event(host, event),
             Note::Superseded(superseded) => {
                 self.say(format_args!("host {}: {superseded:?}", host.0));
@@ -246,7 +272,7 @@ impl<'a> Run<'a> {
             && self.is_stranger(host, *slot)
         {
             self.say(format_args!("there are two clusters that know nothing of each other"));
-            self.custody.fork();
+            self.custody.fork(at);
             looked = self.look(at, host);
         }
         let changes = looked.map_err(|(_, safety)| safety)?;
@@ -282,12 +308,12 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn considered_dead(&mut self, host: Host, pid: Pid) {
+    fn considered_dead(&mut self, at: Duration, host: Host, pid: Pid) {
         let left = |seat: &Seat| self.engine.process(seat.host).is_some_and(Node::has_left);
         let lives = self.seats.iter().any(|seat| seat.running && seat.pid == pid && !left(seat));
         if lives && !self.custody.is_forked() {
             self.say(format_args!("host {} considers {pid} dead, which lives", host.0));
-            self.custody.fork();
+            self.custody.fork(at);
         }
     }
 
