@@ -7,6 +7,7 @@ mod fate;
 mod fleet;
 mod key;
 mod load;
+mod merges;
 pub(crate) mod reshard;
 mod stage;
 mod tally;
@@ -24,6 +25,7 @@ use conductor::Conductor;
 use fate::Fates;
 use fleet::{Counted, Fleet};
 use load::Load;
+use merges::Merges;
 use tally::Tally;
 use trouble::Trouble;
 use verdict::Verdict;
@@ -121,7 +123,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let dir = tempfile::Builder::new().prefix("boato-churn-").tempdir();
     let dir = dir.context("making a temporary folder")?;
     let cluster = format!("churn-{}", std::process::id());
-    let launch = Launch { program, cluster, dir: dir.path().to_owned(), args: args.rest.clone() };
+    let launch = Launch { program, cluster, dir: dir.path().to_owned(), args: merges::logged(&args.rest) };
     ensure!(
         args.before.is_none() || args.scenario == Scenario::Upgrade,
         "--before is for --scenario upgrade only"
@@ -251,7 +253,8 @@ fn judge(
 ) -> Result<()> {
     let mut verdict = Verdict::default();
     let fates = &conductor.fates;
-    load.all().iter().for_each(|key| verdict.judge(key, fates));
+    let merges = Merges::read(conductor.fleet.dir())?;
+    load.all().iter().for_each(|key| verdict.judge(key, fates, &merges));
     fates.miscounts.iter().for_each(|miscount| verdict.violate(miscount.clone()));
     tally.strangers().iter().for_each(|strange| verdict.violate(strange.clone()));
     if patient && tally.errors() > 0 {
@@ -259,7 +262,7 @@ fn judge(
     }
     let counted = conductor.fleet.count();
     let fates = &conductor.fates;
-    for unexplained in unexplained(fates, counted) {
+    for unexplained in unexplained(fates, counted, merges.counted()) {
         verdict.violate(unexplained);
     }
     println!();
@@ -277,13 +280,15 @@ fn judge(
         println!(
             "                 (of a false death that nobody arranged it is not known which keys it concerns:"
         );
-        println!("                 all keys were judged by their highest version only)");
+        println!(
+            "                 all keys were judged by their highest version only, and not by what merges told)"
+        );
     }
     Ok(())
 }
 
-/// Slots lost without a crash or a false death, and values given up without two holders.
-fn unexplained(fates: &Fates, counted: Counted) -> Vec<String> {
+/// Slots lost without a crash or a false death, and values given up without two holders, or counted but not told of.
+fn unexplained(fates: &Fates, counted: Counted, told: u64) -> Vec<String> {
     let mut violations = Vec::new();
     if !fates.accidents.is_empty() {
         return violations;
@@ -298,6 +303,11 @@ fn unexplained(fates: &Fates, counted: Counted) -> Vec<String> {
     if fates.forks.is_empty() && superseded > 0 {
         violations.push(format!(
             "{superseded} values were given up in merges, and nobody was falsely taken for dead"
+        ));
+    }
+    if superseded > told {
+        violations.push(format!(
+            "{superseded} values are counted as given up in merges, and the logs tell of {told}"
         ));
     }
     violations

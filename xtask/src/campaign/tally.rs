@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use boato_sim::registers::{Fault, Report, Violation};
 
 use super::Outcome;
+
+/// Histories that may stay unjudged whatever the number of seeds, and one more for so many seeds.
+const UNDECIDED_MIN: u64 = 3;
+const SEEDS_PER_UNDECIDED: u64 = 1_000;
 
 /// Sums over all seeds.
 #[derive(Default)]
@@ -124,10 +128,18 @@ impl Tally {
         text
     }
 
-    /// An error if anything was found.
+    /// An error if anything was found, or if more could not be judged than can be put up with.
     pub(super) fn verdict(&self) -> Result<()> {
         let Some(first) = self.violations.iter().find(|found| found.safety).or(self.violations.first())
         else {
+            let undecided_max = UNDECIDED_MIN + self.seeds / SEEDS_PER_UNDECIDED;
+            ensure!(
+                self.undecided <= undecided_max,
+                "{} histories were too tangled to be judged, and of {} seeds {undecided_max} may be: no promise was seen \
+                 broken, but that says too little",
+                self.undecided,
+                self.seeds
+            );
             return Ok(());
         };
         let text = format!("{} of {} seeds broke a promise", self.violations.len(), self.seeds);

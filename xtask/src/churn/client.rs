@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use boato_sim::check::{Action, Call, Version};
+use boato_sim::check::{Action, Call, Stamped, Version};
 use fastrand::Rng;
 
 use super::key::{Key, Kind};
@@ -63,6 +63,7 @@ impl<'a> Client<'a> {
             Kind::Erasable if dice < 4 => self.write(key),
             Kind::Erasable if dice < 6 => self.delete(key),
             Kind::Counter if dice < 6 => self.increment(key),
+            Kind::Sum if dice < 6 => self.add(key),
             _ => {
                 let _recorded = self.read(key);
             }
@@ -74,7 +75,7 @@ impl<'a> Client<'a> {
         let (invoked, told) = self.call(|http, node| http.get(node, &key.path));
         let Told::Answer(answer) = told else { return Err(()) };
         let found = found(&answer).map_err(|()| self.tally.strange("GET", &key.path, &answer))?;
-        self.record(key, invoked, Action::Read { found: found.as_ref().map(|(value, _)| *value) }, None);
+        self.record_read(key, invoked, found.as_ref());
         Ok(found)
     }
 
@@ -87,8 +88,7 @@ impl<'a> Client<'a> {
                 Ok(answer) if matches!(answer.status, 200 | 404) => {
                     let found = found(&answer).map_err(|()| self.tally.strange("GET", &key.path, &answer));
                     let Ok(found) = found else { return true };
-                    let action = Action::Read { found: found.map(|(value, _)| value) };
-                    self.record(key, invoked, action, None);
+                    self.record_read(key, invoked, found.as_ref());
                     return true;
                 }
                 _ => thread::sleep(RETRY),
@@ -157,12 +157,37 @@ impl<'a> Client<'a> {
             Told::Refused => return,
             Told::Unknown => None,
         };
+        let call = self.over(invoked, Action::Swap { expected, value, done });
         let version = if done == Some(true) { told.version() } else { None };
-        self.record(key, invoked, Action::Swap { expected, value, done }, version);
+        key.record(Stamped { call, version, after: etag.as_deref().and_then(self::version) });
+    }
+
+    /// Has the store add one.
+    fn add(&mut self, key: &Key) {
+        let (invoked, told) = self.call(|http, node| http.add(node, &key.path));
+        let sum = match told {
+            Told::Answer(ref answer) => match number(&answer.body).filter(|_| answer.status == 200) {
+                Some(sum) => Some(sum),
+                None => return self.tally.strange("POST", &key.path, answer),
+            },
+            Told::Refused => return,
+            Told::Unknown => None,
+        };
+        self.record(key, invoked, Action::Add { sum }, told.version());
+    }
+
+    fn record_read(&self, key: &Key, invoked: Duration, found: Option<&(u64, String)>) {
+        let action = Action::Read { found: found.map(|(value, _)| *value) };
+        self.record(key, invoked, action, found.and_then(|(_, etag)| version(etag)));
     }
 
     fn record(&self, key: &Key, invoked: Duration, action: Action, version: Option<Version>) {
-        key.record(Call { invoked, returned: Some(self.load.stage.now()), action }, version);
+        key.record(Stamped { call: self.over(invoked, action), version, after: None });
+    }
+
+    /// A call that is over now.
+    fn over(&self, invoked: Duration, action: Action) -> Call {
+        Call { invoked, returned: Some(self.load.stage.now()), action }
     }
 
     /// Calls a node by chance; a patient client tries again when it is refused.
@@ -221,16 +246,17 @@ impl Told {
 fn found(answer: &Answer) -> Result<Option<(u64, String)>, ()> {
     match answer.status {
         404 => Ok(None),
-        200 => {
-            let value = std::str::from_utf8(&answer.body).ok().and_then(|text| text.trim_end().parse().ok());
-            Ok(Some((value.ok_or(())?, answer.etag.clone().ok_or(())?)))
-        }
+        200 => Ok(Some((number(&answer.body).ok_or(())?, answer.etag.clone().ok_or(())?))),
         _ => Err(()),
     }
 }
 
+fn number(body: &[u8]) -> Option<u64> {
+    std::str::from_utf8(body).ok()?.trim_end().parse().ok()
+}
+
 /// An entity tag as a version: `"<time>-<node>"`, hexadecimal.
-fn version(etag: &str) -> Option<Version> {
+pub(super) fn version(etag: &str) -> Option<Version> {
     let (time, node) = etag.trim_matches('"').split_once('-')?;
     Some((u64::from_str_radix(time, 16).ok()?, u128::from_str_radix(node, 16).ok()?))
 }

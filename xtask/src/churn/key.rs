@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 
-use boato_sim::check::{Action, Call, Stamped, Version};
+use boato_sim::check::{Action, Call, Stamped};
 
 /// How clients use a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,14 +14,17 @@ pub(super) enum Kind {
     Erasable,
     /// Get, and put on the condition that nothing was put since: one more each time.
     Counter,
+    /// Get, and let the store add one.
+    Sum,
 }
 
 impl Kind {
-    /// The kind of the `index`th key: six of ten are registers, two each are the others.
+    /// The kind of the `index`th key: six of ten are registers, two erasable, one each of the others.
     pub(super) fn nth(index: usize) -> Self {
         match index % 10 {
             0 | 1 => Self::Erasable,
-            2 | 3 => Self::Counter,
+            2 => Self::Counter,
+            3 => Self::Sum,
             _ => Self::Register,
         }
     }
@@ -50,15 +53,11 @@ impl Key {
     }
 
     /// Writes a call down when it is over.
-    pub(super) fn record(&self, call: Call, version: Option<Version>) {
-        if version.is_some() || is_unknown(&call) {
+    pub(super) fn record(&self, stamped: Stamped) {
+        if stamped.version.is_some() || is_unknown(&stamped.call) {
             self.begun.store(true, SeqCst);
         }
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(Stamped {
-            call,
-            version,
-            after: None,
-        });
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(stamped);
     }
 
     /// Whether a write has, or may have, been applied.
@@ -86,5 +85,6 @@ fn is_unknown(call: &Call) -> bool {
         Action::Write { replaced: None, .. }
             | Action::Delete { existed: None }
             | Action::Swap { done: None, .. }
+            | Action::Add { sum: None }
     )
 }

@@ -125,7 +125,7 @@ fn path(index: usize, generation: usize) -> String {
 
 /// Whether the history is long enough for a checker that has to search.
 fn is_spent(key: &Key) -> bool {
-    if key.kind == Kind::Register {
+    if matches!(key.kind, Kind::Register | Kind::Sum) {
         return false;
     }
     let (calls, unknown) = key.length();

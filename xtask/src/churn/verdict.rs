@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use boato_sim::check::{self, Action, Call, History, Stamped, Violation};
+use boato_sim::check::{self, Action, Call, History, Stamped, Version, Violation};
 
 use super::fate::Fates;
 use super::key::{Key, Kind};
+use super::merges::Merges;
 
 /// Violations told in full.
 const TOLD_MAX: usize = 5;
@@ -20,7 +21,7 @@ pub(super) struct Verdict {
     linearizable: usize,
     /// As far as crashes leave them: keys that a crash may have taken along, once each.
     crashed: usize,
-    /// Keys that kept their highest version after a false death.
+    /// Keys that kept their highest version after a false death, and lost nothing else than what the merges told.
     highest: usize,
     /// Keys whose histories were too much to search.
     undecided: Vec<String>,
@@ -30,27 +31,22 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    pub(super) fn judge(&mut self, key: &Key, fates: &Fates) {
+    pub(super) fn judge(&mut self, key: &Key, fates: &Fates, merges: &Merges) {
         let calls = key.calls();
         let (Some(first), Some(last)) = (calls.first(), calls.last()) else { return };
         if fates.is_forked(key.slot, first.call.invoked, last.call.returned.unwrap_or(Duration::MAX)) {
-            let calls: Vec<_> = with_crashes(&calls, key, fates).into_iter().map(unversioned).collect();
-            let judged = check::highest(&calls, last_read(&calls));
+            let judged = judge_forked(key, &with_crashes(&calls, key, fates), fates, merges);
             return self.note(key, judged, |verdict| verdict.highest += 1);
         }
         let crashed = fates.crashes_of(key.slot).next().is_some();
-        let mut history = History::default();
-        for stamped in with_crashes(&calls, key, fates) {
-            history.push(stamped.call);
-        }
-        let mut judged = check::linearizable(&history);
-        if judged.is_ok()
-            && key.kind == Kind::Counter
-            && !crashed
-            && calls.iter().all(|s| is_increment(&s.call))
-        {
-            judged = check::counter(&history, last_read(&calls));
-        }
+        let history: History = with_crashes(&calls, key, fates).iter().map(|it| it.call).collect();
+        let counts = !crashed && calls.iter().all(|stamped| is_increment(&stamped.call));
+        let judged = match key.kind {
+            Kind::Sum => check::increments(&history),
+            Kind::Counter if counts => check::linearizable(&history)
+                .and_then(|()| check::counter(&history, last_read(&calls).map(|it| it.0))),
+            _ => check::linearizable(&history),
+        };
         self.note(
             key,
             judged,
@@ -112,7 +108,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "keys             {} linearizable, {} linearizable but for a crash, {} by highest version, {} undecided",
+            "keys             {} linearizable, {} linearizable but for a crash, {} by highest version and what merges told, {} undecided",
             self.linearizable,
             self.crashed,
             self.highest,
@@ -141,12 +137,29 @@ fn unversioned(mut stamped: Stamped) -> Stamped {
     stamped
 }
 
-fn last_read(calls: &[Stamped]) -> Option<u64> {
+/// The value found last, and its version.
+fn last_read(calls: &[Stamped]) -> Option<(u64, Option<Version>)> {
     let last = calls.iter().rev().find_map(|stamped| match stamped.call.action {
-        Action::Read { found } => Some(found),
+        Action::Read { found } => Some(found.map(|value| (value, stamped.version))),
         _ => None,
     });
     last.flatten()
+}
+
+/// Two may have served the key's slot.
+fn judge_forked(key: &Key, calls: &[Stamped], fates: &Fates, merges: &Merges) -> Result<(), Violation> {
+    if key.kind == Kind::Sum {
+        check::attempted(&calls.iter().map(|stamped| stamped.call).collect())?;
+    }
+    let calls: Vec<_> = calls.iter().copied().map(unversioned).collect();
+    let last = last_read(&calls);
+    check::highest(&calls, last.map(|it| it.0))?;
+    // Of a false death that nobody arranged it is not known what else happened meanwhile.
+    if !fates.accidents.is_empty() {
+        return Ok(());
+    }
+    // A merge may have been begun anew, which nobody outside sees: a report may be one too many.
+    check::superseded(&calls, last.and_then(|it| it.1), merges.of(&key.path), true)
 }
 
 fn is_increment(call: &Call) -> bool {
@@ -169,8 +182,9 @@ mod tests {
         let key = Key::new("/k".to_owned(), KEY_SLOT, Kind::Register);
         let ms = Duration::from_millis;
         let call = |from, to, action| Call { invoked: ms(from), returned: Some(ms(to)), action };
-        key.record(call(100, 101, Action::Write { value: 1, replaced: Some(false) }), Some((1, 1)));
-        key.record(call(300, 301, Action::Read { found }), None);
+        let write = call(100, 101, Action::Write { value: 1, replaced: Some(false) });
+        key.record(Stamped { call: write, version: Some((1, 1)), after: None });
+        key.record(Stamped { call: call(300, 301, Action::Read { found }), version: None, after: None });
         key
     }
 
@@ -182,7 +196,7 @@ mod tests {
     /// How many violations there are in a loss, given what happened.
     fn violations(found: Option<u64>, fates: &Fates) -> usize {
         let mut verdict = Verdict::default();
-        verdict.judge(&key(found), fates);
+        verdict.judge(&key(found), fates, &Merges::default());
         verdict.violations.len()
     }
 
@@ -208,9 +222,40 @@ mod tests {
         let key = key(None);
         let at = Duration::from_millis(120);
         let action = Action::Delete { existed: Some(true) };
-        key.record(Call { invoked: at, returned: Some(at), action }, None);
+        let call = Call { invoked: at, returned: Some(at), action };
+        key.record(Stamped { call, version: None, after: None });
         let mut verdict = Verdict::default();
-        verdict.judge(&key, &Fates { forks: vec![fate(KEY_SLOT)], ..Fates::default() });
+        verdict.judge(&key, &Fates { forks: vec![fate(KEY_SLOT)], ..Fates::default() }, &Merges::default());
         assert_eq!((verdict.violations(), verdict.highest), (None, 1));
+    }
+
+    #[test]
+    fn after_a_false_death_what_is_gone_must_have_been_told() {
+        let fates = Fates { forks: vec![fate(KEY_SLOT)], ..Fates::default() };
+        let line = r#"{"message":"a merge gave a value up","key":"k","kept":"2-2","gone":"1-1","sent":"1-1","winner":"3@0000000b.0001","loser":"2@0000000a.0001","again":false}"#;
+        for (log, violations) in [("", 1), (line, 0)] {
+            // Both sides have created the key.
+            let key = key(Some(2));
+            let (from, to) = (Duration::from_millis(160), Duration::from_millis(161));
+            let action = Action::Write { value: 2, replaced: Some(false) };
+            let call = Call { invoked: from, returned: Some(to), action };
+            key.record(Stamped { call, version: Some((2, 2)), after: None });
+            let mut verdict = Verdict::default();
+            verdict.judge(&key, &fates, &Merges::of_log(log));
+            assert_eq!(verdict.violations.len(), violations, "{:?}", verdict.violations);
+        }
+    }
+
+    #[test]
+    fn an_increment_that_counted_twice_is_found() {
+        let key = Key::new("/k".to_owned(), KEY_SLOT, Kind::Sum);
+        for (at, sum) in [(0, 1), (10, 3)] {
+            let at = Duration::from_millis(at);
+            let call = Call { invoked: at, returned: Some(at), action: Action::Add { sum: Some(sum) } };
+            key.record(Stamped { call, version: Some((sum, 1)), after: None });
+        }
+        let mut verdict = Verdict::default();
+        verdict.judge(&key, &Fates::default(), &Merges::default());
+        assert_eq!(verdict.violations.len(), 1);
     }
 }

@@ -39,7 +39,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
     } else {
         println!("{}", Registers { scenario: &scenario, report: &report, took: started.elapsed() });
     }
-    let Err(violation) = &report.verdict else { return Ok(()) };
+    let Err(violation) = &report.verdict else {
+        let undecided = report.undecided;
+        ensure!(
+            undecided == 0,
+            "no promise was seen broken, but {undecided} histories were too tangled to be judged"
+        );
+        return Ok(());
+    };
     if !args.trace {
         eprintln!("\nthe last events:");
         for line in last_events(&scenario) {

@@ -68,6 +68,11 @@ impl Http {
         self.call(node, Method::PUT, path, condition, Some(value))
     }
 
+    /// Has the node add one to a key.
+    pub(crate) fn add(&self, node: SocketAddr, path: &str) -> Result<Answer, CallError> {
+        self.call(node, Method::POST, &format!("{path}?incr=1"), &Condition::Always, Some(b""))
+    }
+
     pub(crate) fn delete(&self, node: SocketAddr, path: &str) -> Result<Answer, CallError> {
         self.call(node, Method::DELETE, path, &Condition::Always, None)
     }
