@@ -43,7 +43,7 @@
 //! | `keyring` | the cluster's secrets, replaced while it runs |
 //! | `handler` | commands that are run when something happens |
 //! | [`config`], [`cli`], [`client`] | what a node is told; the commands; how they speak to a node |
-//! | [`discovery`], [`listen`], `ready`, `remembered` | finding others, being found, finding them again |
+//! | [`discovery`], `joining`, [`listen`], `ready`, `remembered` | finding others, being found, finding them again |
 //! | [`logging`], `journal`, `metrics`, `tally`, `process`, `moves`, `reports` | what is shown |
 
 mod attributes;
@@ -60,6 +60,7 @@ mod handler;
 mod identity;
 mod idle;
 mod inherited;
+mod joining;
 mod journal;
 mod keyring;
 mod keys;

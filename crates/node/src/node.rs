@@ -11,7 +11,6 @@ use boato_gossip::NodeId;
 use boato_transport::Transport;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -21,13 +20,10 @@ use crate::attributes::Attributes;
 use crate::backend::{Latest, NodeBackend};
 use crate::builder::Builder;
 use crate::config::{Config, Discover};
-use crate::discovery::{Discovery, Plan, Silence};
 use crate::doors::{self, Addresses, Secrets};
-use crate::handler;
 use crate::inherited::Inherited;
 use crate::live::{Live, Reread};
 use crate::local::Keys;
-use crate::membership::Membership;
 use crate::metrics::NodeMetrics;
 use crate::otlp::Traces;
 use crate::parts::{Bound, Parts};
@@ -35,7 +31,7 @@ use crate::process::Process;
 use crate::remembered::Remembered;
 use crate::start_error::StartError;
 use crate::tally::Tally;
-use crate::{Identity, logging, moves, otlp, ready, reports};
+use crate::{Identity, handler, joining, logging, moves, otlp, ready, reports};
 
 /// How long a node without anybody to join looks around before it begins a cluster: the neighbours on its machine
 /// are found at once, those on its network may be heard of only by the second question.
@@ -128,7 +124,7 @@ impl Node {
             let quick = config.discover != Discover::Mdns && known == 0;
             cluster.eligible(if quick { QUIET } else { QUIET_LONG });
         }
-        let discovery = find_others(&config, &bound, known, &membership, &stop)?;
+        let discovery = joining::start(&config, &bound, known, &membership, &stop)?;
 
         let tally = Arc::new(Tally::default());
         let live = Arc::new(Live {
@@ -368,52 +364,4 @@ fn registry(node_metrics: NodeMetrics) -> Registry {
     registry.register_collector(Box::new(Process));
     registry.sub_registry_with_prefix("boato").register_collector(Box::new(node_metrics));
     registry
-}
-
-/// Looks for other nodes, until `stop`; `known` are remembered from an earlier start.
-fn find_others(
-    config: &Config,
-    bound: &Bound,
-    known: usize,
-    membership: &Membership,
-    stop: &CancellationToken,
-) -> Result<JoinHandle<()>, StartError> {
-    let plan = Plan::new(config, bound.identity.id, bound.quic);
-    tracing::info!("finding others: {}", plan.ways(known));
-    let discovery = Discovery::start(plan, stop)?;
-    let silence = Silence::new(bound.quic);
-    Ok(tokio::spawn(join_found(discovery, silence, membership.clone(), stop.clone())))
-}
-
-/// Joins whatever discovery finds.
-async fn join_found(
-    mut discovery: Discovery,
-    mut silence: Silence,
-    membership: Membership,
-    stop: CancellationToken,
-) {
-    let mut changes = membership.subscribe();
-    loop {
-        let found = tokio::select! {
-            found = discovery.found() => match found {
-                Some(found) => Some(found),
-                None => break,
-            },
-            // Whatever changed, and however much of it was missed, the members are read anew.
-            change = changes.recv() => if matches!(change, Err(RecvError::Closed)) { break } else { None },
-            () = stop.cancelled() => break,
-        };
-        let joined = membership.members().iter().filter(|member| member.is_live()).count() > 1;
-        discovery.set_joined(joined);
-        if joined {
-            silence.end();
-        }
-        if let Some(found) = found {
-            membership.join(found.addr);
-            if !joined {
-                silence.tried(found, Instant::now());
-            }
-        }
-    }
-    discovery.stop().await;
 }

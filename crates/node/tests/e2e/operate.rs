@@ -103,7 +103,9 @@ fn a_node_is_drained_and_comes_back_and_leaves() {
     assert_eq!(done(&two, &["weight", "3"]), "nothing has changed\n");
     wait("three of four slots come back", || {
         let slots = two.view().json("/_/status")["slots"].as_u64().unwrap();
-        ensure((11_000..13_500).contains(&slots), || format!("{slots} slots"))
+        // By chance of the nodes' ids: of 2048 ranges of 8 slots 1536 +- 20 are due, and no node may have a tenth more than
+        // its share, so that the other one has 563 or 564 at most.
+        ensure((8 * 1484..=8 * 1690).contains(&slots), || format!("{slots} slots"))
     });
     assert_eq!(done(&two, &["leave", "--wait"]), "the node has left\n");
     assert_eq!(two.ended(), 0);
