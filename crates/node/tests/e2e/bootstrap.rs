@@ -11,7 +11,7 @@ use crate::harness::{Cluster, Http, Launch, Node, wait};
 #[test]
 fn three_nodes_started_in_the_same_instant_become_one_cluster_fifty_times() {
     const CLUSTERS: usize = 50;
-    const AT_A_TIME: usize = 4;
+    const AT_A_TIME: usize = 2;
     let (next, start) = (AtomicUsize::new(0), Instant::now());
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
