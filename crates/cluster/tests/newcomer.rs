@@ -155,3 +155,18 @@ fn a_node_whose_peer_restarts_begins_nothing_before_it_hears_of_the_new_boot() {
     node.pass(Duration::from_secs(1));
     assert_eq!(node.machine.stats().slots_minted, 16384);
 }
+
+#[test]
+fn a_process_that_stood_still_looks_around_again_before_it_begins() {
+    let second = Duration::from_secs(1);
+    let mut node = Node::new();
+    node.feed(Input::Eligible { quiet: second });
+    for stop in 1..=5 {
+        node.now += 3 * second;
+        node.feed(Input::Timeout);
+        assert_eq!(node.machine.standing(), Standing::Eligible, "after stop {stop}");
+    }
+    node.now += 3 * second;
+    node.feed(Input::Timeout);
+    assert_eq!(node.machine.standing(), Standing::Claimed, "but not for ever");
+}

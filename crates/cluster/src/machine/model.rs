@@ -145,7 +145,7 @@ impl Machine {
             Timer::Begin => {
                 self.view.blur(Self::MODEL_LATER, Some(Duration::ZERO));
                 if let Some(eligible) = &mut self.eligible {
-                    eligible.since = Duration::ZERO;
+                    eligible.since = Self::MODEL_NOW.saturating_sub(Self::MODEL_QUIET);
                 }
             }
             Timer::Depart => set_departure(&mut self.departure, Self::MODEL_NOW),

@@ -10,8 +10,11 @@ use crate::pid::Pid;
 use crate::slot::State;
 use crate::time::Now;
 
-/// A cluster is begun after this many quiet times even if new processes keep turning up.
+/// A cluster is begun after this many quiet times even if new processes keep turning up, or this one keeps standing still.
 const QUIET_MAX: u32 = 5;
+
+/// A process stood still if a quiet time ends later than it should by more than this part of it.
+const QUIET_LATE: u32 = 4;
 
 /// How often a process without a cluster tells the others that it still has none.
 const UNCLAIMED_HELLO: Duration = Duration::from_secs(1);
@@ -30,6 +33,8 @@ const DESERTED: Duration = Duration::from_secs(1);
 pub(super) struct Eligible {
     pub(super) since: Duration,
     quiet: Duration,
+    /// How many quiet times have ended while this process stood still.
+    missed: u32,
 }
 
 /// When the next peer is asked whom it knows, and how many have been asked.
@@ -60,7 +65,7 @@ pub(super) enum Departure {
 impl Machine {
     pub(super) fn on_eligible(&mut self, quiet: Duration, now: Now) {
         if self.standing == Standing::Waiting {
-            self.eligible = Some(Eligible { since: now.at, quiet });
+            self.eligible = Some(Eligible { since: now.at, quiet, missed: 0 });
             self.rise(Standing::Eligible, false);
         }
     }
@@ -83,8 +88,20 @@ impl Machine {
             }
         }
         self.rng = rng;
-        if self.begins_at().is_some_and(|at| at <= now.at) {
-            self.rise(Standing::Claimed, true);
+        if let Some(late) = self.begins_at().and_then(|at| now.at.checked_sub(at)) {
+            self.begin(late, now);
+        }
+    }
+
+    /// Begins a cluster, unless this process stood still when it was time: then it has yet to read what others sent meanwhile,
+    /// and looks around again.
+    fn begin(&mut self, late: Duration, now: Now) {
+        match &mut self.eligible {
+            Some(Eligible { since, quiet, missed }) if late > *quiet / QUIET_LATE && *missed < QUIET_MAX => {
+                *since = now.at;
+                *missed += 1;
+            }
+            _ => self.rise(Standing::Claimed, true),
         }
     }
 
@@ -118,7 +135,7 @@ impl Machine {
 
     /// When this node begins a cluster, if nothing changes before.
     pub(super) fn begins_at(&self) -> Option<Duration> {
-        let Eligible { since, quiet } = self.eligible.filter(|_| self.standing == Standing::Eligible)?;
+        let Eligible { since, quiet, .. } = self.eligible.filter(|_| self.standing == Standing::Eligible)?;
         let claimed = self.view.standing() == Some(Standing::Claimed);
         let alone = !claimed && self.view.all_met() && self.view.first_eligible() && !self.is_leaving();
         alone.then(|| (self.view.grown_at().max(since) + quiet).min(since + quiet * QUIET_MAX))
