@@ -34,7 +34,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(command: &Command<'_>) -> Self {
-        Self { is_read: matches!(command.action, Action::Get | Action::GetRange { .. }) }
+        Self { is_read: matches!(command.action, Action::Get | Action::GetRange { .. } | Action::Head) }
     }
 }
 
@@ -125,12 +125,15 @@ mod tests {
         tally.answered(asked(Action::put(b"")), Source::Local, &created);
         tally.answered(asked(Action::Get), Source::Local, &Err(()));
         assert_eq!(tally.sums(), Operations { local: 3, forwarded: 2, failed: 1, hits: 2, misses: 2 });
+        tally.read_all(2, 1);
+        tally.answered(asked(Action::Head), Source::Local, &Ok::<_, ()>(Outcome::Missing));
+        assert_eq!(tally.sums(), Operations { local: 7, forwarded: 2, failed: 1, hits: 4, misses: 4 });
 
         let asked = [asked(Action::Get), asked(Action::put(b""))];
         let all = vec![Ok::<_, ()>(Outcome::Missing), Ok(Outcome::Created(version))];
         tally.transacted(&asked, Source::Cluster, &Ok::<_, ()>(Some(all)));
         tally.transacted::<(), ()>(&asked, Source::Local, &Ok(None));
         tally.transacted::<(), ()>(&asked, Source::Local, &Err(()));
-        assert_eq!(tally.sums(), Operations { local: 3, forwarded: 4, failed: 3, hits: 2, misses: 3 });
+        assert_eq!(tally.sums(), Operations { local: 7, forwarded: 4, failed: 3, hits: 4, misses: 5 });
     }
 }
