@@ -64,8 +64,7 @@ impl Journal {
     /// `data` is an object, which is given the time as `at_ms`.
     pub(crate) fn write(&self, kind: &'static str, mut data: serde_json::Value) {
         debug_assert!(KINDS.contains(&kind), "{kind} is not among the kinds of events");
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        data["at_ms"] = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).into();
+        data["at_ms"] = now_ms().into();
         let mut written = self.written.lock();
         written.count += 1;
         let event = Event { id: written.count, kind: Cow::Borrowed(kind), data };
@@ -80,20 +79,26 @@ impl Journal {
     /// The last events, oldest first, and all from then on, as [`read`](Self::read) gives them.
     pub(crate) fn read_all(&self) -> (Vec<Event>, BoxStream<'static, Event>) {
         let written = self.written.lock();
-        (written.last.iter().cloned().collect(), self.read())
+        (written.last.iter().cloned().collect(), self.follow(written.count))
     }
 
     /// What is written from now on; a gap is told by an event `missed`.
     pub(crate) fn read(&self) -> BoxStream<'static, Event> {
+        let written = self.written.lock();
+        self.follow(written.count)
+    }
+
+    /// What follows the event `last`, the newest one. To be called while nothing can be written.
+    fn follow(&self, last: u64) -> BoxStream<'static, Event> {
         let receiver = self.sender.subscribe();
-        stream::unfold((receiver, 0), |(mut receiver, last)| async move {
+        stream::unfold((receiver, last), |(mut receiver, last)| async move {
             match receiver.recv().await {
                 Ok(event) => {
                     let id = event.id;
                     Some((event, (receiver, id)))
                 }
                 Err(RecvError::Lagged(missed)) => {
-                    let data = serde_json::json!({ "events": missed });
+                    let data = serde_json::json!({ "events": missed, "at_ms": now_ms() });
                     let id = last + missed;
                     Some((Event { id, kind: Cow::Borrowed(MISSED), data }, (receiver, id)))
                 }
@@ -102,6 +107,11 @@ impl Journal {
         })
         .boxed()
     }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -121,5 +131,19 @@ mod tests {
         let event = next.next().await.unwrap();
         assert_eq!((event.id, &*event.kind, event.data["name"].as_str()), (102, "left", Some("web1")));
         assert!(event.data["at_ms"].as_u64() >= before[0].data["at_ms"].as_u64());
+    }
+
+    #[tokio::test]
+    async fn who_is_too_slow_is_told_how_many_events_it_missed() {
+        let journal = Journal::new();
+        journal.write("joined", serde_json::json!({}));
+        let mut events = journal.read();
+        for _ in 0..EVENTS + 2 {
+            journal.write("updated", serde_json::json!({}));
+        }
+        let missed = events.next().await.unwrap();
+        assert_eq!((missed.id, &*missed.kind, missed.data["events"].as_u64()), (3, MISSED, Some(2)));
+        assert!(missed.data["at_ms"].is_u64());
+        assert_eq!(events.next().await.unwrap().id, 4);
     }
 }
