@@ -252,16 +252,16 @@ fn judge(
     patient: bool,
 ) -> Result<()> {
     let mut verdict = Verdict::default();
-    let fates = &conductor.fates;
+    // First the counters, then the logs, which may tell of more.
+    let counted = conductor.fleet.count();
     let merges = Merges::read(conductor.fleet.dir())?;
+    let fates = &conductor.fates;
     load.all().iter().for_each(|key| verdict.judge(key, fates, &merges));
     fates.miscounts.iter().for_each(|miscount| verdict.violate(miscount.clone()));
     tally.strangers().iter().for_each(|strange| verdict.violate(strange.clone()));
     if patient && tally.errors() > 0 {
         verdict.violate(format!("clients that try again after 503 saw {} errors", tally.errors()));
     }
-    let counted = conductor.fleet.count();
-    let fates = &conductor.fates;
     for unexplained in unexplained(fates, counted, merges.counted()) {
         verdict.violate(unexplained);
     }

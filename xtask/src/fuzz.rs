@@ -99,7 +99,11 @@ impl Target {
         command.env("PROPTEST_CASES", cases.to_string()).env("PROPTEST_RNG_SEED", seed.to_string());
         let output = command.output().with_context(|| format!("starting the tests of {binary}"))?;
         let said = || [&*output.stdout, &*output.stderr].map(String::from_utf8_lossy).concat();
-        ensure!(output.status.success(), "{name} is broken (PROPTEST_RNG_SEED={seed}):\n{}", said());
+        ensure!(
+            output.status.success(),
+            "{name} is broken (PROPTEST_CASES={cases} PROPTEST_RNG_SEED={seed}):\n{}",
+            said()
+        );
         ensure!(!said().contains("running 0 tests"), "{name} has no tests by this name: {tests}");
         Ok(())
     }
