@@ -86,9 +86,9 @@ pub trait Backend: Send + Sync + 'static {
     /// `found` runs under the slot's lock: it copies what it needs and returns.
     fn read(&self, key: &[u8], now_ms: u64, found: &mut dyn FnMut(Option<Entry<'_>>)) -> bool;
 
-    /// [`Backend::read`] for several keys, those of one slot in one step: calls `found` for each, in their order, and goes on while it says
-    /// so. False: a slot is not served here now, or `found` has stopped it; what it was told is as if it had not been. The default reads
-    /// nothing.
+    /// [`Backend::read`] for several keys, those of one slot that follow each other in one step: calls `found` for each, in
+    /// their order, and goes on while it says so. False: a slot is not served here now, or `found` has stopped it; what it was
+    /// told is as if it had not been. The default reads nothing.
     fn read_all(
         &self,
         keys: &[&[u8]],
