@@ -227,7 +227,7 @@ impl NodeMetrics {
                 .encode_family(&[("holder", holder)])?
                 .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
-        let help = "Reads that clients of this node asked for, by whether there was a value";
+        let help = "Reads that clients of this node asked for, of a value, its length, time to live or whether it is there, by whether there was one";
         let mut family = encoder.encode_descriptor("reads", help, None, MetricType::Counter)?;
         for (outcome, count) in [("hit", sums.hits), ("miss", sums.misses)] {
             family
