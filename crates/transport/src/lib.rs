@@ -61,6 +61,7 @@
 //! | `transport` | the handle, and the handler that receives |
 //! | `config`, `stats`, `error` | what goes in, what is counted, what goes wrong |
 //! | `secret`, `keyring`, `identity` | derivations (HKDF); the secrets accepted; certificate authorities, TLS on both ends |
+//! | `node_key` | a node's key, its id, and what it signs |
 //! | `endpoint` | the UDP socket and the tuning of QUIC |
 //! | `mesh` | which connection is used for which peer: every decision about connections |
 //! | `handshake`, `gate`, `refusal` | dialling and accepting, bounds on strangers, why a peer was refused |
@@ -78,6 +79,7 @@ mod identity;
 mod keyring;
 mod lane;
 mod mesh;
+mod node_key;
 mod refusal;
 mod secret;
 mod serve;
@@ -89,6 +91,7 @@ pub use config::{Config, Limits};
 pub use error::{BindError, Refusal, RequestError, SecretError, SendError};
 pub use keyring::{KEYS_MAX, KeyId, Keyring, KeyringError};
 pub use lane::Pending;
+pub use node_key::{NodeKey, PROOF_BYTES, is_key_id, proves};
 pub use secret::Secret;
 pub use serve::Responder;
 pub use stats::{Path, Stats};
