@@ -245,7 +245,7 @@ mod tests {
     /// A node alone, which holds everything.
     fn holder() -> Arc<Slots> {
         let mut machine = machine();
-        machine.handle(Input::Eligible { quiet: Duration::from_secs(1) }, at(0));
+        machine.handle(Input::Eligible { quiet: Duration::ZERO }, at(0));
         machine.handle(Input::Timeout, at(1000));
         machine.slots()
     }

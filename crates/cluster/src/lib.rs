@@ -26,7 +26,7 @@
 //!
 //! let at = |ms| Now { at: Duration::from_millis(ms), unix_ms: 1_700_000_000_000 + ms };
 //! let mut machine = Machine::new(Config::new(Pid { node: 1, boot: 1 }, 7), at(0));
-//! machine.handle(Input::Eligible { quiet: Duration::from_secs(1) }, at(0));
+//! machine.handle(Input::Eligible { quiet: Duration::ZERO }, at(0));
 //! machine.handle(Input::Timeout, at(1000));
 //!
 //! let slots = machine.slots();

@@ -185,6 +185,7 @@ impl Machine {
         self.batch += 1;
         self.superseded.clear();
         self.pause_permille = self.rng.u64(750..=1250);
+        self.notice_stop(now);
         match input {
             Input::Frame(frame) => self.on_frame(frame, now),
             Input::Member { pid, liveness, weight } => {

@@ -30,7 +30,7 @@ pub enum Liveness {
 const DEAD_MAX: usize = 1024;
 
 /// How long a process that only a peer's message speaks of is believed in before membership confirms it.
-const HEARSAY_TTL: Duration = Duration::from_mins(1);
+pub(crate) const HEARSAY_TTL: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Hash, Debug)]
 struct Peer {

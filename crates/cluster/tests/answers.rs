@@ -17,7 +17,7 @@ const FRAME_BYTES: usize = 16 << 20;
 fn machine() -> Machine {
     let at = |ms| Now { at: Duration::from_millis(ms), unix_ms: START_MS + ms };
     let mut machine = Machine::new(Config::new(Pid { node: 1, boot: 1 }, 7), at(0));
-    machine.handle(Input::Eligible { quiet: Duration::from_secs(1) }, at(0));
+    machine.handle(Input::Eligible { quiet: Duration::ZERO }, at(0));
     machine.handle(Input::Timeout, at(1000));
     machine
 }

@@ -26,7 +26,7 @@ fn peer(machine: &mut Machine, node: u128, liveness: Liveness, ms: u64) {
 #[test]
 fn writes_are_refused_while_too_few_members_are_in_view_and_reads_go_on() {
     let mut machine = Machine::new(Config { min_members: 3, ..Config::new(ME, 7) }, now(0));
-    machine.handle(Input::Eligible { quiet: Duration::from_secs(1) }, now(0));
+    machine.handle(Input::Eligible { quiet: Duration::ZERO }, now(0));
     machine.handle(Input::Timeout, now(1000));
     assert_eq!(write(&machine), Effect::TooFewMembers { members: 1, needed: 3 });
     peer(&mut machine, 2, Liveness::Alive, 1001);

@@ -170,3 +170,34 @@ fn a_process_that_stood_still_looks_around_again_before_it_begins() {
     node.feed(Input::Timeout);
     assert_eq!(node.machine.standing(), Standing::Claimed, "but not for ever");
 }
+
+fn says(node: &mut Node, from: Pid, standing: Standing) {
+    let greeting = Greeting::None;
+    node.feed(Input::Frame(Frame { from, to: ME, standing, greeting, digest: None, runs: Vec::new() }));
+}
+
+#[test]
+fn a_stop_that_ends_before_it_is_time_to_begin_counts_too() {
+    let mut node = Node::new();
+    node.feed(Input::Eligible { quiet: Duration::from_secs(1) });
+    node.pass(Duration::from_millis(10));
+    node.now = Duration::from_millis(900);
+    node.feed(Input::Timeout);
+    node.pass(Duration::from_millis(990));
+    assert_eq!(node.machine.standing(), Standing::Eligible, "it looks around for 1 s from when it ran again");
+    node.pass(Duration::from_millis(10));
+    assert_eq!(node.machine.standing(), Standing::Claimed);
+}
+
+#[test]
+fn who_waited_for_a_lower_process_that_goes_begins_at_once_as_it_did_not_stand_still() {
+    let lower = Pid { node: 0, boot: 1 };
+    let mut node = Node::new();
+    node.hear_of(lower, Liveness::Alive);
+    says(&mut node, lower, Standing::Eligible);
+    node.feed(Input::Eligible { quiet: Duration::from_secs(1) });
+    node.pass(Duration::from_secs(10));
+    assert_eq!(node.machine.standing(), Standing::Eligible, "the lower one is to begin");
+    node.hear_of(lower, Liveness::Dead);
+    assert_eq!(node.machine.standing(), Standing::Claimed);
+}

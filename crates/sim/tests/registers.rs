@@ -93,7 +93,7 @@ fn a_deliberate_bug_is_found() {
 /// A lost increment that is sent again counts twice: the next answer or read is one too many.
 #[test]
 fn an_increment_that_is_sent_again_is_found() {
-    let found = (40..140).any(|seed| {
+    let found = (1..400).any(|seed| {
         let scenario = Scenario { canary: Some(Canary::RetryLostWrites), ..Scenario::from_seed(seed) };
         match run(&scenario).verdict {
             Err(Violation::Safety(Safety::History { violation, .. })) => {

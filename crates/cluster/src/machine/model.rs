@@ -14,11 +14,12 @@ use boato_storage::EntryRef;
 
 use super::Machine;
 use super::budget::Budget;
-use super::standing::{Departure, Search};
+use super::standing::{Departure, QUIET_MAX, Search};
 use crate::outbox::Outbox;
 use crate::pid::Pid;
 use crate::shared::Slots;
 use crate::slot::{Header, State};
+use crate::view::HEARSAY_TTL;
 
 /// Something that a process does by itself when its time has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -35,6 +36,8 @@ pub enum Timer {
     Hearsay,
     /// A cluster is begun.
     Begin,
+    /// The time to begin a cluster came long ago, while the process stood still.
+    Late,
     /// A leaver that has handed everything off goes.
     Depart,
     /// A leaver passes over who has not asked for slots for long.
@@ -56,8 +59,8 @@ impl Machine {
     /// Long enough ago for an unacknowledged chunk to be sent again, not for the copy to be given up.
     const RECENTLY: Duration = Duration::from_secs(999);
 
-    /// How long a process may look around before it begins a cluster, in a model.
-    pub const MODEL_QUIET: Duration = Duration::from_secs(100);
+    /// How long a process may look around before it begins a cluster, in a model: hearsay is believed for longer.
+    pub const MODEL_QUIET: Duration = Duration::from_secs(10);
 
     /// A copy that shares nothing with the original, made between two steps.
     #[must_use]
@@ -108,6 +111,7 @@ impl Machine {
             (self.view.next_hello(unclaimed), Timer::Greet),
             (self.view.next_hearsay(), Timer::Hearsay),
             (self.begins_at(), Timer::Begin),
+            (self.begins_at(), Timer::Late),
             (departs_at(self.departure), Timer::Depart),
             (self.heirs_at(), Timer::Heirs),
         ];
@@ -138,14 +142,18 @@ impl Machine {
             Timer::Stuck(slot) => self.wake_slot(slot, true),
             Timer::Table => self.rebuild_at = Some(Self::MODEL_NOW),
             Timer::Greet => {
-                self.view.blur(Duration::ZERO, None);
-                self.search = Search::default();
+                self.view.blur(Self::MODEL_NOW, None);
+                self.search = Search { at: Self::MODEL_NOW, attempts: 0 };
             }
-            Timer::Hearsay => self.view.blur(Self::MODEL_LATER, Some(Duration::ZERO)),
-            Timer::Begin => {
-                self.view.blur(Self::MODEL_LATER, Some(Duration::ZERO));
+            Timer::Hearsay => {
+                self.view.blur(Self::MODEL_LATER, Some(Self::MODEL_NOW.saturating_sub(HEARSAY_TTL)));
+            }
+            Timer::Begin => self.end_quiet(Self::MODEL_QUIET),
+            Timer::Late => {
+                self.end_quiet(2 * Self::MODEL_QUIET);
+                // One stop stands for as many as are noticed.
                 if let Some(eligible) = &mut self.eligible {
-                    eligible.since = Self::MODEL_NOW.saturating_sub(Self::MODEL_QUIET);
+                    eligible.stops = eligible.stops.max(QUIET_MAX - 1);
                 }
             }
             Timer::Depart => set_departure(&mut self.departure, Self::MODEL_NOW),
@@ -154,6 +162,15 @@ impl Machine {
                 self.departure = Departure::HandingOff { heirs_at: Self::MODEL_NOW };
             }
             Timer::Deadline(token) => self.call_in(token),
+        }
+    }
+
+    /// Lets this node have begun to look around, and have heard of others last, so long ago.
+    fn end_quiet(&mut self, ago: Duration) {
+        let at = Self::MODEL_NOW.saturating_sub(ago);
+        self.view.blur(Self::MODEL_LATER, Some(at));
+        if let Some(eligible) = &mut self.eligible {
+            eligible.since = at;
         }
     }
 
@@ -184,7 +201,7 @@ impl Machine {
         self.view.blur(Self::MODEL_LATER, Some(Self::MODEL_NOW));
         self.rebuild_at = self.rebuild_at.map(|_| Self::MODEL_LATER);
         if let Some(eligible) = &mut self.eligible {
-            eligible.since = Self::MODEL_NOW;
+            (eligible.since, eligible.ran_at) = (Self::MODEL_NOW, Self::MODEL_NOW);
         }
         self.search = Search { at: Self::MODEL_LATER, attempts: 0 };
         set_departure(&mut self.departure, Self::MODEL_LATER);

@@ -11,10 +11,11 @@ use crate::slot::State;
 use crate::time::Now;
 
 /// A cluster is begun after this many quiet times even if new processes keep turning up, or this one keeps standing still.
-const QUIET_MAX: u32 = 5;
+pub(super) const QUIET_MAX: u32 = 5;
 
-/// A process stood still if a quiet time ends later than it should by more than this part of it.
-const QUIET_LATE: u32 = 4;
+/// Who looks around asks to be called after this part of its quiet time at most, and stood still if it is called later than
+/// it asked for by more than this part.
+const QUIET_PART: u32 = 4;
 
 /// How often a process without a cluster tells the others that it still has none.
 const UNCLAIMED_HELLO: Duration = Duration::from_secs(1);
@@ -33,8 +34,10 @@ const DESERTED: Duration = Duration::from_secs(1);
 pub(super) struct Eligible {
     pub(super) since: Duration,
     quiet: Duration,
-    /// How many quiet times have ended while this process stood still.
-    missed: u32,
+    /// How often this process has stood still meanwhile.
+    pub(super) stops: u32,
+    /// When it ran last.
+    pub(super) ran_at: Duration,
 }
 
 /// When the next peer is asked whom it knows, and how many have been asked.
@@ -65,7 +68,7 @@ pub(super) enum Departure {
 impl Machine {
     pub(super) fn on_eligible(&mut self, quiet: Duration, now: Now) {
         if self.standing == Standing::Waiting {
-            self.eligible = Some(Eligible { since: now.at, quiet, missed: 0 });
+            self.eligible = Some(Eligible { since: now.at, quiet, stops: 0, ran_at: now.at });
             self.rise(Standing::Eligible, false);
         }
     }
@@ -88,20 +91,24 @@ impl Machine {
             }
         }
         self.rng = rng;
-        if let Some(late) = self.begins_at().and_then(|at| now.at.checked_sub(at)) {
-            self.begin(late, now);
+        if self.begins_at().is_some_and(|at| at <= now.at) {
+            self.rise(Standing::Claimed, true);
         }
     }
 
-    /// Begins a cluster, unless this process stood still when it was time: then it has yet to read what others sent meanwhile,
-    /// and looks around again.
-    fn begin(&mut self, late: Duration, now: Now) {
-        match &mut self.eligible {
-            Some(Eligible { since, quiet, missed }) if late > *quiet / QUIET_LATE && *missed < QUIET_MAX => {
+    /// A process that stood still has yet to read what others sent meanwhile: it looks around anew before it begins a
+    /// cluster. To be called before anything changes what it asked for.
+    pub(super) fn notice_stop(&mut self, now: Now) {
+        if self.standing != Standing::Eligible {
+            return;
+        }
+        let late = self.poll_timeout().map_or(Duration::ZERO, |at| now.at.saturating_sub(at));
+        if let Some(Eligible { since, quiet, stops, ran_at }) = &mut self.eligible {
+            *ran_at = now.at;
+            if late > *quiet / QUIET_PART && *stops < QUIET_MAX {
                 *since = now.at;
-                *missed += 1;
+                *stops += 1;
             }
-            _ => self.rise(Standing::Claimed, true),
         }
     }
 
@@ -149,7 +156,14 @@ impl Machine {
             Departure::Staying | Departure::Gone => None,
         };
         let search = self.standing != Standing::Claimed && self.view.guide(0).is_some();
-        self.begins_at().into_iter().chain(departure).chain(search.then_some(self.search.at)).min()
+        let looks = self.eligible.filter(|_| self.standing == Standing::Eligible);
+        let looks = looks.map(|eligible| eligible.ran_at + eligible.quiet / QUIET_PART);
+        self.begins_at()
+            .into_iter()
+            .chain(looks)
+            .chain(departure)
+            .chain(search.then_some(self.search.at))
+            .min()
     }
 
     fn rise(&mut self, standing: Standing, began: bool) {

@@ -94,7 +94,8 @@ impl World {
             Timer::Hearsay => false,
             Timer::Stuck(_) => self.script.stuck,
             Timer::Deadline(_) => self.script.impatient,
-            Timer::Begin => self.script.hasty || !self.news.iter().any(|news| news.to == pid),
+            Timer::Late if !self.script.stops => false,
+            Timer::Begin | Timer::Late => self.script.hasty || !self.news.iter().any(|news| news.to == pid),
             Timer::Slot(_) | Timer::Table | Timer::Greet | Timer::Depart | Timer::Heirs => true,
         }
     }

@@ -98,6 +98,8 @@ pub struct Script {
     pub impatient: bool,
     /// Whether a cluster may be begun before membership has told all it knows.
     pub hasty: bool,
+    /// Whether a process may stand still when it is time to begin a cluster.
+    pub stops: bool,
     /// Whether copies may be given up for lack of progress.
     pub stuck: bool,
     /// Messages in flight; beyond it some are lost.
@@ -127,6 +129,7 @@ impl Script {
             lost_answers: 0,
             impatient: false,
             hasty: false,
+            stops: false,
             stuck: false,
             packets_max: 4,
             epoch_max: 7,

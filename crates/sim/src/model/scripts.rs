@@ -87,6 +87,7 @@ pub fn scripts() -> Vec<Script> {
             ..script("flip-rounds", 2, &[Weight(1, 2), Weight(1, 1)], write())
         },
         Script { stored: vec![], ..script("bootstrap", 0, &[Begin(1), Begin(2)], vec![]) },
+        Script { stored: vec![], stops: true, ..script("bootstrap-stops", 0, &[Begin(1), Begin(2)], vec![]) },
         Script { stored: vec![], hasty: true, ..script("bootstrap-hasty", 0, &[Begin(1), Begin(2)], vec![]) },
         Script {
             stored: vec![],
