@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use boato_cluster::quic::Cluster;
 use boato_cluster::{Action, Config, Liveness, Operation, PROTOCOL, Pid};
-use boato_transport::Transport;
+use boato_transport::{NodeKey, Transport};
 use tokio_util::sync::CancellationToken;
 
 /// The one of the product.
@@ -29,12 +29,13 @@ const LARGE_BYTES: usize = 1 << 10;
 const MIB: f64 = (1 << 20) as f64;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-fn start(node: u128, weight: u16, stop: &CancellationToken) -> (Cluster, Pid, SocketAddr) {
+fn start(seed: u8, weight: u16, stop: &CancellationToken) -> (Cluster, Pid, SocketAddr) {
     let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-    let config = boato_transport::Config::new("bench", node, bind, PROTOCOL);
+    let key = NodeKey::from_seed(&[seed; 32]);
+    let pid = Pid { node: key.node(), boot: 1 };
+    let config = boato_transport::Config::new("bench", key, bind, PROTOCOL);
     let transport = Transport::bind(config).expect("loopback can be bound");
     let addr = transport.local_addr();
-    let pid = Pid { node, boot: 1 };
     let config = Config { weight, ..Config::new(pid, 7) };
     let cluster = Cluster::spawn(config, transport.clone(), PATIENCE, stop.clone());
     transport.serve(Arc::new(cluster.downgrade()));

@@ -7,7 +7,7 @@ mod together;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,8 +30,7 @@ use crate::view::Liveness;
 pub const CONTROL: Channel = Channel(1);
 /// Requests: operations of clients, and status.
 pub const OPERATIONS: Channel = Channel(2);
-/// Requests of operations that their clients trace, [`Trace`] first; not for peers that do not know this channel: see
-/// [`Cluster::trace_from`].
+/// Requests of operations that their clients trace, [`Trace`] first.
 pub const TRACED: Channel = Channel(3);
 /// Entries on their way to another node: the last channel, as everything else goes first.
 pub const BULK: Channel = Channel(7);
@@ -78,8 +77,6 @@ struct Inner {
     origin: Instant,
     /// How long a client's operation may take.
     patience: Duration,
-    /// Peers with whom this version of the transport's protocol is spoken, or a newer one, take traces.
-    traces_from: AtomicU32,
     timer: watch::Sender<Option<Duration>>,
     events: broadcast::Sender<Event>,
     departed: watch::Sender<Option<usize>>,
@@ -127,7 +124,6 @@ impl Cluster {
             tokens: AtomicU64::new(0),
             origin,
             patience,
-            traces_from: AtomicU32::new(u32::MAX),
             timer: watch::Sender::new(None),
             events: broadcast::Sender::new(EVENTS),
             departed: watch::Sender::new(None),
@@ -210,12 +206,6 @@ impl Cluster {
         self.0.drive(Input::Leave);
         // The sender lives in `self`, so the wait ends with a number.
         departed.wait_for(Option::is_some).await.ok().and_then(|left| *left).unwrap_or_default()
-    }
-
-    /// Sends traces along to peers with whom this version of the transport's protocol is spoken, or a newer one; at first
-    /// to nobody.
-    pub fn trace_from(&self, protocol: u32) {
-        self.0.traces_from.store(protocol, Ordering::Relaxed);
     }
 
     /// Stops serving, whatever has not been handed off: before the others hear that this process is gone.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use boato_cluster::quic::Cluster;
 use boato_cluster::{Action, Config, Effect, Liveness, Operation, Outcome, PROTOCOL, Pid, Slice, Standing};
-use boato_transport::Transport;
+use boato_transport::{NodeKey, Transport};
 use tokio_util::sync::CancellationToken;
 
 /// As many as a client's pipeline.
@@ -23,11 +23,13 @@ struct Node {
 }
 
 impl Node {
-    fn start(node: u128, weight: u16, stop: &CancellationToken) -> Self {
+    fn start(seed: u8, weight: u16, stop: &CancellationToken) -> Self {
         let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-        let transport = Transport::bind(boato_transport::Config::new("forwarding", node, bind, PROTOCOL))
+        let key = NodeKey::from_seed(&[seed; 32]);
+        let pid = Pid { node: key.node(), boot: 1 };
+        let transport = Transport::bind(boato_transport::Config::new("forwarding", key, bind, PROTOCOL))
             .expect("a port of loopback is free");
-        let (pid, addr) = (Pid { node, boot: 1 }, transport.local_addr());
+        let addr = transport.local_addr();
         let config = Config { weight, ..Config::new(pid, 7) };
         let cluster = Cluster::spawn(config, transport.clone(), Duration::from_secs(20), stop.clone());
         transport.serve(Arc::new(cluster.downgrade()));

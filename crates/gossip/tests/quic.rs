@@ -9,7 +9,7 @@ use boato_gossip::{
     Config, Event, Gossip, Identity, InputError, Member, NodeId, PROTOCOL, Query, RESPONSE_BYTES_MAX, Reply,
     State,
 };
-use boato_transport::{Channel, Handler, Peer, Responder, Transport};
+use boato_transport::{Channel, Handler, NodeKey, Peer, Responder, Transport};
 use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
@@ -49,27 +49,35 @@ struct Node {
     addr: SocketAddr,
 }
 
-fn start(n: u128, gossip: Config) -> Node {
+fn key(n: u8) -> NodeKey {
+    NodeKey::from_seed(&[n; 32])
+}
+
+fn id(n: u8) -> NodeId {
+    NodeId(key(n).node())
+}
+
+fn start(n: u8, gossip: Config) -> Node {
     let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     // Of two neighbours one knows the version before only.
     let (protocol, previous) =
         if n.is_multiple_of(2) { (PROTOCOL - 1, None) } else { (PROTOCOL, Some(PROTOCOL - 1)) };
     let config =
-        boato_transport::Config { previous, ..boato_transport::Config::new("test", n, bind, protocol) };
+        boato_transport::Config { previous, ..boato_transport::Config::new("test", key(n), bind, protocol) };
     let transport = Transport::bind(config).expect("a socket");
     let addr = transport.local_addr();
-    let identity = Identity { id: NodeId(n), boot: 1, addr, name: format!("node-{n}"), tags: Vec::new() };
+    let identity = Identity { id: id(n), boot: 1, addr, name: format!("node-{n}"), tags: Vec::new() };
     let gossip = Gossip::new(gossip, identity, 7, Duration::ZERO).expect("sound settings");
     let handle = spawn(gossip, transport.clone(), PROTOCOL);
     transport.serve(Arc::new(Dispatch(handle.clone())));
     Node { handle, transport, addr }
 }
 
-fn cluster(n: u128) -> Vec<Node> {
+fn cluster(n: u8) -> Vec<Node> {
     cluster_with(n, &config())
 }
 
-fn cluster_with(n: u128, gossip: &Config) -> Vec<Node> {
+fn cluster_with(n: u8, gossip: &Config) -> Vec<Node> {
     let nodes: Vec<Node> = (1..=n).map(|n| start(n, gossip.clone())).collect();
     for node in &nodes[1..] {
         node.handle.join(nodes[0].addr);
@@ -86,11 +94,11 @@ async fn until(what: &str, done: impl Fn() -> bool) {
     assert!(timeout(PATIENCE, waiting).await.is_ok(), "not in time: {what}");
 }
 
-fn member(node: &Node, n: u128) -> Option<Member> {
-    node.handle.members().iter().find(|member| member.id == NodeId(n)).cloned()
+fn member(node: &Node, n: u8) -> Option<Member> {
+    node.handle.members().iter().find(|member| member.id == id(n)).cloned()
 }
 
-fn state(node: &Node, n: u128) -> Option<State> {
+fn state(node: &Node, n: u8) -> Option<State> {
     member(node, n).map(|member| member.state)
 }
 
@@ -105,7 +113,7 @@ async fn members_find_each_other_and_hear_of_changes() {
     let mut events = nodes[0].handle.subscribe();
     nodes[2].handle.set_tags(vec![("http".into(), "127.0.0.1:7480".into())]).await.unwrap();
     let event = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
-    assert!(matches!(&event, Event::Updated(m) if m.id == NodeId(3)), "{event:?}");
+    assert!(matches!(&event, Event::Updated(m) if m.id == id(3)), "{event:?}");
     let known = member(&nodes[0], 3).expect("known");
     assert_eq!(known.tags.get("http"), Some("127.0.0.1:7480"), "the snapshot is as new as the event");
 }
@@ -195,7 +203,7 @@ async fn responses_that_nobody_reads_take_bounded_memory_and_who_was_not_heard_i
         all.push(ask(&node, Some(vec![0; RESPONSE_BYTES_MAX])).await.unwrap());
     }
     let mut last = all.pop().unwrap();
-    assert_eq!(last.recv().await, Some(QueryEvent::Done { missing: vec![NodeId(1)] }));
+    assert_eq!(last.recv().await, Some(QueryEvent::Done { missing: vec![id(1)] }));
     assert!(matches!(all[0].recv().await, Some(QueryEvent::Reply { reply: Reply::Response(_), .. })));
     let mut next = ask(&node, Some(vec![0; RESPONSE_BYTES_MAX])).await.unwrap();
     assert!(matches!(next.recv().await, Some(QueryEvent::Reply { .. })), "there is room again");

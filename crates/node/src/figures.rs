@@ -13,8 +13,6 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::timeout;
 
-use crate::wire;
-
 /// Carries the id of the node that is meant, and its figures as JSON.
 pub(crate) const CHANNEL: Channel = Channel(4);
 
@@ -74,11 +72,8 @@ pub(crate) fn of(
     stream::iter(asked).buffer_unordered(CONCURRENCY).collect()
 }
 
-/// `None`: there was no answer in time, or the peer is of a version that tells nothing.
+/// `None`: there was no answer in time.
 async fn ask(transport: Transport, id: NodeId, at: SocketAddr) -> Option<Figures> {
-    if transport.protocol(at).is_some_and(|spoken| spoken < wire::SINCE_8) {
-        return None;
-    }
     let meant = Bytes::copy_from_slice(&id.0.to_be_bytes());
     let text = timeout(PATIENCE, transport.request(at, CHANNEL, meant)).await.ok()?.ok()?;
     serde_json::from_slice(&text).ok().filter(|_| text.len() <= BYTES_MAX)

@@ -14,6 +14,18 @@ pub(crate) fn read(file: &File, max: u64) -> io::Result<String> {
     Ok(text)
 }
 
+/// Whether any user of this machine may read it.
+#[cfg(unix)]
+pub(crate) fn readable_by_others(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.mode() & 0o004 != 0
+}
+
+#[cfg(not(unix))]
+pub(crate) fn readable_by_others(_: &fs::Metadata) -> bool {
+    false
+}
+
 /// Replaces the content of `path` in one step that survives a power failure: a new file beside it, synced,
 /// then renamed.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {

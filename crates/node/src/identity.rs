@@ -1,18 +1,24 @@
-//! Who this node is: an id that lasts as long as its data directory, and a boot epoch that only grows.
+//! Who this node is: a key that lasts as long as its data directory, with the id that follows from it, and a boot epoch that
+//! only grows.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use boato_gossip::NodeId;
+use boato_transport::NodeKey;
 use ring::rand::SecureRandom as _;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::files;
 
-/// The file that holds id and boot epoch, and the one whose lock says that the directory is in use.
+/// The file that holds the key, the one that holds the boot epoch, and the one whose lock says that the directory is in use.
+const KEY_FILE: &str = "key";
 const NODE_FILE: &str = "node";
 const LOCK_FILE: &str = "lock";
 
@@ -26,8 +32,8 @@ const FILE_MAX: u64 = 4096;
 /// Who this node is in this boot. Holds the lock of its data directory until dropped.
 #[derive(Debug)]
 pub struct Identity {
-    /// 128 random bits; kept in the data directory.
-    pub id: NodeId,
+    /// Kept in the data directory; the node's id follows from it.
+    pub key: NodeKey,
     /// Higher than at every earlier start with this data directory: the Unix time in ms, or one more than the
     /// last.
     pub boot: u64,
@@ -57,7 +63,7 @@ pub enum IdentityError {
         /// Process id of the other node, empty if it could not be read.
         holder: String,
     },
-    /// The file with the id cannot be read.
+    /// What a file says cannot be understood.
     #[error("{} is damaged ({reason}): restore it, or delete it to start as a new node", path.display())]
     Damaged {
         /// The file.
@@ -74,11 +80,12 @@ fn process_note(holder: &str) -> String {
     if holder.is_empty() { String::new() } else { format!(" (process {holder})") }
 }
 
-/// The content of the file with the id, as TOML.
+/// The content of the file with the boot epoch, as TOML.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
-    /// 32 hexadecimal digits.
+    /// 32 random hexadecimal digits: the node's id in wire versions before 9, kept for who goes back to one. Never that of
+    /// the key, which those could not show.
     id: String,
     boot: u64,
 }
@@ -94,24 +101,31 @@ impl Identity {
 
     fn open_at(dir: Option<&Path>, now_ms: u64) -> Result<Self, IdentityError> {
         let Some(dir) = dir else {
-            return Ok(Self { id: random_id()?, boot: now_ms, _lock: None });
+            return Ok(Self { key: NodeKey::generate(), boot: now_ms, _lock: None });
         };
         fs::create_dir_all(dir).map_err(at(dir))?;
         let lock = lock(dir)?;
         let path = dir.join(NODE_FILE);
-        let (id, boot) = match load(&path)? {
+        let before = load(&path)?;
+        let key = key(&dir.join(KEY_FILE), before.is_some())?;
+        let (id, boot) = match before {
             Some((id, last)) => (id, now_ms.max(last.saturating_add(1))),
             None => (random_id()?, now_ms),
         };
         let record = Record { id: id.to_string(), boot };
         let text = toml::to_string(&record).expect("invariant: a text and a number are TOML");
         files::replace(&path, text.as_bytes()).map_err(at(&path))?;
-        Ok(Self { id, boot, _lock: Some(lock) })
+        Ok(Self { key, boot, _lock: Some(lock) })
+    }
+
+    /// The node's id.
+    pub fn id(&self) -> NodeId {
+        NodeId(self.key.node())
     }
 
     /// The name of a node that was given none: the host's name and the short id, like `web1-3fa9c2d1`.
     pub fn default_name(&self) -> String {
-        default_name(&host_name(), self.id)
+        default_name(&host_name(), self.id())
     }
 }
 
@@ -167,7 +181,55 @@ fn lock(dir: &Path) -> Result<File, IdentityError> {
     Ok(file)
 }
 
-/// Id and last boot epoch, if the file is there.
+/// The key that is kept at `path`, else a new one. `used`: a node has run in this directory.
+fn key(path: &Path, used: bool) -> Result<NodeKey, IdentityError> {
+    if let Some(key) = load_key(path)? {
+        return Ok(key);
+    }
+    let key = NodeKey::generate();
+    files::replace_private(path, key_text(&key).as_bytes()).map_err(at(path))?;
+    if used {
+        tracing::info!(
+            id = %NodeId(key.node()),
+            "there was no {}, as versions before 9 of the wire had none: the node has a key now, and by it another id",
+            path.display()
+        );
+    }
+    Ok(key)
+}
+
+/// One line: the id and the seed, by which damage is noticed.
+fn key_text(key: &NodeKey) -> Zeroizing<String> {
+    let seed = Zeroizing::new(STANDARD.encode(key.seed()));
+    Zeroizing::new([&NodeId(key.node()).to_string(), " ", &seed, "\n"].concat())
+}
+
+/// The key, if the file is there.
+fn load_key(path: &Path) -> Result<Option<NodeKey>, IdentityError> {
+    let read = || -> io::Result<(Zeroizing<String>, Metadata)> {
+        let file = File::open(path)?;
+        Ok((files::read(&file, FILE_MAX)?.into(), file.metadata()?))
+    };
+    let (text, metadata) = match read() {
+        Ok(read) => read,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(path)(error)),
+    };
+    if files::readable_by_others(&metadata) {
+        let path = path.display();
+        tracing::warn!(
+            "the node's key {path} is readable by other users of this machine, who can pass for this node if they know \
+             the cluster's secret: chmod go-rwx {path}, or delete it to start with a new one"
+        );
+    }
+    let damaged = || IdentityError::Damaged { path: path.to_owned(), reason: "it holds no key".to_owned() };
+    let (_, seed) = text.trim_end().split_once(' ').ok_or_else(damaged)?;
+    let seed = STANDARD.decode(seed).map(Zeroizing::new).map_err(|_| damaged())?;
+    let key = NodeKey::from_seed(seed.as_slice().try_into().map_err(|_| damaged())?);
+    if key_text(&key).trim_end() == text.trim_end() { Ok(Some(key)) } else { Err(damaged()) }
+}
+
+/// The id before keys and the last boot epoch, if the file is there.
 fn load(path: &Path) -> Result<Option<(NodeId, u64)>, IdentityError> {
     let text = match File::open(path).and_then(|file| files::read(&file, FILE_MAX)) {
         Ok(text) => text,
@@ -191,19 +253,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("new/data");
         let first = Identity::open_at(Some(&dir), 5_000).unwrap();
-        let id = first.id;
+        let id = first.id();
         assert_eq!(first.boot, 5_000);
         drop(first);
         for (now_ms, boot) in [(4_000, 5_001), (4_000, 5_002), (9_000, 9_000), (9_000, 9_001)] {
             let again = Identity::open_at(Some(&dir), now_ms).unwrap();
-            assert_eq!((again.id, again.boot), (id, boot));
+            assert_eq!((again.id(), again.boot), (id, boot));
         }
     }
 
     #[test]
     fn without_a_directory_every_node_is_new() {
         let (a, b) = (Identity::open(None).unwrap(), Identity::open(None).unwrap());
-        assert_ne!(a.id, b.id);
+        assert_ne!(a.id(), b.id());
         assert!(a.boot > 1_700_000_000_000);
     }
 
@@ -228,6 +290,49 @@ mod tests {
             assert!(matches!(error, IdentityError::Damaged { .. }), "{text}: {error}");
             assert!(error.to_string().contains("delete it to start as a new node"));
         }
+    }
+
+    #[test]
+    fn a_damaged_key_is_an_error_that_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(KEY_FILE);
+        let key = Identity::open(Some(dir.path())).unwrap().key;
+        let text = key_text(&key);
+        assert_eq!(fs::read_to_string(&path).unwrap(), *text);
+        let other = key_text(&NodeKey::generate());
+        let foreign_seed = format!("{} {}", &text[..32], &other[33..]);
+        for text in ["", "seed", &text[..40], &text[33..], &foreign_seed] {
+            fs::write(&path, text).unwrap();
+            let error = Identity::open(Some(dir.path())).unwrap_err();
+            assert!(matches!(error, IdentityError::Damaged { .. }), "{text}: {error}");
+            assert!(error.to_string().contains("delete it to start as a new node"));
+        }
+        fs::remove_file(&path).unwrap();
+        assert_ne!(Identity::open(Some(dir.path())).unwrap().id(), NodeId(key.node()));
+    }
+
+    #[test]
+    fn a_directory_of_a_version_without_keys_gets_one_and_keeps_the_id_to_go_back_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = "id = \"000000000000000000000000000000aa\"\nboot = 7000\n";
+        fs::write(dir.path().join(NODE_FILE), before).unwrap();
+        let first = Identity::open_at(Some(dir.path()), 5_000).unwrap();
+        let id = first.id();
+        assert_eq!((id, first.boot), (NodeId(first.key.node()), 7_001));
+        drop(first);
+        let text = fs::read_to_string(dir.path().join(NODE_FILE)).unwrap();
+        assert_eq!(text, before.replace("7000", "7001"));
+        assert_eq!(Identity::open(Some(dir.path())).unwrap().id(), id);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_reads_the_key() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        Identity::open(Some(dir.path())).unwrap();
+        let mode = fs::metadata(dir.path().join(KEY_FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) fn start(
     membership: &Membership,
     stop: &CancellationToken,
 ) -> Result<JoinHandle<()>, StartError> {
-    let plan = Plan::new(config, bound.identity.id, bound.quic);
+    let plan = Plan::new(config, bound.identity.id(), bound.quic);
     tracing::info!("finding others: {}", plan.ways(known));
     let discovery = Discovery::start(plan, stop)?;
     let silence = Silence::new(bound.quic);

@@ -108,7 +108,7 @@ impl Node {
         tokio::spawn(membership.clone().run(listeners, config.replay, stop.clone()));
         let writing = reports::write(cluster.clone(), Arc::clone(&journal), Arc::clone(&roster));
         tokio::spawn(stop.clone().run_until_cancelled_owned(writing));
-        let id = bound.identity.id.to_string();
+        let id = bound.identity.id().to_string();
         let handler = |command: &String| handler::Handler::new(command, &bound.name, &id);
         membership.answer_queries(config.on_query.as_ref().map(handler), &stop);
         handler::on_events(config.on_event.iter().map(handler).collect(), &journal, &stop);
@@ -163,7 +163,7 @@ impl Node {
         });
         let asked = Arc::clone(&backend);
         let registry = registry(NodeMetrics {
-            id: bound.identity.id,
+            id: bound.identity.id(),
             name: config.cluster.clone(),
             cluster,
             membership,
@@ -179,7 +179,7 @@ impl Node {
         let doors = bound.doors.open(&config, &secrets, access_log, &served, registry, stop.child_token());
         told.read_from(doors.gauges());
         let path = config.ready_file.as_deref();
-        ready::write(path, bound.identity.id, &bound.name, bound.quic, &bound.at)?;
+        ready::write(path, bound.identity.id(), &bound.name, bound.quic, &bound.at)?;
         let asks_for_secret = config.client_secret.is_some();
         logging::greet(&bound.name, &config.cluster, bound.quic, &doors_bound, asks_for_secret);
         guard.disarm();
@@ -354,7 +354,7 @@ impl Node {
 fn access_log(config: &Config, bound: &Bound, stop: &CancellationToken) -> (AccessLog, Traces) {
     let log = AccessLog::default();
     log.set(config.access_log, config.slow_log);
-    let traces = otlp::start(config, &bound.name, bound.identity.id.to_string(), &log, stop);
+    let traces = otlp::start(config, &bound.name, bound.identity.id().to_string(), &log, stop);
     (log, traces)
 }
 

@@ -59,16 +59,16 @@ impl Bound {
         secrets: &Secrets,
     ) -> Result<Self, StartError> {
         let identity = Identity::open(config.data_dir.as_deref())?;
-        let me = Pid { node: identity.id.0, boot: identity.boot };
+        let me = Pid { node: identity.key.node(), boot: identity.boot };
         let transport = listen::bind(
             config.quic,
             "QUIC",
-            |addr| Transport::bind(transport_config(config, me, addr)),
+            |addr| Transport::bind(transport_config(config, &identity, addr)),
             |error| matches!(error, BindError::Socket { source, .. } if source.kind() == io::ErrorKind::AddrInUse),
         )?;
         let keys = config.secret.as_ref().map(|secret| {
             let (dir, transport) = (config.data_dir.as_deref(), transport.clone());
-            Keys::open(secret, dir, transport, &config.cluster, secrets.clone(), identity.id)
+            Keys::open(secret, dir, transport, &config.cluster, secrets.clone(), identity.id())
         });
         let keys = keys.transpose()?;
         let doors = doors::Closed::bind(config, inherited)?;
@@ -110,7 +110,7 @@ impl Parts {
         };
         let announced = Announced { attributes, custom: config.tags.clone() };
         let identity = boato_gossip::Identity {
-            id: bound.identity.id,
+            id: bound.identity.id(),
             boot: bound.identity.boot,
             addr: bound.quic,
             name: bound.name.to_string(),
@@ -122,7 +122,7 @@ impl Parts {
             Profile::Wan => boato_gossip::Config::wan(),
         };
         let gossip = Gossip::new(settings, identity, fastrand::u64(..), Duration::ZERO)?;
-        let handle = boato_gossip::quic::spawn(gossip, bound.transport.clone(), wire::SINCE_8);
+        let handle = boato_gossip::quic::spawn(gossip, bound.transport.clone(), wire::PREVIOUS);
         let machine = cluster::Config {
             weight: config.weight,
             max_memory: config.max_memory,
@@ -131,8 +131,7 @@ impl Parts {
             ..cluster::Config::new(bound.me, fastrand::u64(..))
         };
         let cluster = Cluster::spawn(machine, bound.transport.clone(), PATIENCE, stop.clone());
-        cluster.trace_from(wire::SINCE_8);
-        let told = Arc::new(Told::new(bound.identity.id));
+        let told = Arc::new(Told::new(bound.identity.id()));
         bound.transport.serve(Arc::new(Dispatch {
             gossip: handle.clone(),
             cluster: cluster.downgrade(),
@@ -150,7 +149,7 @@ impl Parts {
             cluster,
             membership: Membership::new(
                 handle,
-                bound.identity.id,
+                bound.identity.id(),
                 bound.quic,
                 announced,
                 bound.keys.clone(),
@@ -210,13 +209,14 @@ impl Handler for Dispatch {
     }
 }
 
-fn transport_config(config: &Config, me: Pid, addr: SocketAddr) -> boato_transport::Config {
+fn transport_config(config: &Config, identity: &Identity, addr: SocketAddr) -> boato_transport::Config {
     let (protocol, previous) =
         if config.previous_wire { (wire::PREVIOUS, None) } else { (wire::NEWEST, Some(wire::PREVIOUS)) };
     boato_transport::Config {
         secret: config.secret.clone(),
         previous,
+        bound_since: wire::SINCE_9,
         limits: Limits { queue_bytes: PEER_QUEUE_BYTES, ..Limits::default() },
-        ..boato_transport::Config::new(config.cluster.clone(), me.node, addr, protocol)
+        ..boato_transport::Config::new(config.cluster.clone(), identity.key.clone(), addr, protocol)
     }
 }

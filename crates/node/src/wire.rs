@@ -11,15 +11,14 @@ pub(crate) const NEWEST: u32 =
     version(boato_gossip::PROTOCOL, boato_cluster::PROTOCOL, boato_placement::VERSION);
 
 /// The version before: what it says has to be understood, and nothing that it does not understand be said to a peer
-/// that speaks it. It knows neither traces beside operations nor answers to queries on a channel of their own
-/// ([`SINCE_8`]).
-pub(crate) const PREVIOUS: u32 = version(7, 5, 1);
+/// that speaks it. Its nodes have ids of chance and sign nothing ([`SINCE_9`]).
+pub(crate) const PREVIOUS: u32 = version(8, 6, 1);
 
-/// The first version whose nodes know them.
-pub(crate) const SINCE_8: u32 = version(8, 6, 1);
+/// The first version whose nodes have the ids of their keys and sign what they announce.
+pub(crate) const SINCE_9: u32 = version(9, 6, 1);
 
 const _: () = assert!(
-    NEWEST == SINCE_8,
+    NEWEST == SINCE_9,
     "a new version: PREVIOUS is the one before it now, and docs/protocol.md lists both"
 );
 const _: () = assert!(PREVIOUS < NEWEST, "versions grow");

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use boato_transport::{Channel, Config, Handler, Peer, Responder, Transport};
+use boato_transport::{Channel, Config, Handler, NodeKey, Peer, Responder, Transport};
 use bytes::Bytes;
 
 /// The size of the cluster whose cold start is reckoned.
@@ -27,9 +27,10 @@ impl Handler for Echo {
     }
 }
 
-fn node(id: u128) -> Transport {
+fn node() -> Transport {
     let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-    let transport = Transport::bind(Config::new("bench", id, bind, 1)).expect("loopback can be bound");
+    let transport =
+        Transport::bind(Config::new("bench", NodeKey::generate(), bind, 1)).expect("loopback can be bound");
     transport.serve(Arc::new(Echo));
     transport
 }
@@ -58,8 +59,8 @@ async fn main() {
 
 async fn run() {
     let count: u32 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(300);
-    let hub = node(0);
-    let others: Vec<Transport> = (1..=count).map(|id| node(id.into())).collect();
+    let hub = node();
+    let others: Vec<Transport> = (0..count).map(|_| node()).collect();
     tokio::time::sleep(SILENCE / 5).await;
     let (start, before, memory) = (Instant::now(), cpu(), resident_kb());
     for other in &others {

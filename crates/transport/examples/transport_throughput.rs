@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use boato_transport::{Channel, Config, Handler, Peer, Responder, SendError, Transport};
+use boato_transport::{Channel, Config, Handler, NodeKey, Peer, Responder, SendError, Transport};
 use bytes::Bytes;
 
 /// A key to ask for and a value to get.
@@ -37,9 +37,10 @@ impl Handler for Sink {
     }
 }
 
-fn node(id: u128, sink: &Arc<Sink>) -> Transport {
+fn node(sink: &Arc<Sink>) -> Transport {
     let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-    let transport = Transport::bind(Config::new("bench", id, bind, 1)).expect("loopback can be bound");
+    let transport =
+        Transport::bind(Config::new("bench", NodeKey::generate(), bind, 1)).expect("loopback can be bound");
     transport.serve(Arc::clone(sink) as Arc<dyn Handler>);
     transport
 }
@@ -118,7 +119,7 @@ async fn main() {
 async fn run() {
     let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(2.0);
     let sink = Arc::new(Sink::default());
-    let (a, b) = (node(1, &sink), node(2, &sink));
+    let (a, b) = (node(&sink), node(&sink));
     let to = b.local_addr();
     let begun = Instant::now();
     a.request(to, Channel(1), KEY).await.expect("the peer answers");

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::{BindError, Secret};
+use crate::{BindError, NodeKey, Secret};
 
 /// Upper end of [`Limits::max_frame`].
 const MAX_FRAME: usize = 256 << 20;
@@ -15,8 +15,8 @@ pub struct Config {
     pub cluster: String,
     /// The cluster's secret. `None` uses a key that everybody knows, and only a loopback address may be bound.
     pub secret: Option<Secret>,
-    /// This node's id; peers read it from the certificate.
-    pub node: u128,
+    /// This node's key. Its id follows from it: peers read the id from the certificate, and the certificate is for the key.
+    pub key: NodeKey,
     /// Address of the one UDP socket; port 0 takes a free one.
     pub bind: SocketAddr,
     /// Version of what is spoken over this transport. A node that has none in common with this one is refused in the
@@ -24,15 +24,18 @@ pub struct Config {
     pub protocol: u32,
     /// A version that is spoken, too, with peers that do not know `protocol`.
     pub previous: Option<u32>,
+    /// The first version whose nodes all have the ids of their keys. Peers that speak an older one may have other ids,
+    /// but not the id of a key that they do not hold.
+    pub bound_since: u32,
     /// Bounds and patience.
     pub limits: Limits,
 }
 
 impl Config {
-    /// A configuration without a secret and with default [`Limits`].
-    pub fn new(cluster: impl Into<String>, node: u128, bind: SocketAddr, protocol: u32) -> Self {
+    /// A configuration without a secret, for one version whose nodes have the ids of their keys, with default [`Limits`].
+    pub fn new(cluster: impl Into<String>, key: NodeKey, bind: SocketAddr, protocol: u32) -> Self {
         let (cluster, limits) = (cluster.into(), Limits::default());
-        Self { cluster, secret: None, node, bind, protocol, previous: None, limits }
+        Self { cluster, secret: None, key, bind, protocol, previous: None, bound_since: protocol, limits }
     }
 
     /// The versions that it speaks, the one it would rather speak first.
@@ -96,7 +99,7 @@ mod tests {
     use super::*;
 
     fn config(bind: &str) -> Config {
-        Config::new("test", 1, bind.parse().unwrap(), 1)
+        Config::new("test", NodeKey::generate(), bind.parse().unwrap(), 1)
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub enum Refusal {
     Cluster,
     /// The other node has another cluster secret.
     Secret,
+    /// The other node names itself by an id that its key does not give.
+    Identity,
     /// The other node speaks another protocol version.
     Protocol,
     /// The other node has no room for more connections, or it is closing.
@@ -63,6 +65,10 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Cluster => "other cluster name; give both the same --cluster if they belong together",
             Self::Secret => "other cluster secret; give both the same if they belong together, else find out whose it is",
+            Self::Identity => {
+                "its id is not that of its key: it knows the cluster secret and pretends to be another node; find out whose \
+                 it is, and if it is not yours, take the secret for leaked"
+            }
             Self::Protocol => {
                 "no protocol version in common; run versions of this software that follow each other: an upgrade goes \
                  from one to the next"

@@ -10,10 +10,11 @@ use tokio::time::timeout;
 
 use crate::endpoint::canonical;
 use crate::gate::{Place, Verdict};
+use crate::identity::Named;
 use crate::mesh::{Accepted, Credentials, Mesh};
 use crate::refusal::{By, classify};
-use crate::session::{Link, Session};
-use crate::{Peer, Refusal, identity};
+use crate::session::{Link, Session, code};
+use crate::{Peer, Refusal, identity, is_key_id};
 
 /// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,8 @@ pub(crate) enum HandshakeError {
     Connection(#[from] ConnectionError),
     #[error("the peer's certificate names no node, or it agreed on no protocol")]
     Nameless,
+    #[error("the peer's id is not that of its key")]
+    Pretender,
     #[error("no answer in time")]
     TimedOut,
     #[error("the peer's dial goes first")]
@@ -35,6 +38,7 @@ impl HandshakeError {
     pub(crate) fn refusal(&self) -> Option<(By, Refusal)> {
         match self {
             Self::Connection(error) => classify(error),
+            Self::Pretender => Some((By::Us, Refusal::Identity)),
             Self::Connect(_) | Self::Nameless | Self::TimedOut | Self::GaveWay => None,
         }
     }
@@ -99,11 +103,19 @@ impl Mesh {
         self.identify(incoming.accept()?.await?)
     }
 
-    /// Who is at the other end of a connection.
+    /// Who is at the other end of a connection. Nothing of it has been read by then, and nothing written.
     fn identify(&self, connection: Connection) -> Result<Link, HandshakeError> {
-        let node = identity::peer_node(&connection).ok_or(HandshakeError::Nameless)?;
+        let Named { node, by_key } = identity::peer_node(&connection).ok_or(HandshakeError::Nameless)?;
         let protocol = identity::protocol(&connection, &self.config).ok_or(HandshakeError::Nameless)?;
+        let may_be_keyless = protocol < self.config.bound_since && !is_key_id(node);
+        if !by_key && !may_be_keyless {
+            connection.close(code::IDENTITY, b"not its id");
+            return Err(HandshakeError::Pretender);
+        }
         let addr = canonical(connection.remote_address());
         Ok(Link { connection, peer: Peer { addr, node, protocol } })
     }
 }
+
+#[cfg(test)]
+mod tests;

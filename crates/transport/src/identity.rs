@@ -1,8 +1,9 @@
 //! Who may join and who is who: keys and certificates derived from the cluster's name and secret.
 //!
-//! Every node derives the same certificate authority and mints a certificate for a key of its own, good for both ends
-//! of a connection. A certificate names its node and the cluster; whoever holds one that this authority signed knows
-//! the secret. Nothing here expires: membership is a matter of the secret, not of clocks.
+//! Every node derives the same certificate authority and mints a certificate for its own key, good for both ends of a
+//! connection. A certificate names its node and the cluster; whoever holds one that this authority signed knows the
+//! secret. So any of them can mint one that names another node, but none with that node's key, of which its id is made.
+//! Nothing here expires: membership is a matter of the secret, not of clocks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use rustls::{ClientConfig, DistinguishedName, RootCertStore, ServerConfig, Signa
 use zeroize::Zeroizing;
 
 use crate::secret::derive;
-use crate::{BindError, Config, Keyring, Secret};
+use crate::{BindError, Config, Keyring, NodeKey, Secret, node_key};
 
 /// Version of the frames and of the derivations of this crate; part of the ALPN.
 const WIRE_VERSION: u32 = 3;
@@ -121,7 +122,7 @@ struct Issued {
 impl Issued {
     fn new(config: &Config, secret: Option<&Secret>, server_name: &str) -> Result<Issued, BindError> {
         let authority = authority(secret, &config.cluster)?;
-        let (leaf, key) = leaf(&authority, config.node, server_name)?;
+        let (leaf, key) = leaf(&authority, &config.key, server_name)?;
         let key = provider::sign::any_supported_type(&key)?;
         Ok(Issued {
             label: authority_name(secret, &config.cluster),
@@ -172,9 +173,17 @@ pub(crate) fn reset_keys(secret: Option<&Secret>, cluster: &str, local: SocketAd
     (hmac::Key::new(hmac::HMAC_SHA256, reset.as_ref()), u64::from_be_bytes(*first))
 }
 
-/// The node id in the certificate that the peer of an established connection proved.
-pub(crate) fn peer_node(connection: &quinn::Connection) -> Option<u128> {
-    node_id(peer_chain(connection)?.first()?)
+/// Which node a certificate is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) node: u128,
+    /// Whether that is the id of the certificate's key.
+    pub(crate) by_key: bool,
+}
+
+/// Whom the certificate names that the peer of an established connection proved.
+pub(crate) fn peer_node(connection: &quinn::Connection) -> Option<Named> {
+    named(peer_chain(connection)?.first()?)
 }
 
 /// The name of the authority that signed the certificate that the peer of an established connection proved.
@@ -199,10 +208,11 @@ fn peer_chain(connection: &quinn::Connection) -> Option<Vec<CertificateDer<'stat
     Some(*connection.peer_identity()?.downcast().ok()?)
 }
 
-fn node_id(leaf: &CertificateDer<'_>) -> Option<u128> {
+fn named(leaf: &CertificateDer<'_>) -> Option<Named> {
     let leaf = webpki::EndEntityCert::try_from(leaf).ok()?;
     let digits = leaf.valid_dns_names().find_map(|name| name.strip_suffix(NODE_SUFFIX))?;
-    (digits.len() == 32).then(|| u128::from_str_radix(digits, 16).ok()).flatten()
+    let node = u128::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 32)?;
+    Some(Named { node, by_key: node_key::is_of(node, &leaf.subject_public_key_info()) })
 }
 
 /// The name a dialler puts in its first packet, in the clear: a hash, so that the cluster's name is not shown around.
@@ -213,10 +223,7 @@ fn server_name(cluster: &str) -> String {
 
 /// The certificate authority of the cluster: the same bytes on every node.
 fn authority(secret: Option<&Secret>, cluster: &str) -> Result<CertifiedIssuer<'static, KeyPair>, BindError> {
-    let seed = derive(secret, &["certificate authority", cluster]);
-    let pkcs8 = Zeroizing::new([PKCS8_ED25519.as_slice(), seed.as_ref()].concat());
-    let key =
-        KeyPair::from_pkcs8_der_and_sign_algo(&PrivatePkcs8KeyDer::from(pkcs8.as_slice()), &PKCS_ED25519)?;
+    let key = key_pair(&derive(secret, &["certificate authority", cluster]))?;
     // A name of its own per secret: the issuer of another secret is unknown here rather than badly signed.
     let mut params = params(&authority_name(secret, cluster));
     params.serial_number = Some(SerialNumber::from_slice(&[1]));
@@ -229,13 +236,19 @@ fn authority_name(secret: Option<&Secret>, cluster: &str) -> String {
     hex(&derive(secret, &["certificate authority name", cluster])[..16])
 }
 
-/// A fresh key and its certificate for one node.
+fn key_pair(seed: &[u8; 32]) -> Result<KeyPair, BindError> {
+    let pkcs8 = Zeroizing::new([PKCS8_ED25519.as_slice(), seed].concat());
+    let pkcs8 = PrivatePkcs8KeyDer::from(pkcs8.as_slice());
+    Ok(KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8, &PKCS_ED25519)?)
+}
+
+/// The certificate of one node's key, and the key.
 fn leaf(
     authority: &CertifiedIssuer<'_, KeyPair>,
-    node: u128,
+    key: &NodeKey,
     server_name: &str,
 ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), BindError> {
-    let key = KeyPair::generate_for(&PKCS_ED25519)?;
+    let (node, key) = (key.node(), key_pair(key.seed())?);
     let mut params = params("node");
     for name in [format!("{node:032x}{NODE_SUFFIX}"), format!("*.{server_name}")] {
         params.subject_alt_names.push(rcgen::SanType::DnsName(name.try_into()?));
@@ -310,19 +323,24 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_carries_its_node_id() {
+    fn a_certificate_carries_its_node_id_and_tells_whose_key_it_is_for() {
         let authority = authority(Some(&secret('a')), "x").unwrap();
-        for id in [0, 1, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef, u128::MAX] {
-            let (certificate, _) = leaf(&authority, id, &server_name("x")).unwrap();
-            assert_eq!(node_id(&certificate), Some(id));
+        let own = NodeKey::from_seed(&[1; 32]);
+        let shown = |key: &NodeKey| named(&leaf(&authority, key, &server_name("x")).unwrap().0);
+        assert_eq!(shown(&own), Some(Named { node: own.node(), by_key: true }));
+        for node in [0, 1, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef, NodeKey::generate().node(), u128::MAX] {
+            assert_eq!(shown(&own.pretending(node)), Some(Named { node, by_key: false }));
         }
     }
 
     #[test]
-    fn every_node_has_a_key_of_its_own() {
-        let authority = authority(None, "x").unwrap();
-        let [a, b] = [(); 2].map(|()| leaf(&authority, 7, "x.cluster.boato").unwrap().1);
-        assert_ne!(a, b);
+    fn certificates_of_all_secrets_are_for_the_same_key() {
+        let key = NodeKey::generate();
+        let [a, b] = ['a', 'b'].map(|byte| {
+            let authority = authority(Some(&secret(byte)), "x").unwrap();
+            leaf(&authority, &key, "x.cluster.boato").unwrap()
+        });
+        assert!(a.1 == b.1 && a.0 != b.0);
     }
 
     #[test]

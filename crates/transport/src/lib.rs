@@ -1,8 +1,8 @@
 //! A QUIC mesh for a cluster: one endpoint per node, identity from a shared secret, datagrams and framed streams.
 //!
 //! A [`Transport`] is one UDP socket that dials and accepts. Whoever knows the cluster's name and [`Secret`] is a
-//! member, everybody else is refused in the handshake; peers learn each other's node id from the certificate. To a
-//! peer go datagrams (unordered, may be lost), messages and requests (ordered per peer and [`Channel`], coalesced into
+//! member, everybody else is refused in the handshake; peers learn each other's node id from the certificate,
+//! and nobody else can show it: it follows from the [`NodeKey`]. To a peer go datagrams (unordered, may be lost), messages and requests (ordered per peer and [`Channel`], coalesced into
 //! few writes). Connections are made in the background when something is to be sent, and there is one per pair of
 //! nodes whoever dialled it.
 //!
@@ -27,7 +27,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use boato_transport::{Channel, Config, Handler, Peer, Responder, Transport};
+//! use boato_transport::{Channel, Config, Handler, NodeKey, Peer, Responder, Transport};
 //! use bytes::Bytes;
 //!
 //! struct Shout;
@@ -43,7 +43,8 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let bind = "127.0.0.1:0".parse()?;
-//! let (a, b) = (Transport::bind(Config::new("demo", 1, bind, 1))?, Transport::bind(Config::new("demo", 2, bind, 1))?);
+//! let node = || Transport::bind(Config::new("demo", NodeKey::generate(), bind, 1));
+//! let (a, b) = (node()?, node()?);
 //! for node in [&a, &b] {
 //!     node.serve(Arc::new(Shout));
 //! }

@@ -26,7 +26,7 @@ use crate::endpoint::canonical;
 use crate::gate::{Gate, Place};
 use crate::handshake::HandshakeError;
 use crate::lane::{self, Outgoing, Pushed};
-use crate::refusal::RefusalLog;
+use crate::refusal::{RefusalLog, classify};
 use crate::session::{Link, Session, Shared, code};
 use crate::stats::{Counters, Path};
 use crate::{Channel, Config, Handler, Refusal, SendError, identity, serve};
@@ -194,7 +194,7 @@ impl Mesh {
         let mut entries = self.entries.write();
         match entries.get_mut(&addr) {
             // This node dialled itself: the dialled end is in the pool, this one only serves.
-            _ if node == self.config.node => {
+            _ if node == self.config.key.node() => {
                 let session = Session::new(Arc::clone(&self.shared), addr, 0);
                 self.start(&session, accepted.link, Some(accepted.place));
             }
@@ -202,7 +202,7 @@ impl Mesh {
                 if let Some(older) = held.replace(accepted) {
                     older.link.connection.close(code::REPLACED, b"replaced");
                 }
-                if self.config.node > node {
+                if self.config.key.node() > node {
                     session.give_way.notify_one();
                 }
             }
@@ -314,6 +314,11 @@ impl Mesh {
     }
 
     fn disconnected(&self, session: &Arc<Session>, error: &ConnectionError) {
+        // A dialler looks at this node's id after it was welcome.
+        let reason = classify(error).map_or(SendError::Disconnected, |(by, refusal)| {
+            self.refusals.record(session.addr, by, refusal);
+            SendError::Refused(refusal)
+        });
         let mut entries = self.entries.write();
         if let Slot::Occupied(slot) = entries.entry(session.addr)
             && matches!(slot.get(), Entry::Up(current) if Arc::ptr_eq(current, session))
@@ -322,11 +327,11 @@ impl Mesh {
             if code::is_goodbye(error) {
                 rest_for(&mut entries, session, SendError::Disconnected, REST_GOODBYE);
             } else if session.created.elapsed() < SHORT_LIFE {
-                rest(&mut entries, session, SendError::Disconnected);
+                rest(&mut entries, session, reason);
             }
         }
         drop(entries);
-        session.end(SendError::Disconnected);
+        session.end(reason);
     }
 
     /// What a failed dial means for those who wait for it.
@@ -394,7 +399,9 @@ impl Mesh {
 fn rest(entries: &mut HashMap<SocketAddr, Entry>, session: &Session, reason: SendError) {
     let pause = match reason {
         // Only a change of configuration helps.
-        SendError::Refused(Refusal::Cluster | Refusal::Secret | Refusal::Protocol) => REST_MAX,
+        SendError::Refused(Refusal::Cluster | Refusal::Secret | Refusal::Protocol | Refusal::Identity) => {
+            REST_MAX
+        }
         _ => REST_MIN.saturating_mul(1 << session.failures.min(16)).min(REST_MAX),
     };
     rest_for(entries, session, reason, pause);

@@ -19,6 +19,9 @@ const PROOF_DOMAIN: &[u8] = b"boato proof 1\0";
 /// in 268 million times.
 const MARK: u128 = 0xed2_5519;
 const MARK_BITS: u32 = 28;
+/// What precedes the public key in a certificate's `SubjectPublicKeyInfo` (RFC 8410, section 4).
+const SPKI_ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
 /// An Ed25519 key. The node id follows from it, so that nobody else can show the id's certificate or sign for it.
 #[derive(Clone)]
 pub struct NodeKey {
@@ -39,6 +42,7 @@ impl NodeKey {
     }
 
     /// The key of a seed, which whoever knows it holds.
+    #[expect(clippy::missing_panics_doc, reason = "any 32 bytes are a seed")]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("invariant: any 32 bytes are a seed");
         let node = node_of(pair.public_key().as_ref());
@@ -54,6 +58,12 @@ impl NodeKey {
     /// digits, by which [`is_key_id`] knows it.
     pub fn node(&self) -> u128 {
         self.node
+    }
+
+    /// A key that claims an id which is not its own.
+    #[cfg(test)]
+    pub(crate) fn pretending(&self, node: u128) -> Self {
+        Self { node, ..self.clone() }
     }
 
     /// Shows that the holder of this key says `words`; checked by [`proves`]. The same words give the same proof.
@@ -73,6 +83,11 @@ pub fn proves(node: u128, words: &[u8], proof: &[u8]) -> bool {
     // The length of a signature is checked with it.
     node_of(public) == node
         && UnparsedPublicKey::new(&ED25519, public).verify(&statement(words), signature).is_ok()
+}
+
+/// Whether `node` is the id of the key in a certificate's `SubjectPublicKeyInfo`.
+pub(crate) fn is_of(node: u128, key_info: &[u8]) -> bool {
+    key_info.strip_prefix(&SPKI_ED25519).is_some_and(|public| node_of(public) == node)
 }
 
 /// Whether this is the id of some key, which only its holder may use.
@@ -127,6 +142,15 @@ mod tests {
         let signature = key.pair.sign(b"words");
         let bare = [key.pair.public_key().as_ref(), signature.as_ref()].concat();
         assert!(!proves(key.node(), b"words", &bare), "signed for another purpose");
+    }
+
+    #[test]
+    fn a_key_of_another_kind_is_nobodys() {
+        let key = NodeKey::from_seed(&[1; 32]);
+        let info = [SPKI_ED25519.as_slice(), key.pair.public_key().as_ref()].concat();
+        assert!(is_of(key.node(), &info));
+        assert!(!is_of(key.node() ^ 1, &info));
+        assert!(!is_of(key.node(), &info[1..]));
     }
 
     #[test]

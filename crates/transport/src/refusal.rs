@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use quinn::{ConnectionError, TransportErrorCode};
 
 use crate::Refusal;
+use crate::session::code;
 
 /// TLS alerts (RFC 8446, section 6) that tell the cause.
 const ACCESS_DENIED: u8 = 49;
@@ -32,6 +33,10 @@ pub(crate) fn classify(error: &ConnectionError) -> Option<(By, Refusal)> {
     let (by, code) = match error {
         ConnectionError::TransportError(error) => (By::Us, error.code),
         ConnectionError::ConnectionClosed(close) => (By::Peer, close.error_code),
+        // The one that follows the handshake, see `Mesh::identify`.
+        ConnectionError::ApplicationClosed(close) if close.error_code == code::IDENTITY => {
+            return Some((By::Peer, Refusal::Identity));
+        }
         _ => return None,
     };
     if code == TransportErrorCode::CONNECTION_REFUSED {

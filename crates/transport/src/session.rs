@@ -40,6 +40,8 @@ pub(crate) mod code {
     pub(crate) const DRAINED: VarInt = VarInt::from_u32(6);
     /// The connection was made with a secret that is no longer accepted.
     pub(crate) const REMOVED: VarInt = VarInt::from_u32(7);
+    /// The peer's id is not that of its key.
+    pub(crate) const IDENTITY: VarInt = VarInt::from_u32(8);
 
     /// Whether the peer ended the connection because its transport closes.
     pub(crate) fn is_goodbye(error: &ConnectionError) -> bool {

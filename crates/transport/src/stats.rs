@@ -16,7 +16,8 @@ pub struct Stats {
     pub dial_failures: u64,
     /// Connections that were accepted and became usable.
     pub accepted: u64,
-    /// Handshakes refused by either side: another secret, cluster name or protocol version, or no room.
+    /// Handshakes refused by either side: another secret, cluster name or protocol version, an id that is
+    /// not the peer's, or no room.
     pub refused: u64,
     /// Datagrams handed to the network.
     pub datagrams_sent: u64,

@@ -24,7 +24,8 @@ const GOODBYE: Duration = Duration::from_millis(500);
 pub struct Peer {
     /// The address it sends from and can be reached at.
     pub addr: SocketAddr,
-    /// Its node id, from the certificate it proved.
+    /// Its node id, from the certificate it proved: that of its key, unless it speaks a version before
+    /// [`Config::bound_since`].
     pub node: u128,
     /// The protocol version that both ends agreed on: [`Config::protocol`], or [`Config::previous`].
     pub protocol: u32,

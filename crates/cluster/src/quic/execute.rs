@@ -1,6 +1,5 @@
 //! A client's operation, from the node that was asked.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use boato_transport::{Pending, RequestError};
@@ -96,8 +95,7 @@ impl Inner {
         wait: Duration,
     ) -> Result<Response, Unanswered> {
         let addr = self.address(to).ok_or(Unanswered::NotSent)?;
-        let takes_traces = || self.transport.protocol(addr) >= Some(self.traces_from.load(Ordering::Relaxed));
-        let (channel, bytes) = match trace.filter(|_| takes_traces()) {
+        let (channel, bytes) = match trace {
             Some(trace) => (TRACED, trace.before(&request.encode())),
             None => (OPERATIONS, request.encode()),
         };

@@ -81,22 +81,11 @@ fn read(path: &Path, warnings: &mut Vec<String>) -> Result<String, ConfigError> 
     };
     let (text, metadata) =
         open().map_err(|source| ConfigError::SecretRead { path: path.to_owned(), source })?;
-    if readable_by_others(&metadata) {
+    if files::readable_by_others(&metadata) {
         let path = path.display();
         warnings.push(format!(
             "the secret file {path} is readable by other users of this machine: chmod go-rwx {path}"
         ));
     }
     Ok(text)
-}
-
-#[cfg(unix)]
-fn readable_by_others(metadata: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    metadata.mode() & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-fn readable_by_others(_: &Metadata) -> bool {
-    false
 }

@@ -78,7 +78,7 @@ pub struct Settings {
     #[arg(long, env = "BOATO_SECRET_FILE", value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
 
-    /// Directory that keeps this node's id across restarts, created if missing
+    /// Directory that keeps this node's key, and by it its id, across restarts, created if missing
     #[arg(long, env = "BOATO_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 

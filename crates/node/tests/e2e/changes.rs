@@ -81,7 +81,8 @@ fn nodes_restart_one_after_another_under_load() {
         nodes[i].terminate();
         assert_eq!(nodes[i].ended(), 0);
         let again = start(&nodes[i].name).listening();
-        assert_eq!(again.id, nodes[i].id, "the data directory keeps the id");
+        assert_eq!(again.id, nodes[i].id, "the data directory keeps the key");
+        assert!(boato_transport::is_key_id(again.id), "the id is that of the key");
         nodes[i] = again;
         load.add(&nodes[i]);
         Cluster::settle(&nodes.each_ref());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use boato_transport::{Channel, Config, Handler, Peer, RequestError, Responder, Transport};
+use boato_transport::{Channel, Config, Handler, NodeKey, Peer, RequestError, Responder, Transport};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -83,8 +83,10 @@ impl Node {
 /// busy machine takes for a hundred at once.
 pub fn config() -> Config {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let id = u128::from(NEXT.fetch_add(1, Ordering::Relaxed));
-    let mut config = Config::new("test", id, "127.0.0.1:0".parse().unwrap(), 1);
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    let key = NodeKey::from_seed(&seed);
+    let mut config = Config::new("test", key, "127.0.0.1:0".parse().unwrap(), 1);
     config.limits.handshake_timeout = DEADLINE;
     config
 }
@@ -94,7 +96,7 @@ pub fn node() -> Node {
 }
 
 pub fn start(config: Config) -> Node {
-    let (id, seen) = (config.node, Arc::new(Recorder::default()));
+    let (id, seen) = (config.key.node(), Arc::new(Recorder::default()));
     let transport = Transport::bind(config).unwrap();
     transport.serve(Arc::clone(&seen) as Arc<dyn Handler>);
     Node { transport, seen, id }
