@@ -99,6 +99,21 @@ pub trait Backend: Send + Sync + 'static {
         false
     }
 
+    /// Applies `count` writes on keys of one slot in one step and in their order, if this node serves the slot
+    /// now and takes them together: calls `done` with what came of each, and returns true. Returns false, and has changed and
+    /// called nothing, otherwise: then [`Backend::transact`] is the way. `write` gives them, by their places. The default applies
+    /// nothing.
+    fn write_all<'a>(
+        &self,
+        count: usize,
+        write: &dyn Fn(usize) -> Command<'a>,
+        now_ms: u64,
+        done: &mut dyn FnMut(Result<Outcome, Failure>),
+    ) -> bool {
+        let _ = (count, write, now_ms, done);
+        false
+    }
+
     /// [`Backend::read`] with all that is known of the entry, and this node's name, for a door that answers some entries this way and
     /// others by [`Backend::execute`]: `found` says whether it has answered. If it has not, this is false, as if nothing had been read.
     fn show(&self, key: &[u8], found: &mut dyn FnMut(&str, Option<Shown<'_>>) -> bool) -> bool {

@@ -108,6 +108,11 @@ pub enum Action<'a> {
 }
 
 impl<'a> Action<'a> {
+    /// A removal without conditions.
+    pub fn delete() -> Self {
+        Self::Delete { condition: Condition::Always, previous: false }
+    }
+
     /// A put without conditions of a value that lives until it is deleted.
     pub fn put(value: &'a [u8]) -> Self {
         let (expiry, condition) = (Expiry::Never, Condition::Always);

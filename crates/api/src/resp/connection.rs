@@ -24,6 +24,10 @@ use crate::budget::Share;
 /// With so many bytes of replies waiting, a connection writes before it runs more commands.
 const WRITE_BYTES: usize = 256 << 10;
 
+/// So many reads that there was more than room for are answered in one write: a write for each has the client look at a few
+/// replies while it still sends.
+const READS_TOGETHER: u32 = 16;
+
 /// What a connection may hold of commands, and of replies, without taking from the memory that all share.
 const OWN_BYTES: usize = 64 << 10;
 
@@ -81,6 +85,7 @@ struct Connection {
 impl Connection {
     async fn talk(&mut self, closing: &CancellationToken) -> io::Result<End> {
         let mut closed = pin!(closing.cancelled());
+        let mut unwritten = 0;
         loop {
             self.input.make_room(self.parser.needed());
             if !self.hold_memory() {
@@ -92,7 +97,12 @@ impl Connection {
             }
             let read_at = Instant::now();
             let goes_on = self.answer(read_at).await?;
-            self.write()?;
+            // What is not written here is written as soon as there is nothing to read.
+            unwritten =
+                if self.input.is_drained() || unwritten == READS_TOGETHER { 0 } else { unwritten + 1 };
+            if unwritten == 0 {
+                self.write()?;
+            }
             if !goes_on || closing.is_cancelled() {
                 self.write_all().await?;
                 return Ok(End::Goodbye);
@@ -255,6 +265,7 @@ impl Connection {
     /// Ends a connection for whose command there is no memory. One whose replies take it all is told nothing: what it was told
     /// would come in the middle of a reply.
     fn refuse_memory(&mut self) -> io::Result<End> {
+        self.write()?;
         let out = &mut self.client.out;
         if !out.waiting().is_empty() {
             return Ok(End::Now);

@@ -227,7 +227,7 @@ pub(super) fn fail(failure: &Failure, out: &mut Replies) {
 }
 
 /// The text of the error, if the outcome is one.
-fn refused(outcome: &Outcome) -> Option<&'static str> {
+pub(super) fn refused(outcome: &Outcome) -> Option<&'static str> {
     Some(match outcome {
         Outcome::Full => "OOM command not allowed when used memory > 'maxmemory'.",
         Outcome::NotAnInteger => "ERR value is not an integer or out of range",

@@ -21,6 +21,8 @@ const BYTES_PER_S_MIN: u32 = 64 << 10;
 pub(super) struct Input {
     bytes: Vec<u8>,
     room: usize,
+    /// Whether the last read found no more than there was room for.
+    drained: bool,
     /// When the command at the front began.
     since: Option<Instant>,
     /// When it last made progress, and how much of it was there.
@@ -29,11 +31,16 @@ pub(super) struct Input {
 
 impl Input {
     pub(super) fn new() -> Input {
-        Input { bytes: Vec::new(), room: ROOM_MIN, since: None, progress: None }
+        Input { bytes: Vec::new(), room: ROOM_MIN, drained: true, since: None, progress: None }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether the last read took all that was there; otherwise there is likely more.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained
     }
 
     /// Bytes of memory held.
@@ -68,6 +75,7 @@ impl Input {
     pub(super) async fn read(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
         let spare = self.bytes.capacity() - self.bytes.len();
         let bytes = from.read_buf(&mut self.bytes).await?;
+        self.drained = bytes < spare;
         if bytes == spare {
             self.room = (self.room * 2).min(ROOM_MAX);
         } else if bytes < self.room / 8 {

@@ -27,6 +27,8 @@ pub(super) struct Spec {
     pub(super) run: Run,
     /// How the values of its keys, which are all of its arguments, become the reply, if it does nothing but read them.
     pub(super) reads: Option<Join>,
+    /// How what comes of the same write on each of its keys becomes the reply, if it does nothing else.
+    pub(super) writes: Option<Writes>,
     pub(super) subcommands: &'static [Spec],
 }
 
@@ -44,6 +46,15 @@ pub(super) const TWO_KEYS: Keys = Keys { first: 1, last: 2, step: 1 };
 pub(super) const ALL_KEYS: Keys = Keys { first: 1, last: -1, step: 1 };
 pub(super) const PAIRS: Keys = Keys { first: 1, last: -1, step: 2 };
 pub(super) const SECOND_KEY: Keys = Keys { first: 2, last: 2, step: 1 };
+
+/// What a command does to each of its keys that does nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writes {
+    /// Stores the value behind the key; the reply is OK.
+    Put,
+    /// Removes the value; the reply is how many there were.
+    Delete,
+}
 
 /// How a command is run.
 #[derive(Clone, Copy)]
@@ -111,8 +122,8 @@ const FLAG_NAMES: [(u32, &str); 12] = [
 impl Spec {
     /// A command without keys.
     pub(super) const fn new(name: &'static str, arity: i8, flags: u32, group: Group, run: Run) -> Spec {
-        let (keys, since, summary, reads, subcommands) = (NO_KEYS, "1.0.0", "", None, &[]);
-        Spec { name, arity, flags, keys, group, since, summary, run, reads, subcommands }
+        let (keys, since, summary, reads, writes, subcommands) = (NO_KEYS, "1.0.0", "", None, None, &[]);
+        Spec { name, arity, flags, keys, group, since, summary, run, reads, writes, subcommands }
     }
 
     /// A command without keys that is answered at once, in whatever state the server is.
@@ -128,6 +139,12 @@ impl Spec {
     /// With a reply that is made of the values of all its arguments.
     pub(super) const fn reads(self, join: Join) -> Spec {
         Spec { keys: ALL_KEYS, reads: Some(join), ..self }
+    }
+
+    /// Does the same to each key, which are its arguments, with or without values.
+    pub(super) const fn writes(self, writes: Writes) -> Spec {
+        let keys = if matches!(writes, Writes::Put) { PAIRS } else { ALL_KEYS };
+        Spec { keys, writes: Some(writes), ..self }
     }
 
     /// Since which version of Redis, and what it does.

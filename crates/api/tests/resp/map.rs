@@ -36,6 +36,8 @@ pub(crate) struct Map {
     /// How often `execute_all` was called, and with how many commands in all.
     pub(crate) batches: AtomicUsize,
     pub(crate) commands: AtomicUsize,
+    /// How many keys were told of by `read_all`.
+    pub(crate) told: AtomicUsize,
     /// How often a key of `flip/` was asked for.
     flips: AtomicUsize,
 }
@@ -56,6 +58,7 @@ impl Map {
             topology: Arc::new(Topology { epoch: 7, nodes, runs }),
             batches: AtomicUsize::new(0),
             commands: AtomicUsize::new(0),
+            told: AtomicUsize::new(0),
             flips: AtomicUsize::new(0),
         })
     }
@@ -148,7 +151,26 @@ impl Backend for Map {
 
     fn read_all(&self, keys: &[&[u8]], _: u64, found: &mut dyn FnMut(Option<Entry<'_>>) -> bool) -> bool {
         let values = self.values();
-        keys.iter().all(|key| self.is_here(key) && found(values.get(*key).map(entry)))
+        keys.iter().all(|key| {
+            self.is_here(key) && {
+                self.told.fetch_add(1, Relaxed);
+                found(values.get(*key).map(entry))
+            }
+        })
+    }
+
+    fn write_all<'a>(
+        &self,
+        count: usize,
+        write: &dyn Fn(usize) -> Command<'a>,
+        _: u64,
+        done: &mut dyn FnMut(Result<Outcome, Failure>),
+    ) -> bool {
+        let first = write(0);
+        let together = (1..count).all(|place| slot(write(place).key) == slot(first.key));
+        let here = together && self.is_here(first.key);
+        (0..count).filter(|_| here).for_each(|place| done(self.apply(&write(place))));
+        here
     }
 
     fn transact(

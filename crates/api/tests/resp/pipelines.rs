@@ -147,6 +147,19 @@ async fn no_more_is_asked_for_once_a_reply_is_too_long() {
 }
 
 #[tokio::test]
+async fn values_that_are_long_together_are_not_read_in_vain() {
+    let door = TestDoor::open().await;
+    let mut client = door.client().await;
+    let value = "x".repeat(50_000);
+    assert_eq!(client.ask(&format!("SET a {value}")).await, "+OK\r\n");
+    let reply = client.ask_words(&[vec!["MGET"], vec!["a"; 20]].concat()).await;
+    assert_eq!(reply, ["*20\r\n", &format!("$50000\r\n{value}\r\n").repeat(20)].concat().as_bytes());
+    assert_eq!(door.map.told.load(Relaxed), 1, "the first tells that it is a megabyte");
+    client.ask_words(&[vec!["MGET"], vec!["b"; 20]].concat()).await;
+    assert_eq!(door.map.told.load(Relaxed), 21);
+}
+
+#[tokio::test]
 async fn a_client_may_send_all_before_it_reads() {
     const COMMANDS: usize = 20_000;
     let door = TestDoor::open().await;

@@ -13,8 +13,8 @@ use crate::resp::replies::Replies;
 use crate::resp::request::Request;
 use crate::resp::session::{Quiet, Session};
 use crate::resp::step::{Finish, Later, Refusal, Step};
-use crate::resp::table::{self, NO_AUTH, NO_MULTI, Run, Spec};
-use crate::{Action, Backend, Command, Transaction};
+use crate::resp::table::{self, NO_AUTH, NO_MULTI, Run, Spec, Writes};
+use crate::{Action, Backend, Command, Outcome, Transaction};
 
 /// Most characters of a command's name, and of its arguments together, that an error repeats.
 const REPEATED_BYTES: usize = 128;
@@ -113,6 +113,7 @@ fn run<'a>(
     match spec.run {
         Run::Keys(plan) => match spec.reads {
             Some(join) if read_here(context, join, request.args()) => Ok(Step::Done),
+            None if written_here(context, spec, request.args()) => Ok(Step::Done),
             _ => keyed(context, plan, request),
         },
         Run::Here(run) => run(context, request).map(|()| Step::Done),
@@ -168,7 +169,8 @@ fn alone<'a>(context: &mut Context<'_>, command: Command<'a>, form: Form) -> Res
     Ok(Step::Key(command, form))
 }
 
-/// Reads several keys at once, if they are held here and the reply is not long: true. False: nothing is written.
+/// Reads several keys at once, if they are held here and the reply is not long, as far as can be told from the values so far: true.
+/// False: nothing is written.
 fn read_here(context: &mut Context<'_>, join: Join, keys: &[&[u8]]) -> bool {
     let Context { session, door, out } = context;
     let backend = &*door.backend;
@@ -179,16 +181,17 @@ fn read_here(context: &mut Context<'_>, join: Join, keys: &[&[u8]]) -> bool {
     {
         return false;
     }
-    let (before, mut found) = (out.len(), 0);
+    let (before, mut found, mut told) = (out.len(), 0, 0);
     if join == Join::Values {
         out.array(keys.len());
     }
     let is_read = backend.read_all(keys, session.now_ms, &mut |entry| {
         found += i64::from(entry.is_some());
+        told += 1;
         if join == Join::Values {
             Form::Value.write_value(entry.map(|entry| entry.value), out);
         }
-        out.len() - before <= TOGETHER_BYTES
+        (out.len() - before) / told * keys.len() <= TOGETHER_BYTES
     });
     match join {
         _ if !is_read => out.truncate(before),
@@ -196,6 +199,39 @@ fn read_here(context: &mut Context<'_>, join: Join, keys: &[&[u8]]) -> bool {
         _ => {}
     }
     is_read
+}
+
+/// Writes several keys of one slot in one step, if it is held here: true. False: nothing is done.
+fn written_here(context: &mut Context<'_>, spec: &Spec, args: &[&[u8]]) -> bool {
+    let (Some(writes), Context { session, door, out }) = (spec.writes, context) else { return false };
+    let words = if writes == Writes::Put { 2 } else { 1 };
+    let count = args.len() / words;
+    if !(2..=TOGETHER_MAX).contains(&count)
+        || count * words != args.len()
+        || args.iter().step_by(words).any(|key| key.len() > KEY_BYTES_MAX)
+        || !session.pending.is_empty() && session.pending.contains(door.backend.slot(args[0]))
+    {
+        return false;
+    }
+    let write = |place: usize| {
+        let (key, rest) = (args[place * words], &args[place * words + 1..]);
+        let action = if writes == Writes::Put { Action::put(rest[0]) } else { Action::delete() };
+        Command { key, action }
+    };
+    let (mut removed, mut failed) = (0, None);
+    let is_done = door.backend.write_all(count, &write, session.now_ms, &mut |result| match result {
+        Ok(Outcome::Deleted { .. }) => removed += 1,
+        Ok(outcome) if form::refused(&outcome).is_none() => {}
+        _ if failed.is_some() => {}
+        result => failed = Some(result),
+    });
+    match (failed, writes) {
+        _ if !is_done => {}
+        (Some(result), _) => Form::Stored.write_outcome(result, out),
+        (None, Writes::Put) => out.ok(),
+        (None, Writes::Delete) => out.integer(removed),
+    }
+    is_done
 }
 
 fn done_here(

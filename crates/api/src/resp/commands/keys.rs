@@ -2,18 +2,20 @@
 
 use super::Context;
 use super::plan::{Planned, each, one};
+use crate::Action;
 use crate::resp::form::{ENCODING_BYTES, Form, Join};
 use crate::resp::number;
 use crate::resp::request::Request;
 use crate::resp::step::Refusal;
 use crate::resp::table::{
-    ALL_KEYS, DENYOOM, FAST, Group, KEY, READONLY, Run, SECOND_KEY, Spec, TWO_KEYS, WRITE,
+    DENYOOM, FAST, Group, KEY, READONLY, Run, SECOND_KEY, Spec, TWO_KEYS, WRITE, Writes,
 };
-use crate::{Action, Condition};
 
 pub(super) static SPECS: &[Spec] = &[
-    keys("del", -2, WRITE, del).keys(ALL_KEYS).about("1.0.0", "Removes keys."),
-    keys("unlink", -2, WRITE | FAST, del).keys(ALL_KEYS).about("4.0.0", "Removes keys; the same as DEL."),
+    keys("del", -2, WRITE, del).writes(Writes::Delete).about("1.0.0", "Removes keys."),
+    keys("unlink", -2, WRITE | FAST, del)
+        .writes(Writes::Delete)
+        .about("4.0.0", "Removes keys; the same as DEL."),
     keys("exists", -2, READONLY | FAST, exists)
         .reads(Join::Count)
         .about("1.0.0", "How many keys have a value."),
@@ -49,8 +51,7 @@ const fn keys(
 }
 
 fn del<'a>(request: &Request<'a>) -> Planned<'a> {
-    let action = Action::Delete { condition: Condition::Always, previous: false };
-    each(request.args(), &action, Form::Flag, Join::Count)
+    each(request.args(), &Action::delete(), Form::Flag, Join::Count)
 }
 
 fn exists<'a>(request: &Request<'a>) -> Planned<'a> {

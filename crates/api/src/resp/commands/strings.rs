@@ -6,7 +6,7 @@ use crate::resp::form::{Form, Join};
 use crate::resp::number;
 use crate::resp::request::Request;
 use crate::resp::step::Refusal;
-use crate::resp::table::{DENYOOM, FAST, Group, KEY, NO_MULTI, PAIRS, READONLY, Run, Spec, WRITE};
+use crate::resp::table::{DENYOOM, FAST, Group, KEY, NO_MULTI, PAIRS, READONLY, Run, Spec, WRITE, Writes};
 use crate::{Action, Command, Condition, ExpireWhen, Expiry};
 
 const STORE: u32 = WRITE | DENYOOM;
@@ -21,7 +21,7 @@ pub(super) static SPECS: &[Spec] = &[
     string("getdel", 2, WRITE | FAST, getdel).about("6.2.0", "Returns a value and removes it."),
     string("getex", -2, WRITE | FAST, getex).about("6.2.0", "Returns a value and changes its lifetime."),
     string("mget", -2, READONLY | FAST, mget).reads(Join::Values).about("1.0.0", "The values of some keys."),
-    string("mset", -3, STORE, mset).keys(PAIRS).about("1.0.1", "Stores the values of some keys."),
+    string("mset", -3, STORE, mset).writes(Writes::Put).about("1.0.1", "Stores the values of some keys."),
     string("msetnx", -3, STORE | NO_MULTI, msetnx)
         .keys(PAIRS)
         .about("1.0.1", "Stores the values of some keys if none of them has one."),
