@@ -172,24 +172,52 @@ impl Slots {
     }
 
     /// [`Slots::try_read`] for several keys, those of one slot that follow each other in one step: shows each, in their order, while
-    /// `show` says so. False: it said otherwise, or a slot is not served here.
+    /// `show` says so. False: it said otherwise, or a slot is not served here. What is looked at is fetched for
+    /// [`FETCH_MAX`] keys at a time.
     pub fn try_read_all(
         &self,
         keys: &[&[u8]],
         unix_ms: u64,
         mut show: impl FnMut(Option<Value<'_>>) -> bool,
     ) -> bool {
-        let mut keys = keys.iter().map(|key| (boato_placement::slot(key), *key)).peekable();
-        while let Some(&(slot, _)) = keys.peek() {
+        let (mut at, mut fetched) = (0, 0);
+        while let Some(first) = keys.get(at) {
+            if at >= fetched {
+                self.fetch(keys[at..].iter().copied());
+                fetched = at + FETCH_MAX;
+            }
+            let slot = boato_placement::slot(first);
             let guard = self.store.lock(usize::from(slot));
             if guard.header().serving().is_none() {
                 return false;
             }
-            while let Some((_, key)) = keys.next_if(|(next, _)| *next == slot) {
+            for key in keys[at..].iter().take_while(|key| boato_placement::slot(key) == slot) {
+                at += 1;
                 if !show(guard.value(key, unix_ms)) {
                     return false;
                 }
             }
+        }
+        true
+    }
+
+    /// Applies writes to the slot in one step, in their order, if this node serves it now and none has to wait for a copy: tells
+    /// `done` what came of each and returns true. False: nothing was changed.
+    pub fn try_apply_all<B: AsRef<[u8]>>(
+        &self,
+        slot: u16,
+        writes: impl Iterator<Item = Operation<B>>,
+        unix_ms: u64,
+        mut done: impl FnMut(Effect),
+    ) -> bool {
+        let mut guard = self.store.lock(usize::from(slot));
+        let (header, entries) = guard.split();
+        if header.serving().is_none() || header.slows_writes() {
+            return false;
+        }
+        for write in writes {
+            debug_assert!(write.is_write() && write.slot() == slot, "the caller's writes are of the slot");
+            done(self.apply(&write, header, entries, unix_ms));
         }
         true
     }

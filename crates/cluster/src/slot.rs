@@ -248,7 +248,13 @@ impl Header {
     /// Whether a write has to wait because the copy of its slot could not catch up otherwise.
     #[inline]
     pub(crate) fn slows<B>(&self, operation: &Operation<B>) -> bool {
-        matches!(&self.state, State::Copying(giving) if giving.allowance.is_some()) && operation.is_write()
+        self.slows_writes() && operation.is_write()
+    }
+
+    /// The same for any write.
+    #[inline]
+    pub(crate) fn slows_writes(&self) -> bool {
+        matches!(&self.state, State::Copying(giving) if giving.allowance.is_some())
     }
 
     /// Lets a write that waited for the copy go, if enough of the copy has arrived meanwhile.

@@ -13,9 +13,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use boato_api::{
-    self as api, Backend, Change, Command, Entry, Execution, FETCH_MAX, KeysPage, KeysQuery, Load,
-    MemberInfo, Outcome, Owner, Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, Source, Topology,
-    Transaction,
+    self as api, Backend, Change, Command, Entry, Execution, KeysPage, KeysQuery, Load, MemberInfo, Outcome,
+    Owner, Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, Source, Topology, Transaction,
 };
 use boato_cluster::quic::Cluster;
 use boato_cluster::{self as cluster, Effect, Operation, Pid, Slice, Standing, Value};
@@ -141,9 +140,8 @@ impl Backend for NodeBackend {
         now_ms: u64,
         found: &mut dyn FnMut(Option<Entry<'_>>) -> bool,
     ) -> bool {
-        let (slots, mut hits) = (self.cluster.slots(), 0);
-        keys.chunks(FETCH_MAX).for_each(|some| slots.fetch(some.iter().copied()));
-        let is_read = slots.try_read_all(keys, now_ms, |value| {
+        let mut hits = 0;
+        let is_read = self.cluster.slots().try_read_all(keys, now_ms, |value| {
             hits += u64::from(value.is_some());
             found(value.map(|value| convert::entry(&value, now_ms)))
         });
@@ -151,6 +149,23 @@ impl Backend for NodeBackend {
             self.tally.read_all(hits, keys.len() as u64 - hits);
         }
         is_read
+    }
+
+    fn write_all<'a>(
+        &self,
+        count: usize,
+        write: &dyn Fn(usize) -> Command<'a>,
+        now_ms: u64,
+        done: &mut dyn FnMut(Result<Outcome, api::Failure>),
+    ) -> bool {
+        let operations = || (0..count).map(|place| convert::operation(&write(place)));
+        let Some(slot) = convert::together(operations()) else { return false };
+        let asked = Asked::write();
+        self.cluster.slots().try_apply_all(slot, operations().flatten(), now_ms, |effect| {
+            let result = convert::answer(effect);
+            self.tally.answered(asked, Source::Local, &result);
+            done(result);
+        })
     }
 
     fn show(&self, key: &[u8], found: &mut dyn FnMut(&str, Option<Shown<'_>>) -> bool) -> bool {

@@ -33,6 +33,11 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// Of something that is no read.
+    pub(crate) fn write() -> Self {
+        Self { is_read: false }
+    }
+
     pub(crate) fn of(command: &Command<'_>) -> Self {
         Self { is_read: matches!(command.action, Action::Get | Action::GetRange { .. } | Action::Head) }
     }

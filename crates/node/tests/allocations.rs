@@ -1,4 +1,5 @@
-//! Commands on keys that the node holds, counted against the allocator: reading takes no memory. Alone in its process, whose allocator
+//! Commands on keys that the node holds, counted against the allocator: reading takes no memory, nor does writing what is as long
+//! as what was there. Alone in its process, whose allocator
 //! it counts; what the node does meanwhile for itself is far less than a command in ten.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -19,7 +20,7 @@ const TOGETHER: usize = 64;
 const ROUNDS: usize = 300;
 
 /// Each with its reply.
-const COMMANDS: [(&str, &str); 13] = [
+const COMMANDS: [(&str, &str); 17] = [
     ("GET {t}a", "$8\r\nfoobar21\r\n"),
     ("GET none", "$-1\r\n"),
     ("GETRANGE {t}a 3 -3", "$3\r\nbar\r\n"),
@@ -34,6 +35,10 @@ const COMMANDS: [(&str, &str); 13] = [
     ("TOUCH {t}a {t}b", ":2\r\n"),
     // A value of the length of the one that it replaces.
     ("SET {t}a foobar21", "+OK\r\n"),
+    ("MSET {t}a foobar21 {t}b b", "+OK\r\n"),
+    ("DEL {t}none {t}nobody", ":0\r\n"),
+    ("UNLINK {t}none {t}nobody {t}nothing", ":0\r\n"),
+    ("EXISTS {t}a {t}b {t}c", ":2\r\n"),
 ];
 
 /// Sends a command so often, in one write, and checks every reply.
@@ -70,7 +75,7 @@ async fn start() -> (Node, SocketAddr) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_what_is_held_here_takes_no_memory() {
+async fn commands_on_what_is_held_here_take_no_memory() {
     let (node, addr) = start().await;
     let asking = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(addr).unwrap();
