@@ -47,6 +47,10 @@ const STEPS: &[Step] = &[
     step("fresh-seeds", "xtask campaign --from commit --seeds 500"),
     step("canaries", "xtask campaign --canaries"),
     step("model-check", "xtask model-check --states 3000 --minutes 0.15"),
+    step(
+        "model-lasting",
+        "xtask model-check --lasting --script two-slots-move,two-slots-claim --minutes 0.5",
+    ),
     step("model-detours", "xtask model-check --detours 1 --minutes 0.15"),
     step("build-tests", "test --workspace --no-run"),
     step(

@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Everything in its turn but for so many times: fewer states, longer ways [default: there are no turns]
     #[arg(long)]
     detours: Option<u8>,
+    /// Frames last: what was sent may arrive at any later time, as often as it likes
+    #[arg(long, conflicts_with_all = ["detours", "canaries"])]
+    lasting: bool,
     /// Threads [default: one per core]
     #[arg(long)]
     threads: Option<usize>,
@@ -99,7 +102,8 @@ fn explore(
     let threads = args.threads.unwrap_or_else(cores);
     ensure!((1..=1024).contains(&threads), "--threads {threads}: give 1 to 1024");
     ensure!(u32::try_from(args.states).is_ok(), "--states {}: give fewer than 2^32", args.states);
-    let bounds = Bounds { states, depth: args.depth, sample: args.sample, threads, detours };
+    let bounds =
+        Bounds { states, depth: args.depth, sample: args.sample, threads, detours, lasting: args.lasting };
     let style = ProgressStyle::with_template("{spinner} {prefix}  {msg}").context("the style of the line")?;
     let line = ProgressBar::new_spinner().with_style(style).with_prefix(script.name);
     let started = Instant::now();

@@ -7,6 +7,9 @@
 //! of `docs/guarantees.md`, and from some of them a fair schedule without faults is run to its end. The first
 //! violation ends the search; breadth first makes its trace a shortest one.
 //!
+//! There are two more ways to search: with [`Bounds::detours`] everything happens in its turn but for so many times,
+//! and with [`Bounds::lasting`] frames stay in flight when they have arrived.
+//!
 //! Time has no figures here: see `boato_cluster`, feature `model`. So what is found holds for all settings of all
 //! timers, and what relies on a timer being longer than another is not found to hold.
 
@@ -15,11 +18,13 @@ mod client;
 mod detour;
 mod fair;
 mod judge;
+mod lasting;
 mod packet;
 mod register;
 mod script;
 mod scripts;
 mod search;
+mod seen;
 mod step;
 mod trace;
 mod world;

@@ -2,7 +2,8 @@
 
 use boato_sim::model::{Bounds, Canary, End, Report, Script, check, scripts};
 
-const SMALL: Bounds = Bounds { states: 20_000, depth: 100, sample: 16, threads: 2, detours: None };
+const SMALL: Bounds =
+    Bounds { states: 20_000, depth: 100, sample: 16, threads: 2, detours: None, lasting: false };
 
 fn script(name: &str) -> Script {
     scripts().into_iter().find(|script| script.name == name).expect("there is such a script")
@@ -81,4 +82,23 @@ fn a_search_ends_at_its_bounds() {
     assert_eq!((report.end, report.progress.depth), (End::Depth, 3));
     let report = check(&script("joins"), None, SMALL, &mut |_| false);
     assert_eq!(report.end, End::Stopped);
+}
+
+#[test]
+fn where_frames_last_two_slots_are_exhausted_and_bugs_are_found() {
+    let lasting = Bounds { lasting: true, ..SMALL };
+    for name in ["two-slots-move", "two-slots-claim"] {
+        let report = explore(name, None, lasting);
+        assert_eq!((report.end, report.violation), (End::Exhausted, None), "{name}: {:?}", report.progress);
+    }
+    for (name, canary) in [
+        ("hand-off", Canary::FreeBeforeTaken),
+        ("hand-off", Canary::CommitTwice),
+        ("target-crash", Canary::ServeOnTaken),
+        ("hand-off-write", Canary::WritesWhileFrozen),
+        ("two-slots-move", Canary::CommitWithGaps),
+    ] {
+        let report = explore(name, Some(canary), lasting);
+        assert_eq!(report.end, End::Violated, "{name}, {canary:?}: {:?}", report.progress);
+    }
 }

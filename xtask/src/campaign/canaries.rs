@@ -84,7 +84,8 @@ fn find(
 /// What the model check finds of a bug in a script, every order of whose events it looks at.
 fn explore(canary: Canary, script: &str, threads: usize, stop: &AtomicBool) -> Option<String> {
     let script = model::scripts().into_iter().find(|it| it.name == script)?;
-    let bounds = Bounds { states: STATES_MAX, depth: 1000, sample: 256, threads, detours: None };
+    let bounds =
+        Bounds { states: STATES_MAX, depth: 1000, sample: 256, threads, detours: None, lasting: false };
     let report = model::check(&script, Some(canary), bounds, &mut |_| !stop.load(Ordering::Relaxed));
     report.violation.map(|(what, _)| format!("{}: {what}", script.name))
 }

@@ -43,7 +43,7 @@ impl World {
         let frames: Vec<usize> =
             (0..self.packets.len()).filter(|&place| self.packets[place].is_frame()).collect();
         let frames_max = self.detours.map_or(self.script.packets_max, |_| FRAMES_MAX);
-        if frames.len() > frames_max {
+        if frames.len() > frames_max && !self.options.lasting {
             return frames.into_iter().map(Action::Drop).collect();
         }
         let mut actions: Vec<_> = (0..self.packets.len()).map(Action::Deliver).collect();
@@ -61,7 +61,7 @@ impl World {
                 actions.extend(self.script.slots().map(|slot| Action::Sweep(place, slot)));
             }
         }
-        if self.duplicates > 0 {
+        if self.duplicates > 0 && !self.options.lasting {
             actions.extend((0..self.packets.len()).map(Action::Duplicate));
         }
         actions
@@ -110,7 +110,10 @@ impl World {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Deliver(place) => {
-                let packet = self.packets.remove(place);
+                let packet = Arc::clone(&self.packets[place]);
+                if !(self.options.lasting && packet.is_frame()) {
+                    self.packets.remove(place);
+                }
                 self.deliver(&packet);
             }
             Action::Duplicate(place) => {

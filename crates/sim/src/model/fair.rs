@@ -26,6 +26,7 @@ pub(super) fn run(world: &World) -> Result<(), String> {
 
 fn run_one(mut world: World) -> Result<(), String> {
     world.violation = None;
+    world.options.lasting = false;
     if let Some(pid) = world.abandoned {
         world.end(pid);
     }

@@ -29,11 +29,6 @@ pub fn scripts() -> Vec<Script> {
             ..script("rounds-delete", 2, &[Weight(1, 2)], remove())
         },
         Script {
-            second_slot: true,
-            stored: vec![0, 2],
-            ..script("two-slots", 2, &[Weight(1, 2)], vec![vec![Put(0, 2)], vec![Put(2, 3)]])
-        },
-        Script {
             lost_answers: 1,
             ..script("lost-answers", 2, &[Weight(1, 2)], vec![vec![Create(1, 2), Delete(1)]])
         },
@@ -95,18 +90,34 @@ pub fn scripts() -> Vec<Script> {
             ..script("expiry", 2, &[Weight(1, 2), Later], vec![])
         },
         script("tombstone", 2, &[Weight(1, 2), Later], remove()),
-        Script { second_slot: true, stored: vec![0], ..script("two-slots-crash", 3, &[Crash(3)], write()) },
-        Script {
-            second_slot: true,
-            stored: vec![0],
-            ..script("two-slots-join", 2, &[Join(3), Crash(2)], vec![])
-        },
         Script { stored: vec![], ..script("four", 3, &[Join(4), Crash(3)], vec![]) },
         Script { stored: vec![], ..script("four-claim", 4, &[Crash(4)], vec![]) },
     ];
+    scripts.extend(two_slots());
     scripts.extend(mixed());
     scripts.extend(apart());
     scripts
+}
+
+/// Two slots that move together, mostly in one frame.
+fn two_slots() -> Vec<Script> {
+    use Call::Put;
+    use Step::{Crash, Join, Leave, Weight};
+    let write = || vec![vec![Put(0, 2)]];
+    let scripts = vec![
+        Script {
+            stored: vec![0, 2],
+            ..script("two-slots", 2, &[Weight(1, 2)], vec![vec![Put(0, 2)], vec![Put(2, 3)]])
+        },
+        Script { stored: vec![0, 2], ..script("two-slots-move", 2, &[Weight(1, 2)], vec![]) },
+        script("two-slots-claim", 3, &[Crash(3)], vec![]),
+        Script { stored: vec![0, 2], ..script("two-slots-write", 2, &[Weight(1, 2)], write()) },
+        Script { stored: vec![0, 2], ..script("two-slots-move-crash", 2, &[Weight(1, 2), Crash(2)], vec![]) },
+        Script { stored: vec![0, 2], ..script("two-slots-leave", 2, &[Leave(2)], vec![]) },
+        script("two-slots-crash", 3, &[Crash(3)], write()),
+        script("two-slots-join", 2, &[Join(3), Crash(2)], vec![]),
+    ];
+    scripts.into_iter().map(|script| Script { second_slot: true, ..script }).collect()
 }
 
 /// Time that passes during a copy, limits of members, and more that happens at once.

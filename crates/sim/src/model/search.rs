@@ -11,6 +11,7 @@ use super::action::Action;
 use super::fair;
 use super::packet::Packet;
 use super::script::Script;
+use super::seen::{self, Seen};
 use super::trace;
 use super::world::{Node, Options, World};
 
@@ -28,6 +29,8 @@ pub struct Bounds {
     /// How often something may happen out of turn, or be late: fewer states, and longer ways. `None`: there are no
     /// turns.
     pub detours: Option<u8>,
+    /// Whether a frame, once sent, may arrive at any later time, and as often as it likes.
+    pub lasting: bool,
 }
 
 /// Why a search came to its end.
@@ -88,14 +91,14 @@ struct Found {
 #[derive(Default)]
 struct Part {
     found: Vec<Found>,
+    /// Where frames last, the states explored, each with all frames that may arrive in it.
+    absorbed: Vec<(u64, World)>,
     transitions: u64,
     fair_runs: u64,
     /// States not explored, as they lie beyond the script's bounds.
     beyond: u64,
     violation: Option<(u32, Option<u16>, String)>,
 }
-
-type Seen = HashSet<u64, BuildHasherDefault<RapidHasher<'static>>>;
 
 /// What the states of a level have in common is kept once.
 #[derive(Default)]
@@ -138,20 +141,29 @@ pub fn check(
     bounds: Bounds,
     go_on: &mut dyn FnMut(Progress) -> bool,
 ) -> Report {
-    let begin = World::begin(&Arc::new(script.clone()), Options { canary, detours: bounds.detours });
-    let serials = begin.nodes.iter().map(|node| node.machine.last_serial()).max().unwrap_or(0);
-    let epochs = begin.begun.iter().map(|epoch| epoch.counter).max().unwrap_or(0);
-    let limits = (epochs + script.epoch_max, serials + script.serial_max);
-    let (seen, links) = (Seen::default(), vec![(0, 0)]);
-    let progress = Progress::default();
-    let known = Known::default();
-    let mut search = Search { begin, bounds, limits, seen, known, links, progress, beyond: 0 };
-    search.run(go_on)
+    Search::new(&Arc::new(script.clone()), canary, bounds).run(go_on)
 }
 
 impl Search {
+    fn new(script: &Arc<Script>, canary: Option<Canary>, bounds: Bounds) -> Self {
+        let options = Options { canary, detours: bounds.detours, lasting: bounds.lasting };
+        let begin = World::begin(script, options);
+        let serials = begin.nodes.iter().map(|node| node.machine.last_serial()).max().unwrap_or(0);
+        let epochs = begin.begun.iter().map(|epoch| epoch.counter).max().unwrap_or(0);
+        Self {
+            begin,
+            bounds,
+            limits: (epochs + script.epoch_max, serials + script.serial_max),
+            seen: Seen::default(),
+            known: Known::default(),
+            links: vec![(0, 0)],
+            progress: Progress::default(),
+            beyond: 0,
+        }
+    }
+
     fn run(&mut self, go_on: &mut dyn FnMut(Progress) -> bool) -> Report {
-        self.seen.insert(self.begin.hash());
+        self.seen.insert(&self.begin, self.begin.hash());
         self.progress.states = 1;
         let mut level: Vec<Open> = vec![(0, self.begin.clone())];
         while !level.is_empty() {
@@ -162,7 +174,11 @@ impl Search {
             let mut next = Vec::new();
             while !level.is_empty() {
                 let batch = level.split_off(level.len().saturating_sub(BATCH));
-                for part in self.explore(&batch) {
+                let mut parts = self.explore(&batch);
+                for (hash, world) in parts.iter_mut().flat_map(|part| part.absorbed.drain(..)) {
+                    self.seen.insert(&world, hash);
+                }
+                for part in parts {
                     if let Some((from, action, what)) = &part.violation {
                         let told = self.tell(*from, *action);
                         return self.report(End::Violated, Some((what.clone(), told)));
@@ -203,15 +219,21 @@ impl Search {
 
     fn explore_share(&self, share: &[Open]) -> Part {
         let mut part = Part::default();
-        let mut mine = Seen::default();
+        let mut mine = HashSet::new();
         for (from, world) in share {
+            let hash = world.hash();
+            if self.seen.surpasses(world, hash) {
+                continue;
+            }
+            let mut world = world.clone();
+            world.absorb();
             if world.exceeds(self.limits.0, self.limits.1) {
                 part.beyond += 1;
                 continue;
             }
-            if self.bounds.sample > 0 && world.hash().is_multiple_of(self.bounds.sample) {
+            if self.bounds.sample > 0 && hash.is_multiple_of(self.bounds.sample) {
                 part.fair_runs += 2;
-                if let Err(what) = fair::run(world) {
+                if let Err(what) = fair::run(&world) {
                     part.violation = Some((*from, None, what));
                     return part;
                 }
@@ -221,16 +243,20 @@ impl Search {
                 let mut next = world.clone();
                 next.act(it);
                 if next.violation.is_none() {
-                    next.judge(world);
+                    next.judge(&world);
                 }
                 if let Some(what) = next.violation.take() {
                     part.violation = Some((*from, Some(action), what));
                     return part;
                 }
-                let hash = next.hash();
-                if !self.seen.contains(&hash) && mine.insert(hash) {
-                    part.found.push(Found { from: *from, action, hash, world: next });
+                let after = next.hash();
+                let absorbed = world.options.lasting && after == hash;
+                if !absorbed && !self.seen.contains(&next, after) && mine.insert(seen::whole(&next, after)) {
+                    part.found.push(Found { from: *from, action, hash: after, world: next });
                 }
+            }
+            if world.options.lasting {
+                part.absorbed.push((hash, world));
             }
         }
         part
@@ -241,7 +267,7 @@ impl Search {
         self.progress.fair_runs += part.fair_runs;
         self.beyond += part.beyond;
         for Found { from, action, hash, mut world } in part.found {
-            if self.seen.insert(hash) {
+            if self.seen.insert(&world, hash) {
                 let place =
                     u32::try_from(self.links.len()).expect("invariant: fewer than 2^32 states fit in memory");
                 self.links.push((from, action));
@@ -263,6 +289,7 @@ impl Search {
         let mut world = self.begin.clone();
         let mut actions: Vec<Action> = Vec::new();
         for number in numbers.into_iter().rev() {
+            world.absorb();
             let action = world.choices()[usize::from(number)];
             world.act(action);
             actions.push(action);
@@ -323,6 +350,44 @@ mod tests {
                 level = next;
             }
             assert!(met_again > 50, "{name}: {met_again}");
+        }
+    }
+
+    /// Frames that last leave nothing out: whatever processes and clients come to in any order, they come to here, too.
+    #[test]
+    fn where_frames_last_every_state_is_reached_that_is_reached_otherwise() {
+        for name in ["hand-off", "hand-off-write", "hand-off-crash", "join-empty", "leave"] {
+            let script = Arc::new(scripts().into_iter().find(|script| script.name == name).unwrap());
+            let bounds = Bounds {
+                states: usize::MAX,
+                depth: 1000,
+                sample: 0,
+                threads: 2,
+                detours: None,
+                lasting: true,
+            };
+            let mut search = Search::new(&script, None, bounds);
+            assert_eq!(search.run(&mut |_| true).end, End::Exhausted, "{name}");
+            let mut open = vec![World::begin(&script, Options::default())];
+            let mut known = HashSet::new();
+            while let Some(world) = open.pop() {
+                if known.len() == 10_000 {
+                    break;
+                }
+                if !known.insert(world.hash()) {
+                    continue;
+                }
+                let mut bare = world.clone();
+                bare.options.lasting = true;
+                assert!(search.seen.contains_rest(bare.hash()), "{name}: {}", world.describe());
+                for action in world.choices() {
+                    let mut next = world.clone();
+                    next.act(action);
+                    next.judge(&world);
+                    open.push(next);
+                }
+            }
+            assert!(known.len() > search.progress.states, "{name}: {}", known.len());
         }
     }
 }

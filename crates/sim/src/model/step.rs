@@ -13,7 +13,7 @@ use super::world::{News, Node, Options, World};
 impl World {
     /// The settled cluster that a script begins with.
     pub(super) fn begin(script: &Arc<Script>, options: Options) -> Self {
-        let mut world = Self::new(script, options);
+        let mut world = Self::new(script, Options { lasting: false, ..options });
         for node in 1..=script.members {
             if node == 1 {
                 world.begin_cluster(node);
@@ -28,6 +28,7 @@ impl World {
             world.store_keys(|key| key == 1);
         }
         world.detours = options.detours;
+        world.options = options;
         world
     }
 

@@ -22,6 +22,7 @@ pub(super) fn tell(begin: &World, actions: &[Action]) -> Vec<String> {
     let mut world = begin.clone();
     let mut lines = vec![format!("    {}", world.describe())];
     for (step, &action) in (1..).zip(actions) {
+        world.absorb();
         let what = describe(&world, action);
         world.act(action);
         lines.push(format!("{step:3} {what}"));

@@ -60,6 +60,8 @@ pub(super) struct News {
 pub(super) struct Options {
     pub(super) canary: Option<boato_cluster::Canary>,
     pub(super) detours: Option<u8>,
+    /// Frames stay in flight when they have arrived.
+    pub(super) lasting: bool,
 }
 
 /// What was acknowledged last of a key, by version; the value, unless it was deleted.
@@ -136,9 +138,11 @@ impl World {
         Now { at: Machine::MODEL_NOW, unix_ms: UNIX_MS + if self.later { LATER_MS } else { 0 } }
     }
 
+    /// A fingerprint, without the frames where those last.
     pub(super) fn hash(&self) -> u64 {
         let nodes: Vec<_> = self.nodes.iter().map(|node| node.hash).collect();
-        let packets: Vec<_> = self.packets.iter().map(|packet| packet.hash).collect();
+        let packets = self.packets.iter().filter(|packet| !self.options.lasting || !packet.is_frame());
+        let packets: Vec<_> = packets.map(|packet| packet.hash).collect();
         let ghosts = (&self.registers, &self.acknowledged, self.forked, &self.vanished, &self.begun);
         let budgets =
             (self.steps, self.duplicates, self.lost_answers, self.detours, self.later, self.abandoned);
@@ -218,7 +222,8 @@ impl World {
             connected.extend(new);
         }
         let knows_any = |pid| self.boots.iter().any(|other| self.knows(pid, *other));
-        let is_spoken_to = |pid| self.packets.iter().any(|packet| packet.to == pid);
+        // Where frames last, what may happen must not depend on them.
+        let is_spoken_to = |pid| !self.options.lasting && self.packets.iter().any(|packet| packet.to == pid);
         let others = self.nodes.iter().filter(|node| Some(node.pid) != self.abandoned);
         others.filter(|node| !connected.contains(&node.pid)).any(|node| {
             node.machine.standing() == Standing::Claimed || knows_any(node.pid) || is_spoken_to(node.pid)
