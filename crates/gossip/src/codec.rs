@@ -12,6 +12,7 @@ use crate::digest::BUCKETS_LOG2_MAX;
 use crate::member::{ATTRIBUTE_BYTES_MAX, NAME_BYTES_MAX, SHORT_BYTES_MAX, announceable, attribute_bytes};
 use crate::precedence::Standing;
 use crate::query::{Filter, QUERY_BYTES_MAX, QUERY_RELAYS_MAX, QUERY_TIMEOUT_MAX, RESPONSE_BYTES_MAX, Terms};
+use crate::signature::{SIGNATURE_BYTES, Words};
 use crate::user_event::{Told, USER_EVENT_BYTES_MAX};
 use crate::wire::{
     Announce, ArchivedAnnounce, ArchivedBelief, ArchivedClaim, ArchivedMessage, ArchivedPacket,
@@ -19,7 +20,9 @@ use crate::wire::{
     ArchivedWireEvent, ArchivedWirePid, ArchivedWireReply, ArchivedWireStanding, ArchivedWireTerms, Belief,
     Claim, Message, WireAddr, WireCoordinate, WireEvent, WirePid, WireReply, WireStanding, WireTerms,
 };
-use crate::{Coordinate, DecodeError, Member, NodeId, Pid, Reply, State, Tags, UserEvent};
+use crate::{Coordinate, DecodeError, Member, NodeId, Pid, Reply, Signature, State, Tags, UserEvent};
+
+pub(crate) use signatures::Signatures;
 
 /// Bytes of a packet without news. Nothing is aligned, so there is no padding and all sizes are exact.
 pub(crate) const PACKET_BYTES: usize = size_of::<ArchivedMessage<'static>>();
@@ -43,8 +46,13 @@ const RECORD_BYTES: usize = size_of::<ArchivedRecord<'static>>();
 /// What every QUIC path carries. The largest announcement fits, with a claim about its reader.
 pub(crate) const DATAGRAM_BYTES_MIN: usize = 1162;
 const _: () = assert!(
-    PACKET_BYTES + COORDINATE_BYTES + CLAIM_BYTES + ANNOUNCE_BYTES + SHORT_BYTES_MAX <= DATAGRAM_BYTES_MIN
+    PACKET_BYTES + COORDINATE_BYTES + CLAIM_BYTES + ANNOUNCE_BYTES + SHORT_BYTES_MAX + SIGNED_BYTES
+        <= DATAGRAM_BYTES_MIN
 );
+/// Bytes that a signature adds where tags are not named by a hash; a long name and a hash leave more room.
+const SIGNED_BYTES: usize = 1 + SIGNATURE_BYTES;
+/// Name and tags of an announcement in a packet, where version 8 has more room for them.
+const PACKET_ATTRIBUTES_MAX: usize = 896;
 /// No network carries larger datagrams unbroken, so no peer sends them.
 const PACKET_BYTES_MAX: usize = 65_535;
 /// Only the member itself raises its incarnation, one by one: nobody gets this far.
@@ -52,17 +60,19 @@ pub(crate) const INCARNATION_MAX: u64 = 1 << 48;
 
 /// Bytes that the announcement of `member` adds to a packet.
 pub(crate) fn announce_bytes(member: &Member) -> usize {
-    ANNOUNCE_BYTES + attribute_bytes(&member.name, member.short_tags())
+    ANNOUNCE_BYTES + attribute_bytes(&member.name, member.short_tags()) + 1 + member.signature.bytes().len()
 }
 
 /// Bytes that the record of `member` adds.
 pub(crate) fn record_bytes(member: &Member) -> usize {
-    RECORD_BYTES + attribute_bytes(&member.name, member.tags.text())
+    RECORD_BYTES + attribute_bytes(&member.name, member.tags.text()) + 1 + member.signature.bytes().len()
 }
 
 /// The bytes of a message; `capacity` spares reallocations.
 pub(crate) fn encode(message: &Message<'_>, capacity: usize) -> Vec<u8> {
-    with_arena(|arena| to_bytes(message, Vec::with_capacity(capacity), arena.acquire()))
+    let mut bytes = Vec::with_capacity(capacity);
+    signatures::write(message, &mut bytes);
+    with_arena(|arena| to_bytes(message, bytes, arena.acquire()))
         .expect("invariant: writing to memory cannot fail")
 }
 
@@ -91,7 +101,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<&ArchivedMessage<'static>, DecodeEr
             }
         }
     }
-    Ok(message)
+    if Signatures::of(message, bytes).are_sound() { Ok(message) } else { Err(DecodeError::Structure) }
 }
 
 fn ensure(sound: bool, what: &'static str) -> Result<(), DecodeError> {
@@ -104,7 +114,8 @@ fn check_packet(packet: &ArchivedPacket<'static>) -> Result<(), DecodeError> {
     ensure(packet.coordinate.iter().all(sound), "coordinate")?;
     packet.announces.iter().try_for_each(|announce| {
         check_announce(announce)?;
-        ensure(attribute_bytes(&announce.name, &announce.tags) <= SHORT_BYTES_MAX, "size of name and tags")?;
+        let size = attribute_bytes(&announce.name, &announce.tags);
+        ensure(size <= PACKET_ATTRIBUTES_MAX, "size of name and tags")?;
         ensure(Tags::is_text(&announce.tags) || Tags::is_hash(&announce.tags), "tags")
     })?;
     packet.claims.iter().try_for_each(|claim| {
@@ -179,6 +190,7 @@ pub(crate) fn announce_short(member: &Member, incarnation: u64) -> Announce<'_> 
         addr: member.addr.into(),
         name: &member.name,
         tags: member.short_tags(),
+        signature: member.signature.bytes(),
     }
 }
 
@@ -194,7 +206,7 @@ pub(crate) fn standing(id: NodeId, standing: Standing) -> WireStanding {
 }
 
 /// The member that announces itself, alive.
-pub(crate) fn announced(announce: &ArchivedAnnounce<'static>) -> Member {
+pub(crate) fn announced(Words { announce, signature }: Words<'_>) -> Member {
     let pid = Pid::from(&announce.pid);
     Member {
         id: pid.id,
@@ -204,6 +216,7 @@ pub(crate) fn announced(announce: &ArchivedAnnounce<'static>) -> Member {
         state: State::Alive,
         name: (*announce.name).into(),
         tags: Tags::from_text(&announce.tags),
+        signature: Signature::of(signature),
     }
 }
 
@@ -345,5 +358,6 @@ impl From<&ArchivedBelief> for State {
     }
 }
 
+mod signatures;
 #[cfg(test)]
 mod tests;

@@ -33,7 +33,7 @@ use crate::timers::{Timer, Timers};
 use crate::user_event::UserEvents;
 use crate::{
     Config, Coordinate, Event, Identity, Input, InputError, Member, MemberPool, NewError, NodeId, Output,
-    State, Stats, Tags,
+    Signature, Signer, State, Stats, Tags,
 };
 
 use events::Recalls;
@@ -61,6 +61,7 @@ pub struct Gossip {
     me: Member,
     phase: Phase,
     pool: Option<MemberPool>,
+    signer: Option<Arc<dyn Signer>>,
     table: Table,
     queue: Queue,
     events: UserEvents,
@@ -122,6 +123,7 @@ impl Gossip {
             state: State::Alive,
             name: identity.name.into(),
             tags: Tags::new(identity.tags)?,
+            signature: Signature::default(),
         };
         check_attributes(&me.name, &me.tags)?;
         let mut gossip = Gossip {
@@ -130,6 +132,7 @@ impl Gossip {
             me,
             phase: Phase::Active,
             pool: None,
+            signer: None,
             table: Table::default(),
             queue: Queue::default(),
             events: UserEvents::new(config.event_bytes),
@@ -177,6 +180,22 @@ impl Gossip {
     pub fn with_pool(mut self, pool: MemberPool) -> Gossip {
         self.pool = Some(pool);
         self
+    }
+
+    /// Signs what it says about itself, and asks of what others say of a member's words that the member has signed them. For
+    /// networks where a peer may be hostile; messages are to be handed to [`handle_from`](Gossip::handle_from) then.
+    #[must_use]
+    pub fn with_signer(mut self, signer: Arc<dyn Signer>) -> Gossip {
+        self.signer = Some(signer);
+        self.sign();
+        self
+    }
+
+    /// This member has said something new about itself.
+    fn sign(&mut self) {
+        if let Some(signer) = &self.signer {
+            self.me.signature = Signature::make(&**signer, &self.me);
+        }
     }
 
     /// Takes one input at time `now`, which never goes back.
@@ -248,6 +267,7 @@ impl Gossip {
         change(&mut self.me);
         if self.me != former {
             self.me.incarnation += 1;
+            self.sign();
             self.tell(self.me.id);
             self.emit(Event::Updated(self.me.clone()));
             let namesakes: Vec<NodeId> = self.table.iter_live().map(|entry| entry.member.id).collect();

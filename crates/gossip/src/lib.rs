@@ -14,7 +14,8 @@
 //! - An input that is an error has changed nothing. Bytes of peers never panic.
 //! - Equal calls with equal seeds give equal outputs.
 //! - Messages must come from peers that the transport has authenticated: a member believes what it reads, within the
-//!   bounds that keep a defective peer from doing lasting harm.
+//!   bounds that keep a defective peer from doing lasting harm. With a [`Signer`] it believes what others pass on of a member's
+//!   words only if that member has signed them; without one, as is enough where all peers are trusted, it believes them unsigned.
 //! - Beliefs about a node are totally ordered by boot, incarnation and state, and the highest wins, so all members
 //!   end with the same belief in whatever order messages arrive. Only the member itself raises its incarnation.
 //! - [`Output::Datagram`] may be lost and must not wait for a connection. [`Output::Stream`] is sent whole or not.
@@ -34,6 +35,7 @@
 //! | `filter` | which members are meant, by patterns |
 //! | `user_event` | the recent events of the application, in order, bounded in bytes |
 //! | `query` | what is asked of members, and what they say |
+//! | `signature` | what members sign of what they say about themselves |
 //! | `wire`, `codec` | the messages, frozen per [`PROTOCOL`]; their bytes and the ranges of their values |
 //! | `quic` | with feature `quic`: the driver over `boato-transport` |
 //!
@@ -108,6 +110,7 @@ mod queue;
 #[cfg(feature = "quic")]
 pub mod quic;
 mod rtt;
+mod signature;
 mod slots;
 mod stats;
 mod suspicion;
@@ -131,6 +134,7 @@ pub use query::{
     Filter, QUERY_BYTES_MAX, QUERY_RELAYS_MAX, QUERY_TIMEOUT_MAX, Query, QueryId, Question,
     RESPONSE_BYTES_MAX, Reply,
 };
+pub use signature::{SIGNATURE_BYTES, Signature, Signer};
 pub use stats::Stats;
 pub use user_event::{USER_EVENT_BYTES_MAX, UserEvent};
 pub use wire::PROTOCOL;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::{AddressError, AttributeError, NodeId, Pid};
+use crate::{AddressError, AttributeError, NodeId, Pid, Signature};
 
 /// Most bytes a member's attributes may take: name, tag keys and tag values in UTF-8, and 2 for each tag.
 ///
@@ -15,8 +15,8 @@ pub const NAME_BYTES_MAX: usize = 384;
 
 /// Most bytes of attributes that travel in a datagram. Larger tags are named there by their hash, and fetched on a stream.
 ///
-/// Chosen so that one announcement, a claim about its reader and the frame around them fit one datagram.
-pub(crate) const SHORT_BYTES_MAX: usize = 896;
+/// Chosen so that one announcement, its signature, a claim about its reader and the frame around them fit one datagram.
+pub(crate) const SHORT_BYTES_MAX: usize = 816;
 
 /// Tags up to this size are never named by their hash, whatever the name is.
 const SHORT_TAGS_MAX: usize = SHORT_BYTES_MAX - NAME_BYTES_MAX;
@@ -53,6 +53,8 @@ pub struct Member {
     pub name: Arc<str>,
     /// What it says about itself.
     pub tags: Tags,
+    /// Its own, of its last words.
+    pub signature: Signature,
 }
 
 impl Member {
@@ -174,7 +176,7 @@ impl Tags {
     }
 }
 
-/// FNV-1a: tells texts apart that nobody has made to be alike; who could, may announce what it likes anyway.
+/// FNV-1a: tells texts apart that nobody has made to be alike. What a member has signed holds a digest that tells all apart.
 fn hash_of(text: &str) -> String {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -38,12 +38,13 @@ impl MemberPool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{NodeId, State, Tags};
+    use crate::{NodeId, Signature, State, Tags};
 
     fn member(id: u128) -> Arc<Member> {
         let addr = ([127, 0, 0, 1], 7400).into();
         let (name, tags) = ("one".into(), Tags::default());
-        Arc::new(Member { id: NodeId(id), boot: 1, incarnation: 0, addr, state: State::Alive, name, tags })
+        let (id, signature) = (NodeId(id), Signature::default());
+        Arc::new(Member { id, boot: 1, incarnation: 0, addr, state: State::Alive, name, tags, signature })
     }
 
     #[test]

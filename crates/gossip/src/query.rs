@@ -142,6 +142,7 @@ mod tests {
             state: State::Alive,
             name: "web1".into(),
             tags: Tags::new(pairs).unwrap(),
+            signature: crate::Signature::default(),
         };
         let includes = |names: &[&str], tags: &[(&str, &str)]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();

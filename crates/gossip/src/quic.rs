@@ -7,6 +7,7 @@
 //! and a queue that is full drops what comes.
 
 mod driver;
+mod signer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

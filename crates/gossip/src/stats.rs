@@ -32,6 +32,8 @@ pub struct Stats {
     pub push_pulls_failed: u64,
     /// News of further members not taken because the bound on members is reached.
     pub members_refused: u64,
+    /// Words of members, passed on by others with a signature that is not the member's: they were not believed.
+    pub signatures_refused: u64,
     /// How often this process was found to have not run for a while.
     pub stalls: u64,
     /// Members there is news about that has not yet been sent often enough.

@@ -352,6 +352,7 @@ mod tests {
             state: State::Alive,
             name: "".into(),
             tags: crate::Tags::default(),
+            signature: crate::Signature::default(),
         })
     }
 

@@ -11,6 +11,7 @@ mod queries;
 mod removal;
 mod restart;
 mod robustness;
+mod signatures;
 mod stall;
 mod tags;
 mod trust;

@@ -1,8 +1,12 @@
 //! The messages as they travel. Frozen: any change here is another [`PROTOCOL`] version.
 //!
 //! Field types borrow where a member's own storage can be written as it is; readers work on the archived forms.
+//!
+//! In front of a message that holds announcements are their signatures, in the same order: for each a byte that says how many
+//! bytes follow, and these (none, a signature, or a signature and a digest of the tags). A message without that is one whose
+//! announcements are not signed. rkyv reads a message from its end, so version 8 does not see what is in front.
 
-use rkyv::with::InlineAsBox;
+use rkyv::with::{InlineAsBox, Skip};
 use rkyv::{Archive, Serialize};
 
 use crate::coordinate::DIMENSIONS;
@@ -84,6 +88,9 @@ pub(crate) struct Announce<'a> {
     /// Sorted by key; each is key, U+001F, value, U+001E. In a packet that they are too large for: U+001F and their hash.
     #[rkyv(with = InlineAsBox)]
     pub(crate) tags: &'a str,
+    /// Travels in front of the message.
+    #[rkyv(with = Skip)]
+    pub(crate) signature: &'a [u8],
 }
 
 /// What somebody says about another; never that it is alive, which only its own announcement says.

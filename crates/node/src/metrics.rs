@@ -163,6 +163,11 @@ impl NodeMetrics {
             ),
             ("gossip_messages_received", "Messages of gossip received", gossip.messages_received),
             ("gossip_messages_refused", "Messages of gossip that could not be read", gossip.messages_refused),
+            (
+                "gossip_signatures_refused",
+                "Words of a node, passed on by another, that were not signed by that node's key",
+                gossip.signatures_refused,
+            ),
             ("spans_exported", "Spans of traces taken by the collector", self.exported.sent.load(Relaxed)),
             (
                 "spans_dropped",

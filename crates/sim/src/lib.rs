@@ -89,6 +89,7 @@ mod network;
 mod process;
 mod queue;
 pub mod registers;
+mod signer;
 mod trace;
 
 pub use engine::{Engine, Traffic};

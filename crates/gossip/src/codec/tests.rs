@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::signature::SIGNATURE_BYTES_MAX;
 use crate::wire::{Answer, Body, Events, Packet, PushPull, Record, Step};
 
 fn member() -> impl Strategy<Value = Member> {
@@ -14,8 +15,10 @@ fn member() -> impl Strategy<Value = Member> {
     let addr = addr.prop_filter("announceable", |addr| announceable(*addr).is_ok());
     let tags = proptest::collection::btree_map("[^\x1e\x1f]{1,9}", "[^\x1e\x1f]{0,20}", 0..4)
         .prop_map(|tags| Tags::new(tags).expect("unique keys"));
-    (any::<u128>(), any::<u64>(), 0..=INCARNATION_MAX, addr, ".{0,40}", tags).prop_map(
-        |(id, boot, incarnation, addr, name, tags)| Member {
+    let length = prop_oneof![Just(0), Just(SIGNATURE_BYTES), Just(SIGNATURE_BYTES_MAX)];
+    let signature = length.prop_flat_map(|length| proptest::collection::vec(any::<u8>(), length));
+    (any::<u128>(), any::<u64>(), 0..=INCARNATION_MAX, addr, ".{0,40}", tags, signature).prop_map(
+        |(id, boot, incarnation, addr, name, tags, signature)| Member {
             id: NodeId(id),
             boot,
             incarnation,
@@ -23,6 +26,7 @@ fn member() -> impl Strategy<Value = Member> {
             state: State::Alive,
             name: name.into(),
             tags,
+            signature: Signature::of(&signature),
         },
     )
 }
@@ -37,9 +41,12 @@ proptest! {
         let bytes = encode(&Message::Packet(packet), 0);
         let news: usize = members.iter().map(|m| announce_bytes(m) + CLAIM_BYTES).sum();
         prop_assert_eq!(bytes.len(), PACKET_BYTES + news);
-        let Ok(ArchivedMessage::Packet(packet)) = decode(&bytes) else { panic!("a packet") };
+        let message = decode(&bytes).unwrap();
+        let ArchivedMessage::Packet(packet) = message else { panic!("a packet") };
         prop_assert_eq!(Pid::from(&packet.from), from);
-        prop_assert_eq!(packet.announces.iter().map(announced).collect::<Vec<_>>(), members.clone());
+        let words = packet.announces.iter().zip(Signatures::of(message, &bytes));
+        let words = words.map(|(announce, signature)| announced(Words { announce, signature }));
+        prop_assert_eq!(words.collect::<Vec<_>>(), members.clone());
         for (claim, member) in packet.claims.iter().zip(&members) {
             prop_assert_eq!(Pid::from(&claim.pid), member.pid());
             prop_assert_eq!(claim.incarnation.to_native(), member.incarnation);
@@ -60,11 +67,14 @@ proptest! {
         let push_pull = PushPull { from: members_pid(&members).into(), number: 5, event_time: 0, step: Step::Answer, records };
         let bytes = encode(&Message::PushPull(push_pull), 0);
         prop_assert_eq!(bytes.len(), PACKET_BYTES + members.iter().map(record_bytes).sum::<usize>());
-        let Ok(ArchivedMessage::PushPull(push_pull)) = decode(&bytes) else { panic!("a push-pull") };
+        let message = decode(&bytes).unwrap();
+        let ArchivedMessage::PushPull(push_pull) = message else { panic!("a push-pull") };
+        let mut signatures = Signatures::of(message, &bytes);
         prop_assert!(matches!(push_pull.step, ArchivedStep::Answer) && push_pull.number == 5);
         for (record, member) in push_pull.records.iter().zip(&members) {
             let words = Member { incarnation: member.incarnation / 2, ..member.clone() };
-            prop_assert_eq!(announced(&record.announce), words);
+            let signature = signatures.next().unwrap();
+            prop_assert_eq!(announced(Words { announce: &record.announce, signature }), words);
             prop_assert_eq!(record.incarnation.to_native(), member.incarnation);
             prop_assert_eq!(State::from(&record.state), State::Left);
         }
@@ -84,6 +94,7 @@ fn sample() -> Member {
         state: State::Alive,
         name: "one".into(),
         tags: Tags::new([("k".to_owned(), "v".to_owned())]).unwrap(),
+        signature: Signature::default(),
     }
 }
 
@@ -132,7 +143,8 @@ fn values_out_of_range_are_refused() {
     assert!(matches!(decode(&bytes), Err(DecodeError::Range(_))), "words newer than their record");
 }
 
-/// The bytes of versions 7 and 8. If this fails, [`PROTOCOL`](crate::PROTOCOL) has to change, too.
+/// The bytes of versions 8 and 9; those of 8 without what is in front of announcements. If this fails,
+/// [`PROTOCOL`](crate::PROTOCOL) has to change, too.
 #[test]
 fn the_protocol_is_frozen() {
     let m = sample();
@@ -149,8 +161,16 @@ fn the_protocol_is_frozen() {
         let records = vec![record()];
         Message::PushPull(PushPull { from: m.pid().into(), number: 9, event_time: 7, step, records })
     };
+    let signatures = |message: &Message<'_>| match message {
+        Message::Packet(packet) => packet.announces.len(),
+        Message::PushPull(push_pull) => push_pull.records.len(),
+        Message::Events(_) | Message::Answer(_) => 0,
+    };
     let hash = |message: &Message<'_>| {
-        encode(message, 0).iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        let bytes = encode(message, 0);
+        let (front, bytes) = bytes.split_at(signatures(message));
+        assert!(front.iter().all(|length| *length == 0), "no signatures");
+        bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
         })
     };
@@ -185,7 +205,7 @@ fn the_protocol_is_frozen() {
     ];
     let (lengths, hashes): (Vec<usize>, Vec<String>) = messages
         .into_iter()
-        .map(|message| (encode(&message, 0).len(), format!("{:016x}", hash(&message))))
+        .map(|message| (encode(&message, 0).len() - signatures(&message), format!("{:016x}", hash(&message))))
         .unzip();
     assert_eq!(lengths, [205, 126, 201, 220, 234, 185, 217, 85]);
     assert_eq!(
@@ -201,4 +221,28 @@ fn the_protocol_is_frozen() {
             "3e3b8454a60ebb95"
         ]
     );
+}
+
+#[test]
+fn what_is_in_front_of_a_message_is_its_signatures_or_nothing() {
+    let signature = [[7; SIGNATURE_BYTES].as_slice(), &[8; SIGNATURE_BYTES_MAX]];
+    let members = signature.map(|signature| Member { signature: Signature::of(signature), ..sample() });
+    let announces = members.iter().map(|member| announce(member, member.incarnation)).collect();
+    let from = sample().pid().into();
+    let packet = Packet { from, body: Body::News, coordinate: vec![], announces, claims: vec![] };
+    let bytes = encode(&Message::Packet(packet), 0);
+    let read = |bytes: &[u8]| {
+        let message = decode(bytes)?;
+        Ok::<_, DecodeError>(Signatures::of(message, bytes).take(2).map(<[u8]>::to_vec).collect::<Vec<_>>())
+    };
+    assert_eq!(read(&bytes).unwrap(), signature.map(<[u8]>::to_vec));
+    // As version 8 sends it, and reads it.
+    let front = 2 + SIGNATURE_BYTES + SIGNATURE_BYTES_MAX;
+    assert_eq!(read(&bytes[front..]).unwrap(), [vec![], vec![]]);
+    assert!(access::<ArchivedMessage<'static>, Failure>(&bytes).is_ok());
+    for start in 1..front {
+        assert_eq!(read(&bytes[start..]), Err(DecodeError::Structure), "without the first {start}");
+    }
+    let long = [&[0], &*bytes].concat();
+    assert_eq!(read(&long), Err(DecodeError::Structure), "more than there are announcements");
 }

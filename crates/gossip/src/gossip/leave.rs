@@ -27,7 +27,8 @@ pub(super) struct Farewells {
 }
 
 impl Gossip {
-    /// Says goodbye in an incarnation of its own, so that all can tell it from a rumour.
+    /// Says goodbye in an incarnation of its own, so that all can tell it from a rumour. That one is not signed: signed words say
+    /// that their member lives.
     pub(super) fn leave(&mut self) {
         match self.phase {
             Phase::Leaving => return,

@@ -1,27 +1,30 @@
 //! News about members, weighed by the one rule of precedence.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::receive::Way;
+use super::words::are_new;
 use super::{Gossip, Phase};
-use crate::codec::{INCARNATION_MAX, announced};
+use crate::codec::{INCARNATION_MAX, Signatures, announced};
 use crate::member::attribute_bytes;
 use crate::precedence::Standing;
+use crate::signature::Words;
 use crate::suspicion::Doubt;
 use crate::table::Entry;
-use crate::wire::{ArchivedAnnounce, ArchivedPacket, ArchivedRecord, Body};
+use crate::wire::{ArchivedPacket, ArchivedRecord, Body};
 use crate::{Event, Member, NodeId, Pid, State, Tags};
 
-/// How far an incarnation may be ahead of the one known. A member raises it by one per refutation or update, so a
-/// larger step is a defect, which must not drive the number to its end.
+/// How far an incarnation that the member has not signed may be ahead of the one known. A member raises it by one per
+/// refutation or update, so a larger step is a defect, which must not drive the number to its end.
 const INCARNATION_STEP_MAX: u64 = 1 << 20;
-/// Most restarted members that are asked for themselves in one gossip interval.
+/// Most members that are asked for themselves in one gossip interval.
 const INQUIRIES_MAX: usize = 32;
 
-/// Members that others say have started again, asked since `since`.
+/// Members of which others have said what has to be heard from themselves, asked since `since`.
 #[derive(Debug, Default)]
 pub(super) struct Inquiries {
     asked: BTreeSet<NodeId>,
@@ -40,7 +43,7 @@ pub(super) struct News<'a> {
     /// How long ago it died or left.
     pub(super) gone: Duration,
     /// Its own announcement, of this incarnation or an older one.
-    pub(super) words: Option<&'a ArchivedAnnounce<'static>>,
+    pub(super) words: Option<Words<'a>>,
     pub(super) source: Source,
     /// What a suspicion stands for.
     pub(super) doubt: Doubt,
@@ -60,10 +63,14 @@ pub(super) enum Source {
 
 impl Gossip {
     /// Learns what a packet says. True if it names tags that have yet to be fetched.
-    pub(super) fn learn_news(&mut self, packet: &ArchivedPacket<'static>) -> bool {
+    pub(super) fn learn_news(
+        &mut self,
+        packet: &ArchivedPacket<'static>,
+        signatures: Signatures<'_>,
+    ) -> bool {
         let teller = Pid::from(&packet.from);
         let mut missing = false;
-        for announce in packet.announces.iter() {
+        for (announce, signature) in packet.announces.iter().zip(signatures) {
             missing |= self.lacks_tags(announce, teller);
             self.learn(News {
                 pid: (&announce.pid).into(),
@@ -72,7 +79,7 @@ impl Gossip {
                 by: NodeId(announce.pid.id.to_native()),
                 teller,
                 gone: Duration::ZERO,
-                words: Some(announce),
+                words: Some(Words { announce, signature }),
                 source: Source::Packet,
                 doubt: Doubt::Suspect,
             });
@@ -93,15 +100,25 @@ impl Gossip {
         missing
     }
 
-    pub(super) fn learn_record(&mut self, record: &ArchivedRecord<'static>, teller: Pid, spread: bool) {
+    pub(super) fn learn_record(
+        &mut self,
+        record: &ArchivedRecord<'static>,
+        signature: &[u8],
+        teller: Pid,
+        spread: bool,
+    ) {
+        let (announce, state) = (&record.announce, State::from(&record.state));
+        // Nobody is alive in an incarnation of which there are no words.
+        let alive = state == State::Alive;
+        let incarnation = if alive { announce.incarnation } else { record.incarnation };
         self.learn(News {
-            pid: (&record.announce.pid).into(),
-            incarnation: record.incarnation.to_native(),
-            state: (&record.state).into(),
+            pid: (&announce.pid).into(),
+            incarnation: incarnation.to_native(),
+            state,
             by: NodeId(record.by.to_native()),
             teller,
             gone: Duration::from_secs(record.gone_s.to_native().into()),
-            words: Some(&record.announce),
+            words: Some(Words { announce, signature }),
             source: Source::PushPull { spread },
             doubt: Doubt::Suspect,
         });
@@ -150,17 +167,20 @@ impl Gossip {
             return self.learn_of_me(news);
         }
         let Some(entry) = self.table.get(news.pid.id) else { return self.learn_of_unknown(news) };
-        let known = entry.standing();
-        if news.pid.boot > known.boot {
-            return self.learn_of_restart(news);
+        match news.pid.boot.cmp(&entry.member.boot) {
+            Ordering::Greater => self.learn_of_restart(news),
+            Ordering::Equal => self.learn_of_known(news),
+            Ordering::Less => {}
         }
-        if news.incarnation > known.incarnation.saturating_add(INCARNATION_STEP_MAX) {
-            return;
-        }
+    }
+
+    fn learn_of_known(&mut self, news: News<'_>) {
+        let Some(news) = self.credible(news) else { return };
+        let known = self.standing(news.pid.id);
         let believed = believed(news, known);
         if believed.standing().beats(known) {
             self.change(believed);
-        } else if news.pid.boot == known.boot {
+        } else {
             if believed.standing() == known && known.state == State::Suspect {
                 self.confirm(believed);
             }
@@ -168,11 +188,67 @@ impl Gossip {
         }
     }
 
+    /// What of the news about a known boot may be true: all that the member itself says or has signed. Words that somebody
+    /// else may have made up are a question to the member.
+    fn credible<'a>(&mut self, mut news: News<'a>) -> Option<News<'a>> {
+        let entry = self.table.get(news.pid.id)?;
+        let (known, mut signed) = (entry.standing(), entry.announced);
+        if !self.is_keyed(news.pid.id) {
+            return news.is_near(known.incarnation).then_some(news);
+        }
+        if news.teller == news.pid || news.source == Source::Own {
+            return Some(news);
+        }
+        if let Some(words) = news.words.filter(|words| are_new(*words, entry)) {
+            if self.has_signed(words) {
+                signed = words.announce.incarnation.to_native();
+            } else {
+                self.inquire(news.pid, SocketAddr::from(&words.announce.addr));
+                news.words = None;
+            }
+        }
+        if news.incarnation <= signed.max(known.incarnation) {
+            return Some(news);
+        }
+        self.unsigned(news, known).filter(|news| news.is_near(signed))
+    }
+
+    /// What another says of an incarnation that the member has not signed, so that it may not exist: a live member is suspected
+    /// for it, but nobody lives longer.
+    fn unsigned<'a>(&mut self, news: News<'a>, known: Standing) -> Option<News<'a>> {
+        let gone = |state| !matches!(state, State::Alive | State::Suspect);
+        match (known.state, news.state) {
+            (_, State::Alive) => None,
+            (State::Alive, _) => Some(news),
+            (State::Suspect, State::Left) => Some(News { incarnation: known.incarnation, ..news }),
+            (known, said) if gone(known) && gone(said) => Some(news),
+            _ => {
+                // Whoever says so may have the words that go with it; in an exchange it would have brought them.
+                let teller = self.address(news.teller.id).filter(|_| news.source == Source::Packet);
+                if let Some((addr, _)) = teller {
+                    self.push_pull_with(addr);
+                }
+                None
+            }
+        }
+    }
+
+    fn is_keyed(&self, id: NodeId) -> bool {
+        self.signer.as_ref().is_some_and(|signer| signer.keyed(id))
+    }
+
+    /// Whether words that another passes on are the member's.
+    fn has_signed(&mut self, words: Words<'_>) -> bool {
+        let signed = self.signer.as_ref().is_some_and(|signer| words.are_signed(&**signer));
+        self.stats.signatures_refused += u64::from(!signed && !words.signature.is_empty());
+        signed
+    }
+
     /// The one answer to any belief that this member is not alive is a higher incarnation. What is said about
     /// earlier boots is left alone: it is true.
     fn learn_of_me(&mut self, news: News<'_>) {
         if let Some(words) = news.words.filter(|_| news.pid.boot > self.me.boot) {
-            return self.ask_successor(news.pid, SocketAddr::from(&words.addr));
+            return self.ask_successor(news.pid, SocketAddr::from(&words.announce.addr));
         }
         let current = news.pid == self.me.pid() && self.phase == Phase::Active;
         let ahead = news.incarnation.saturating_sub(self.me.incarnation);
@@ -184,6 +260,7 @@ impl Gossip {
             return;
         }
         self.me.incarnation = news.incarnation + 1;
+        self.sign();
         self.tell(self.me.id);
         if refute {
             self.stats.refutations += 1;
@@ -196,12 +273,17 @@ impl Gossip {
     /// A member is taken in by its own words only. One that is dead or gone comes in without a sound, so that its
     /// death outlives older news of its life; news of a death is no use where the member is unknown.
     fn learn_of_unknown(&mut self, news: News<'_>) {
-        let Some(words) = news.words.filter(|words| !Tags::is_hash(&words.tags)) else { return };
+        let Some(words) = news.words.filter(|words| !Tags::is_hash(&words.announce.tags)) else { return };
+        let announce = words.announce;
         let gone = !matches!(news.state, State::Alive | State::Suspect);
-        if gone && news.gone >= self.reclaim_after(news.state) {
+        let near = news.is_near(announce.incarnation.to_native());
+        if !near || gone && news.gone >= self.reclaim_after(news.state) {
             return;
         }
-        if !self.make_room(gone, attribute_bytes(&words.name, &words.tags)) {
+        if news.teller != news.pid && self.is_keyed(news.pid.id) && !self.has_signed(words) {
+            return self.inquire(news.pid, SocketAddr::from(&announce.addr));
+        }
+        if !self.make_room(gone, attribute_bytes(&announce.name, &announce.tags)) {
             self.stats.members_refused += 1;
             return;
         }
@@ -217,23 +299,27 @@ impl Gossip {
             self.event(id, Event::Joined);
             self.arrived();
             self.pass_on(&news);
-            if news.standing().beats(self.standing(id)) {
-                self.change(news);
+            if news.state == State::Suspect {
+                self.learn_of_known(news);
             }
         }
     }
 
-    /// A newer boot replaces the older at once; the older is dead, whatever it said last. Only the newer itself can say so:
-    /// of a boot that does not exist nobody could take the word back. Whoever hears it from others asks it.
+    /// A newer boot replaces the older at once; the older is dead, whatever it said last. The newer itself has to say so, or
+    /// to have signed it: of a boot that does not exist nobody could take the word back. Whoever hears it from others asks it.
     fn learn_of_restart(&mut self, news: News<'_>) {
         let Some(words) = news.words else { return };
+        let short = Tags::is_hash(&words.announce.tags);
         if news.teller != news.pid {
-            if matches!(news.state, State::Alive | State::Suspect) {
-                self.inquire(news.pid.id, SocketAddr::from(&words.addr));
+            let live = matches!(news.state, State::Alive | State::Suspect);
+            if !live {
+                return;
             }
-            return;
+            if short || !self.is_keyed(news.pid.id) || !self.has_signed(words) {
+                return self.inquire(news.pid, SocketAddr::from(&words.announce.addr));
+            }
         }
-        if Tags::is_hash(&words.tags) {
+        if short {
             return;
         }
         if let Some(old) = self.remove(news.pid.id).filter(|old| old.is_live()) {
@@ -242,23 +328,29 @@ impl Gossip {
         self.learn_of_unknown(news);
     }
 
-    /// Asks at the address for the boot that is known: a newer one says who it is. On a stream, as the news may not come
-    /// again. What is not asked now is when it does, or when the older boot is probed.
-    fn inquire(&mut self, id: NodeId, addr: SocketAddr) {
+    /// Asks a member that others say is at an address what it says about itself: for the boot before, as whoever is asked for
+    /// another says who it is. On a stream, as the news may not come again. What is not asked now is when it does, or when the
+    /// older boot is probed.
+    fn inquire(&mut self, pid: Pid, addr: SocketAddr) {
         let Inquiries { asked, since } = &mut self.inquiries;
         if self.now >= *since + self.config.gossip_interval {
             asked.clear();
             *since = self.now;
         }
-        if asked.len() < INQUIRIES_MAX && addr != self.me.addr && asked.insert(id) {
-            let Some((_, known)) = self.address(id) else { return };
+        if asked.len() < INQUIRIES_MAX && addr != self.me.addr && asked.insert(pid.id) {
             let number = self.next_number();
-            self.send(addr, None, Body::Ping { number, target: known.into() }, Way::Stream);
+            let former = Pid { boot: pid.boot.wrapping_sub(1), ..pid };
+            self.send(addr, None, Body::Ping { number, target: former.into() }, Way::Stream);
         }
     }
 }
 
 impl News<'_> {
+    /// Whether the incarnation it speaks of is one that a member may have come to from this one.
+    fn is_near(&self, incarnation: u64) -> bool {
+        self.incarnation.saturating_sub(incarnation) <= INCARNATION_STEP_MAX
+    }
+
     fn standing(&self) -> Standing {
         Standing { boot: self.pid.boot, incarnation: self.incarnation, state: self.state }
     }

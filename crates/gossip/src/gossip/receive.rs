@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::net::SocketAddr;
 
 use super::{Gossip, Phase};
-use crate::codec::decode;
+use crate::codec::{Signatures, decode};
 use crate::user_event::OVERHEAD;
 use crate::wire::{ArchivedBody, ArchivedMessage, ArchivedPacket, Body};
 use crate::{Coordinate, DecodeError, InputError, NodeId, Pid};
@@ -35,9 +35,14 @@ impl Gossip {
             comes_from(message, peer)?;
             Ok(message)
         });
+        let signatures = |message| Signatures::of(message, bytes);
         match message {
-            Ok(ArchivedMessage::Packet(packet)) => self.on_packet(from, packet, way),
-            Ok(ArchivedMessage::PushPull(push_pull)) => self.on_push_pull(from, push_pull),
+            Ok(message @ ArchivedMessage::Packet(packet)) => {
+                self.on_packet(from, packet, signatures(message), way);
+            }
+            Ok(message @ ArchivedMessage::PushPull(push_pull)) => {
+                self.on_push_pull(from, push_pull, signatures(message));
+            }
             Ok(ArchivedMessage::Events(events)) => self.on_events(from, events, way),
             Ok(ArchivedMessage::Answer(answer)) => self.on_answer_message(answer),
             Err(error) => {
@@ -60,12 +65,18 @@ impl Gossip {
         }
     }
 
-    fn on_packet(&mut self, from: SocketAddr, packet: &ArchivedPacket<'static>, way: Way) {
+    fn on_packet(
+        &mut self,
+        from: SocketAddr,
+        packet: &ArchivedPacket<'static>,
+        signatures: Signatures<'_>,
+        way: Way,
+    ) {
         let sender = Pid::from(&packet.from);
         if sender.id == self.me.id {
             return self.meet_myself(sender, from);
         }
-        if self.learn_news(packet) {
+        if self.learn_news(packet, signatures) {
             // Whoever passes an announcement on has the tags.
             self.push_pull_with(from);
         }

@@ -7,6 +7,8 @@ use super::Gossip;
 use super::merge::News;
 use crate::codec::announced;
 use crate::member::attribute_bytes;
+use crate::signature::Words;
+use crate::table::Entry;
 use crate::wire::ArchivedAnnounce;
 use crate::{Config, Event, Member, NodeId, Pid, Tags};
 
@@ -66,20 +68,22 @@ impl Gossip {
     pub(super) fn take_words(&mut self, news: &News<'_>) -> bool {
         let id = news.pid.id;
         let (Some(entry), Some(words)) = (self.table.get(id), news.words) else { return false };
-        let (said, hash) = (words.incarnation.to_native(), Tags::is_hash(&words.tags));
-        let wanted = entry.missing.as_deref().is_some_and(|hash| Tags::has_text_hash(&words.tags, hash));
-        let fetched = said == entry.announced && wanted;
-        if said <= entry.announced && !fetched {
+        if !are_new(words, entry) {
             return false;
         }
-        let room = hash || self.has_room(id, words);
+        let announce = words.announce;
+        let hash = Tags::is_hash(&announce.tags);
+        let room = hash || self.has_room(id, announce);
         let Some(entry) = self.table.get_mut(id) else { return false };
-        entry.announced = said;
-        let Member { addr, mut name, mut tags, .. } = announced(words);
+        entry.announced = announce.incarnation.to_native();
+        let Member { addr, mut name, mut tags, signature, .. } = announced(words);
+        if entry.member.signature != signature {
+            Arc::make_mut(&mut entry.member).signature = signature;
+        }
         let known = &*entry.member;
         entry.missing = match (hash, room) {
-            (true, _) => (!known.tags.have_hash(&words.tags)).then(|| (*words.tags).into()),
-            (false, room) => (!room).then(|| Tags::text_hash(&words.tags).into()),
+            (true, _) => (!known.tags.have_hash(&announce.tags)).then(|| (*announce.tags).into()),
+            (false, room) => (!room).then(|| Tags::text_hash(&announce.tags).into()),
         };
         if hash || !room {
             tags.clone_from(&known.tags);
@@ -94,4 +98,11 @@ impl Gossip {
         self.table.set_attributes(id, name, tags);
         true
     }
+}
+
+/// Whether a known boot has not been heard to say this yet, or its tags had still to be fetched.
+pub(super) fn are_new(Words { announce, .. }: Words<'_>, known: &Entry) -> bool {
+    let said = announce.incarnation.to_native();
+    let wanted = known.missing.as_deref().is_some_and(|hash| Tags::has_text_hash(&announce.tags, hash));
+    said > known.announced || said == known.announced && wanted
 }

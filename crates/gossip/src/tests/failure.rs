@@ -1,5 +1,5 @@
 use super::world::*;
-use crate::codec::{announce, decode, encode};
+use crate::codec::{announce_short, decode, encode};
 use crate::wire::{ArchivedBody, ArchivedMessage, Belief, Body, Claim, Message, Packet, WirePid};
 use crate::{DecodeError, Event, Input, InputError, Member, Output, State};
 
@@ -19,10 +19,15 @@ pub(super) fn rumour(from: u16, about: u16, boot: u64, incarnation: u64, state: 
     )
 }
 
-/// A packet from node `from` that carries the announcement of `member`.
+/// A packet from node `from` that carries the announcement of `member`, signed by it.
 pub(super) fn news(from: u16, member: &Member) -> Vec<u8> {
+    relayed(from, &signed(member))
+}
+
+/// The same with whatever signature the member has here.
+pub(super) fn relayed(from: u16, member: &Member) -> Vec<u8> {
     let from = WirePid { id: id(from).0, boot: 1 };
-    let announces = vec![announce(member, member.incarnation)];
+    let announces = vec![announce_short(member, member.incarnation)];
     encode(
         &Message::Packet(Packet { from, body: Body::News, coordinate: vec![], announces, claims: vec![] }),
         0,

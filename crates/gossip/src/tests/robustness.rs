@@ -1,16 +1,18 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::failure::{news, rumour};
+use super::failure::{news, relayed, rumour};
 use super::world::*;
 use crate::codec::decode;
 use crate::wire::Belief;
 use crate::{Config, Event, Filter, Gossip, Input, Output, Query, Question};
 
 fn start(n: u16) -> Gossip {
-    Gossip::new(Config::lan(), identity(n, 3, addr(n)), u64::from(n), SECOND).unwrap()
+    let gossip = Gossip::new(Config::lan(), identity(n, 3, addr(n)), u64::from(n), SECOND).unwrap();
+    gossip.with_signer(Arc::new(Key(id(n))))
 }
 
 fn drain(node: &mut Gossip) -> Vec<Output> {
@@ -129,7 +131,9 @@ fn apply(node: &mut Gossip, action: Action, real: &[Vec<u8>], now: &mut Duration
         Action::Words { about, boot, incarnation, size } => {
             let mut member = start(about).me().clone();
             (member.boot, member.incarnation, member.name) = (boot, incarnation, "x".repeat(size).into());
-            message(&news(2, &member), false, node, *now);
+            let signed = size % 2 == 0;
+            let bytes = if signed { news(2, &member) } else { relayed(2, &member) };
+            message(&bytes, false, node, *now);
         }
         Action::Bytes(bytes, stream) => message(&bytes, stream, node, *now),
         Action::Timeout { wait_ms } => {

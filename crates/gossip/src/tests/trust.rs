@@ -2,14 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::failure::{news, rumour};
+use super::failure::{news, relayed, rumour};
 use super::world::*;
 use crate::codec::{DATAGRAM_BYTES_MIN, announce, decode, encode};
 use crate::wire::{ArchivedBody, ArchivedMessage, Belief, Message, PushPull, Record, Step, WirePid};
-use crate::{Event, Gossip, Input, Member, Output, State};
+use crate::{Event, Gossip, Input, Member, Output, Signature, State};
 
 /// A push-pull of node `from` that brings the record of `member`.
-fn exchange(from: u16, member: &Member) -> Vec<u8> {
+pub(super) fn exchange(from: u16, member: &Member) -> Vec<u8> {
     let record = Record {
         announce: announce(member, member.incarnation),
         state: member.state.into(),
@@ -23,7 +23,7 @@ fn exchange(from: u16, member: &Member) -> Vec<u8> {
 }
 
 /// Where a member asks by stream whether somebody is there, among what a member has to send now.
-fn questions(node: &mut Gossip) -> Vec<std::net::SocketAddr> {
+pub(super) fn questions(node: &mut Gossip) -> Vec<std::net::SocketAddr> {
     std::iter::from_fn(|| node.poll_output())
         .filter_map(|output| match output {
             Output::Stream { to, bytes } => match decode(&bytes) {
@@ -42,7 +42,7 @@ fn a_boot_that_does_not_exist_kills_nobody() {
     let mut world = World::cluster(5, 1);
     let forged = Member { boot: u64::MAX, addr: addr(99), ..world.node(addr(4)).me().clone() };
     for n in 1..=3 {
-        world.input(addr(n), Input::Datagram { from: addr(5), bytes: &news(5, &forged) });
+        world.input(addr(n), Input::Datagram { from: addr(5), bytes: &relayed(5, &forged) });
         world.input(addr(n), Input::Stream { from: addr(5), bytes: &exchange(5, &forged) });
     }
     world.run(60 * SECOND);
@@ -70,20 +70,20 @@ fn a_boot_said_of_the_dead_does_not_keep_them_out() {
 }
 
 #[test]
-fn who_hears_of_a_restart_asks_the_restarted() {
+fn who_hears_of_a_restart_that_is_not_signed_asks_the_restarted() {
     let mut world = World::cluster(5, 1);
     world.crash(addr(3));
     world.start_as(identity(3, 2, addr(33)));
-    let restarted = world.node(addr(33)).me().clone();
+    let restarted = Member { signature: Signature::default(), ..world.node(addr(33)).me().clone() };
     let now = world.now;
     let node = world.nodes.get_mut(&addr(1)).unwrap();
     for _ in 0..3 {
-        let input = news(2, &restarted);
+        let input = relayed(2, &restarted);
         node.handle(Input::Datagram { from: addr(2), bytes: &input }, now).unwrap();
     }
     assert_eq!(node.member(id(3)).map(|member| member.boot), Some(1), "not believed yet");
     assert_eq!(questions(node), [addr(33)], "asked once in an interval");
-    world.input(addr(1), Input::Datagram { from: addr(33), bytes: &news(3, &restarted) });
+    world.input(addr(1), Input::Datagram { from: addr(33), bytes: &relayed(3, &restarted) });
     assert_eq!(
         world.node(addr(1)).member(id(3)).map(|member| member.boot),
         Some(1),
@@ -91,7 +91,7 @@ fn who_hears_of_a_restart_asks_the_restarted() {
     );
     // That question was taken away above; this one is answered.
     world.run(world.config.gossip_interval);
-    world.input(addr(1), Input::Datagram { from: addr(2), bytes: &news(2, &restarted) });
+    world.input(addr(1), Input::Datagram { from: addr(2), bytes: &relayed(2, &restarted) });
     world.until("all know the new boot", 2 * SECOND, World::converged);
 }
 
@@ -129,13 +129,17 @@ fn questions_are_bounded() {
     let mut world = World::cluster(1, 1);
     let now = world.now;
     let node = world.nodes.get_mut(&addr(1)).unwrap();
-    let mut hear = |n, boot| {
-        let member = Member { id: id(n), addr: addr(n), boot, ..node.me().clone() };
-        node.handle(Input::Datagram { from: addr(2), bytes: &news(2, &member) }, now).unwrap();
+    let mut hear = |n, boot, incarnation, signed: bool| {
+        let member = Member { id: id(n), addr: addr(n), boot, incarnation, ..node.me().clone() };
+        let bytes = if signed { news(2, &member) } else { relayed(2, &member) };
+        node.handle(Input::Datagram { from: addr(2), bytes: &bytes }, now).unwrap();
         questions(node).iter().filter(|to| **to != addr(2)).count()
     };
-    (10..100).for_each(|n| _ = hear(n, 1));
-    assert_eq!((10..100).map(|n| hear(n, 2)).sum::<usize>(), 32);
+    (10..40).for_each(|n| _ = hear(n, 1, 0, true));
+    // Restarts, words in a higher incarnation, words of members that are not known.
+    assert_eq!((10..20).map(|n| hear(n, 2, 0, false)).sum::<usize>(), 10);
+    assert_eq!((20..30).map(|n| hear(n, 1, 1, false)).sum::<usize>(), 10);
+    assert_eq!((30..100).map(|n| hear(n, 1, 0, false)).sum::<usize>(), 12);
 }
 
 proptest! {
@@ -152,7 +156,7 @@ proptest! {
             let boot = if boot % 4 == 0 { 1 } else { boot };
             let words = Member { boot, incarnation, addr: addr(99), ..victim.clone() };
             let (bytes, stream) = match what {
-                0 => (news(2, &words), false),
+                0 => (relayed(2, &words), false),
                 1 => (exchange(2, &words), true),
                 2 => (exchange(2, &Member { state: State::Dead, ..words }), true),
                 3 => (rumour(2, 3, boot, incarnation, Belief::Suspect), false),
@@ -166,7 +170,7 @@ proptest! {
             node.handle(input, now).unwrap();
             node.check();
             let known = node.member(victim.id).expect("listed");
-            prop_assert_eq!(known.boot, victim.boot);
+            prop_assert_eq!((known.boot, known.addr), (victim.boot, victim.addr));
             prop_assert!(known.is_live(), "{:?}", known.state);
         }
         while let Some(output) = node.poll_output() {

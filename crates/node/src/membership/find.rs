@@ -32,7 +32,7 @@ pub(crate) fn find<'a>(members: &'a [Member], which: &str) -> Result<&'a Member,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use boato_gossip::{State, Tags};
+    use boato_gossip::{Signature, State, Tags};
 
     fn member(id: u128, name: &str, state: State) -> Member {
         let addr = ([127, 0, 0, 1], 7400).into();
@@ -44,6 +44,7 @@ mod tests {
             state,
             name: name.into(),
             tags: Tags::default(),
+            signature: Signature::default(),
         }
     }
 

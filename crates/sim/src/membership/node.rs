@@ -1,6 +1,7 @@
 //! One node of the simulated cluster: the production gossip core, and what its driver would do.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use boato_gossip::{
@@ -10,6 +11,7 @@ use fastrand::Rng;
 
 use super::run::Peer;
 use super::scenario::{Scenario, ScenarioError};
+use crate::signer::Key;
 use crate::{Host, Outbox, Payload, Process, Way};
 
 /// Every node listens on this port of an address of its own.
@@ -121,7 +123,8 @@ impl Node {
         rng: &mut Rng,
         now: Duration,
     ) -> Result<Self, NewError> {
-        let core = Gossip::new(config, identity, rng.u64(..), now)?;
+        let key = Arc::new(Key(identity.id));
+        let core = Gossip::new(config, identity, rng.u64(..), now)?.with_signer(key);
         let join = seed_host.map(|seed| Join { addr: addr_of(seed), at: now });
         Ok(Self { core, join, clock: Clock::new(now, None) })
     }

@@ -268,7 +268,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use boato_gossip::{Member, NodeId, State, Tags};
+    use boato_gossip::{Member, NodeId, Signature, State, Tags};
 
     use super::super::node::addr_of;
     use super::*;
@@ -291,6 +291,7 @@ mod tests {
             state: State::Alive,
             name: "n".into(),
             tags: Tags::default(),
+            signature: Signature::default(),
         }
     }
 

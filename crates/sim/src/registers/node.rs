@@ -14,6 +14,7 @@ use super::errand::Errand;
 use super::message::{Body, Command, Message};
 use super::placement::Placement;
 use crate::membership::{addr_of, host_of};
+use crate::signer::Key;
 use crate::{Host, Outbox, Process, Way};
 
 /// A node that knows nobody where it was told to join asks the next host after this time.
@@ -137,7 +138,8 @@ impl Node {
             name: format!("n{}", host.0),
             tags: tags(setup.weight, false),
         };
-        let gossip = Gossip::new(setup.gossip.clone(), identity, rng.u64(..), now.at)?;
+        let key = Arc::new(Key(identity.id));
+        let gossip = Gossip::new(setup.gossip.clone(), identity, rng.u64(..), now.at)?.with_signer(key);
         let config = boato_cluster::Config {
             weight: setup.weight,
             slots: 0..setup.slots,

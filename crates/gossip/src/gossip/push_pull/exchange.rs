@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::codec::{PACKET_BYTES, STANDING_BYTES, announce, encode, record_bytes, standing};
+use crate::codec::{PACKET_BYTES, STANDING_BYTES, Signatures, announce, encode, record_bytes, standing};
 use crate::digest::Digest;
 use crate::gossip::receive::Way;
 use crate::gossip::{Gossip, Phase};
@@ -50,7 +50,12 @@ impl Gossip {
         std::iter::once((id, Standing { boot, incarnation, state })).chain(others)
     }
 
-    pub(in crate::gossip) fn on_push_pull(&mut self, from: SocketAddr, message: &ArchivedPushPull<'static>) {
+    pub(in crate::gossip) fn on_push_pull(
+        &mut self,
+        from: SocketAddr,
+        message: &ArchivedPushPull<'static>,
+        signatures: Signatures<'_>,
+    ) {
         let sender = Pid::from(&message.from);
         let number = message.number.to_native();
         if sender == self.me.pid() {
@@ -65,7 +70,7 @@ impl Gossip {
         }
         self.events.witness(message.event_time.to_native());
         let before = self.changes;
-        self.learn_exchange(sender, message);
+        self.learn_exchange(sender, message, signatures);
         match &message.step {
             ArchivedStep::Digest(buckets) if buckets.is_empty() => self.answer(from, number),
             ArchivedStep::Digest(buckets) => {
@@ -92,11 +97,16 @@ impl Gossip {
     }
 
     /// Learns what records and standings say.
-    fn learn_exchange(&mut self, sender: Pid, message: &ArchivedPushPull<'static>) {
+    fn learn_exchange(
+        &mut self,
+        sender: Pid,
+        message: &ArchivedPushPull<'static>,
+        signatures: Signatures<'_>,
+    ) {
         // A member that knows nobody has nobody to tell what it hears.
         let spread = !self.table.live().is_empty();
-        for record in message.records.iter() {
-            self.learn_record(record, sender, spread);
+        for (record, signature) in message.records.iter().zip(signatures) {
+            self.learn_record(record, signature, sender, spread);
         }
         let standings: &[ArchivedWireStanding] = match &message.step {
             ArchivedStep::Summary { standings, .. } | ArchivedStep::Difference { standings, .. } => standings,
@@ -271,7 +281,9 @@ impl Gossip {
 
     /// A message with the own record.
     fn load(&self) -> Load<'_> {
-        let record = self.record(&self.me, self.me.incarnation, Duration::ZERO);
+        // A goodbye raises the incarnation without other words.
+        let announced = self.me.incarnation - u64::from(self.me.state == State::Left);
+        let record = self.record(&self.me, announced, Duration::ZERO);
         Load { size: PACKET_BYTES + record_bytes(&self.me), records: vec![record] }
     }
 
