@@ -127,9 +127,8 @@ struct Waiting {
 ///
 /// The caller passes on what the transport receives: every datagram to [`Handle::datagram`], every message on
 /// [`CHANNEL`] and [`BULK`] to [`Handle::message`]. The driver tells the transport which peers live ([`Transport::retain`]).
-/// Peers with whom a version of the transport's protocol below `bulk_from` is spoken do not know [`BULK`]: they get answers to
-/// queries on [`CHANNEL`].
-pub fn spawn(gossip: Gossip, transport: Transport, bulk_from: u32) -> Handle {
+/// Nodes with keys start `gossip` with theirs ([`Gossip::with_signer`]).
+pub fn spawn(gossip: Gossip, transport: Transport) -> Handle {
     let board = Arc::new(Board {
         members: ArcSwap::from_pointee(driver::snapshot(&gossip)),
         stats: Mutex::default(),
@@ -141,7 +140,7 @@ pub fn spawn(gossip: Gossip, transport: Transport, bulk_from: u32) -> Handle {
     let (inbound, inbound_receiver) = mpsc::channel(INBOUND);
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
     let (events, _) = broadcast::channel(EVENTS);
-    let driver = Driver::new(gossip, (transport, bulk_from), Arc::clone(&board), events.clone());
+    let driver = Driver::new(gossip, transport, Arc::clone(&board), events.clone());
     tokio::spawn(driver.run(inbound_receiver, command_receiver));
     Handle(Arc::new(Shared { board, inbound, commands, events }))
 }

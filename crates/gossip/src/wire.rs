@@ -13,7 +13,7 @@ use crate::coordinate::DIMENSIONS;
 
 /// Version of the messages below. Part of the protocol version that two nodes compare before they speak.
 ///
-/// Since 8 answers to queries may come on a channel of their own; else 8 is 7.
+/// Since 9 there are signatures in front of messages; else 9 is 8.
 pub const PROTOCOL: u32 = 9;
 
 /// A datagram, or a probe on a stream; an exchange of state on a stream; events and queries; or an answer to a query.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use boato_gossip::quic::{BULK, CHANNEL, Handle, QueryEvent, Replies, spawn};
 use boato_gossip::{
     Config, Event, Gossip, Identity, InputError, Member, NodeId, PROTOCOL, Query, RESPONSE_BYTES_MAX, Reply,
-    State,
+    Signature, State,
 };
 use boato_transport::{Channel, Handler, NodeKey, Peer, Responder, Transport};
 use bytes::Bytes;
@@ -36,7 +36,7 @@ impl Handler for Dispatch {
     }
 
     fn message(&self, from: Peer, channel: Channel, payload: Bytes) {
-        assert!(channel == CHANNEL || channel == BULK && from.protocol == PROTOCOL);
+        assert!(channel == CHANNEL || channel == BULK);
         self.0.message(from, payload);
     }
 
@@ -68,7 +68,7 @@ fn start(n: u8, gossip: Config) -> Node {
     let addr = transport.local_addr();
     let identity = Identity { id: id(n), boot: 1, addr, name: format!("node-{n}"), tags: Vec::new() };
     let gossip = Gossip::new(gossip, identity, 7, Duration::ZERO).expect("sound settings");
-    let handle = spawn(gossip, transport.clone(), PROTOCOL);
+    let handle = spawn(gossip.with_signer(Arc::new(key(n))), transport.clone());
     transport.serve(Arc::new(Dispatch(handle.clone())));
     Node { handle, transport, addr }
 }
@@ -116,6 +116,14 @@ async fn members_find_each_other_and_hear_of_changes() {
     assert!(matches!(&event, Event::Updated(m) if m.id == id(3)), "{event:?}");
     let known = member(&nodes[0], 3).expect("known");
     assert_eq!(known.tags.get("http"), Some("127.0.0.1:7480"), "the snapshot is as new as the event");
+    assert!(nodes.iter().all(|node| node.handle.stats().signatures_refused == 0));
+    let own = |n: u8| member(&nodes[usize::from(n) - 1], n).map(|member| member.signature);
+    until("all have the last words of all, signed", || {
+        let signed = |node, n| member(node, n).map(|member| member.signature) == own(n);
+        nodes.iter().all(|node| (1..=3).all(|n| signed(node, n)))
+    })
+    .await;
+    assert_ne!(own(3), Some(Signature::default()));
 }
 
 #[tokio::test]

@@ -121,8 +121,9 @@ impl Parts {
             Profile::Lan => boato_gossip::Config::lan(),
             Profile::Wan => boato_gossip::Config::wan(),
         };
-        let gossip = Gossip::new(settings, identity, fastrand::u64(..), Duration::ZERO)?;
-        let handle = boato_gossip::quic::spawn(gossip, bound.transport.clone(), wire::PREVIOUS);
+        let key = Arc::new(bound.identity.key.clone());
+        let gossip = Gossip::new(settings, identity, fastrand::u64(..), Duration::ZERO)?.with_signer(key);
+        let handle = boato_gossip::quic::spawn(gossip, bound.transport.clone());
         let machine = cluster::Config {
             weight: config.weight,
             max_memory: config.max_memory,

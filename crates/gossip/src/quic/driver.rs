@@ -22,8 +22,6 @@ const IDLE: Duration = Duration::from_hours(1);
 pub(super) struct Driver {
     gossip: Gossip,
     transport: Transport,
-    /// Since which version of the transport's protocol peers know [`BULK`].
-    bulk_from: u32,
     board: Arc<Board>,
     events: broadcast::Sender<Event>,
     /// When the driver started, and what the time of `gossip` was then.
@@ -48,7 +46,7 @@ struct Asker {
 impl Driver {
     pub(super) fn new(
         gossip: Gossip,
-        (transport, bulk_from): (Transport, u32),
+        transport: Transport,
         board: Arc<Board>,
         events: broadcast::Sender<Event>,
     ) -> Driver {
@@ -56,7 +54,6 @@ impl Driver {
         Driver {
             gossip,
             transport,
-            bulk_from,
             board,
             events,
             started: Instant::now(),
@@ -194,10 +191,7 @@ impl Driver {
             match output {
                 Output::Datagram { to, bytes } => self.transport.datagram(to, bytes.into()),
                 Output::Stream { to, bytes } => self.send(to, CHANNEL, bytes.into()),
-                Output::Bulk { to, bytes } => {
-                    let known = self.transport.protocol(to) >= Some(self.bulk_from);
-                    self.send(to, if known { BULK } else { CHANNEL }, bytes.into());
-                }
+                Output::Bulk { to, bytes } => self.send(to, BULK, bytes.into()),
                 Output::Event(Event::Reply { number, from, reply }) => self.tell_reply(number, from, reply),
                 Output::Event(Event::QueryDone { number, missing }) => self.tell_done(number, missing),
                 Output::Event(event) => events.push(event),
