@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// Registers: "all": a few kinds, drawn from the seed; "none"; or the kinds, separated by commas [default: all]
     #[arg(long)]
     faults: Option<String>,
+    /// Registers: with fewer live members in view a node refuses writes; 0: never [default: drawn from the seed]
+    #[arg(long, value_name = "NODES")]
+    min_members: Option<u32>,
     /// Registers: the deliberate bug in force
     #[arg(long)]
     canary: Option<String>,
@@ -69,6 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn run_membership(args: &Args) -> Result<()> {
     Args::refuse(&[
         ("--faults", args.faults.is_some()),
+        ("--min-members", args.min_members.is_some()),
         ("--canary", args.canary.is_some()),
         ("--trace", args.trace),
     ])?;

@@ -104,6 +104,8 @@ canaries! {
     TakenOnce = "taken-once",
     /// With fewer members in view than the limit, writes are applied all the same.
     FewMembersWrite = "few-members-write",
+    /// A process that stood still begins a cluster all the same, without a look at what others sent meanwhile.
+    BeginAfterAStop = "begin-after-a-stop",
 }
 
 /// Which deliberate bug is in force.

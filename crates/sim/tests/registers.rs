@@ -78,9 +78,42 @@ fn faults_that_make_others_likely_do_not_add_up() {
     }
 }
 
+/// In the last two a node that knew nobody stood still until shortly after the end of its quiet time, and did not notice.
+#[test]
+fn of_nodes_that_find_each_other_and_stand_still_one_begins_the_cluster() {
+    (0..20).for_each(|seed| assert_holds(&play(seed, &[Fault::StalledStart])));
+    for seed in [817, 1_022] {
+        let scenario = Scenario::from_seed(seed);
+        assert!(scenario.faults.contains(&Fault::StalledStart));
+        assert_holds(&run(&scenario));
+    }
+}
+
+#[test]
+fn writes_are_refused_only_while_too_few_run() {
+    let play = |seed, min_members| {
+        let mix = Mix::Only(vec![Fault::Restart, Fault::Partition]);
+        run(&Scenario { min_members, ..Scenario::draw(seed, Some(5), &mix) })
+    };
+    let reports: Vec<Report> = (0..5).map(|seed| play(seed, 3)).collect();
+    reports.iter().for_each(assert_holds);
+    let written = |report: &Report| report.operations.put.done;
+    assert!(reports.iter().map(|report| report.too_few).sum::<u64>() > 10);
+    assert!(reports.iter().map(written).sum::<u64>() > 100);
+    let never = play(0, 6);
+    assert_holds(&never);
+    assert_eq!((written(&never), never.too_few > 0), (0, true));
+}
+
 #[test]
 fn a_deliberate_bug_is_found() {
-    for canary in [Canary::FreeBeforeTaken, Canary::MintAfterFirstAnswer, Canary::LossNotCounted] {
+    for canary in [
+        Canary::FreeBeforeTaken,
+        Canary::MintAfterFirstAnswer,
+        Canary::LossNotCounted,
+        Canary::FewMembersWrite,
+        Canary::BeginAfterAStop,
+    ] {
         let found = (0..20).any(|seed| {
             let mut scenario = Scenario::from_seed(seed);
             scenario.canary = Some(canary);

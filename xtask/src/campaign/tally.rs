@@ -24,6 +24,7 @@ pub(super) struct Tally {
     hand_offs: u64,
     merges: u64,
     superseded: u64,
+    too_few: u64,
     lost: Lost,
     forked: u64,
     undecided: u64,
@@ -80,6 +81,7 @@ impl Tally {
         self.hand_offs += report.hand_offs;
         self.merges += report.merges;
         self.superseded += report.superseded;
+        self.too_few += report.too_few;
         self.lost.add(report);
         self.forked += u64::from(report.forked);
         self.undecided += report.undecided;
@@ -109,6 +111,7 @@ impl Tally {
         line("slots moved", self.hand_offs.to_string());
         line("slots merged", self.merges.to_string());
         line("superseded", format!("{} values, as the nodes counted them", self.superseded));
+        line("refused", format!("{} writes, where too few members were in view", self.too_few));
         let Lost { compared, compared_runs, others, other_runs } = self.lost;
         line("slots lost", format!("{compared} in {compared_runs} seeds, the same as crashes took"));
         line("", format!("{others} in {other_runs} seeds with false deaths, not compared"));

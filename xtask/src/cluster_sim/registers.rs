@@ -74,6 +74,7 @@ fn scenario(args: &Args) -> Result<Scenario> {
     if let Some(minutes) = args.options.minutes {
         scenario.length = super::length(minutes)?;
     }
+    scenario.min_members = args.min_members.unwrap_or(scenario.min_members);
     scenario.canary = args.canary.as_deref().map(canary).transpose()?;
     Ok(scenario)
 }
@@ -112,6 +113,7 @@ fn json(report: &Report) -> Value {
         "merges": report.merges,
         "superseded": report.superseded,
         "slots_lost": report.slots_lost,
+        "too_few": report.too_few,
         "forked": report.forked,
         "wait_p50_ms": millis(report.waits.p50),
         "wait_p99_ms": millis(report.waits.p99),

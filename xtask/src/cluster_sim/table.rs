@@ -77,7 +77,7 @@ pub(super) struct Registers<'a> {
 impl fmt::Display for Registers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scenario, report, took } = self;
-        let &Scenario { nodes, slots, keys, clients_per_key, .. } = *scenario;
+        let &Scenario { nodes, slots, keys, clients_per_key, min_members, .. } = *scenario;
         row(f, "seed", &format!("{:>20}", report.seed))?;
         row(f, "trace hash", &format!("{:>20}", report.trace_hash))?;
         row(
@@ -85,6 +85,9 @@ impl fmt::Display for Registers<'_> {
             "nodes, slots, keys, clients",
             &format!("{nodes}, {slots}, {keys}, {}", keys * clients_per_key),
         )?;
+        if min_members > 0 {
+            row(f, "writes need members", &format!("{min_members}"))?;
+        }
         writeln!(f)?;
         writeln!(
             f,
@@ -121,6 +124,9 @@ impl fmt::Display for Registers<'_> {
         row(f, "slots merged", &format!("{:>9}", report.merges))?;
         row(f, "values superseded", &format!("{:>9}", report.superseded))?;
         row(f, "slots lost in crashes", &format!("{:>9}", report.slots_lost))?;
+        if min_members > 0 {
+            row(f, "writes refused among few", &format!("{:>9}", report.too_few))?;
+        }
         row(f, "two holders were possible", if report.forked { "      yes" } else { "       no" })?;
         let settled = report.settled_after.map(|time| time.as_secs_f64() * 1e3);
         row(f, "settled after the faults", &format!("{:>9}", seconds(settled)))?;

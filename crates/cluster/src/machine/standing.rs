@@ -103,9 +103,10 @@ impl Machine {
             return;
         }
         let late = self.poll_timeout().map_or(Duration::ZERO, |at| now.at.saturating_sub(at));
+        let ignored = self.bug(Canary::BeginAfterAStop);
         if let Some(Eligible { since, quiet, stops, ran_at }) = &mut self.eligible {
             *ran_at = now.at;
-            if late > *quiet / QUIET_PART && *stops < QUIET_MAX {
+            if late > *quiet / QUIET_PART && *stops < QUIET_MAX && !ignored {
                 *since = now.at;
                 *stops += 1;
             }

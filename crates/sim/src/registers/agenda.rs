@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::fault::Fault;
 use super::message::Command;
-use crate::{Host, RuleId};
+use crate::{Effect, Host, Hosts, RuleId};
 
 /// What is due when.
 #[derive(Default)]
@@ -26,12 +26,18 @@ pub(super) enum Action {
     Heal(Vec<RuleId>),
     /// Let this go wrong at this host.
     Inflict(Fault, Host),
+    /// Let the node on this host stand still for so long.
+    Stall(Host, Duration),
+    /// Put these effects on ways between hosts in force, for so long.
+    Hamper(Vec<(Hosts, Hosts, Effect)>, Duration),
     /// Tell the node on this host.
     Tell(Host, Command),
     /// End this boot of the node on this seat; the next one starts so long after, if any does.
     Die { seat: usize, boot: u64, down: Option<Duration> },
     /// Start the next boot of the node on this seat.
     Restart(usize),
+    /// Let nothing be written any more to keys that are deleted in the end.
+    Close,
     /// Let the second cluster look for the first one.
     Meet,
     /// Store values beside the keys of clients.

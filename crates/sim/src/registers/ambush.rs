@@ -50,6 +50,8 @@ pub(super) struct Ambush {
     until: Duration,
     /// Whether a plot is to be played then.
     plots: bool,
+    /// Between whom it has to come, if that matters.
+    between: Option<(Host, Host)>,
 }
 
 impl Ambush {
@@ -60,7 +62,12 @@ impl Ambush {
 
     /// Waits for the moment for which a plot is made.
     pub(super) fn wait_for(moment: Moment, now: Duration) -> Self {
-        Self { wanted: Some(moment), from: now, until: now + 4 * PATIENCE, plots: true }
+        Self { wanted: Some(moment), from: now, until: now + 4 * PATIENCE, plots: true, between: None }
+    }
+
+    /// The same, when `host` does it about a slot that it shares with `peer`.
+    pub(super) fn between(self, host: Host, peer: Host) -> Self {
+        Self { between: Some((host, peer)), ..self }
     }
 }
 
@@ -103,13 +110,13 @@ impl Run<'_> {
     /// Slots of `host` may have changed their state: an ambush is sprung if its moment has come.
     pub(super) fn watch(&mut self, host: Host, changes: &[Change]) {
         let now = self.engine.now();
-        if self.calm || now < self.ambush.from {
+        if self.is_spared() || now < self.ambush.from {
             return;
         }
         if now >= self.ambush.until {
             let any = self.scenario.faults.contains(&Fault::Ambush);
             let wanted = any.then(|| MOMENTS[self.rng.usize(..MOMENTS.len())]);
-            self.ambush = Ambush { wanted, from: now, until: now + PATIENCE, plots: false };
+            self.ambush = Ambush { wanted, from: now, until: now + PATIENCE, ..Ambush::default() };
         }
         let Some(wanted) = self.ambush.wanted else { return };
         let Some((slot, peer)) = self.sight(host, changes, wanted) else { return };
@@ -120,11 +127,15 @@ impl Run<'_> {
             .filter(|peer| *peer != host)
             .or_else(|| self.any_running());
         let Some(peer) = peer.filter(|peer| *peer != host) else { return };
+        if self.ambush.between.is_some_and(|pair| pair != (host, peer)) {
+            return;
+        }
         self.say(format_args!("ambush: host {} {wanted:?} slot {slot}, and host {}", host.0, peer.0));
         self.count(Fault::Ambush);
         let plotted = if self.ambush.plots { self.plot(wanted, host, peer) } else { None };
         let span = plotted.unwrap_or_else(|| self.spring(host, peer));
-        if self.rng.bool() {
+        // A plot about a copy has its own burst.
+        if self.ambush.between.is_none() && self.rng.bool() {
             self.clients.burst(slot, now, now + span.max(20 * self.scenario.latency));
         }
         let pause = if self.rng.bool() { 300 } else { 5_000 };

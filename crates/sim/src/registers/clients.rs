@@ -16,6 +16,9 @@ use crate::check::{Action, Call, Given, Stamped, Value, Version};
 /// The longest pause of a client between two operations during a burst, in microseconds.
 const BURST_THINK_US: u64 = 4_000;
 
+/// For so long clients only write a key before it is deleted at last.
+const CLOSING: Duration = Duration::from_secs(1);
+
 /// All clients of a run, and their keys.
 pub(super) struct Clients {
     pub(super) keys: Vec<Key>,
@@ -54,6 +57,8 @@ struct Pending {
     entry: Host,
     invoked: Duration,
     intent: Intent,
+    /// Whether it is a delete after which nothing is to be written.
+    deletes_last: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -133,6 +138,16 @@ impl Clients {
         self.pending.is_empty()
     }
 
+    /// Keys that are deleted in the end soon are, when they have been written at many nodes.
+    pub(super) fn close(&mut self, now: Duration) {
+        for index in 0..self.keys.len() {
+            if self.keys[index].deleted_last {
+                self.keys[index].written_until = self.keys[index].written_until.min(now + CLOSING);
+                self.burst(self.keys[index].slot, now, now + CLOSING / 10);
+            }
+        }
+    }
+
     /// Lets the clients of the keys in a slot go without pauses for a while.
     pub(super) fn burst(&mut self, slot: u16, now: Duration, until: Duration) {
         for index in 0..self.each.len() {
@@ -168,7 +183,8 @@ impl Clients {
         intent: Intent,
     ) -> u64 {
         self.calls += 1;
-        self.pending.insert(self.calls, Pending { client, key, entry, invoked, intent });
+        let deletes_last = matches!(intent, Intent::Delete) && invoked >= self.keys[key].written_until;
+        self.pending.insert(self.calls, Pending { client, key, entry, invoked, intent, deletes_last });
         self.calls
     }
 
@@ -185,7 +201,14 @@ impl Clients {
         };
         let guard = |seen: Seen| seen.map_or(Guard::Absent, |it| Guard::Is(vec![it.1]));
         match (key.role, seen) {
+            _ if now >= key.written_until && std::mem::take(&mut key.deleted_last) => {
+                (Intent::Delete, Operation::on(name, cluster::Action::DELETE))
+            }
             _ if now >= key.written_until => (Intent::Get, Operation::get(name)),
+            _ if key.deleted_last && now + CLOSING >= key.written_until => {
+                key.writes += 1;
+                (Intent::Put(key.writes), put(key, key.writes, Guard::Always, None))
+            }
             (Role::Counter, Some(seen)) => {
                 let value = seen.map_or(0, |(value, _)| value) + 1;
                 (Intent::Swap(seen, value), put(key, value, guard(seen), None))
@@ -224,6 +247,11 @@ impl Clients {
                 Intent::Get | Intent::Put(_) | Intent::Delete | Intent::Add => None,
             };
             self.keys[pending.key].calls.push(Stamped { call, version, after });
+        }
+        // The last delete counts where there was something to delete.
+        let nothing = !matches!(told, Some(Told { action: Action::Delete { existed: Some(true) }, .. }));
+        if pending.deletes_last && nothing {
+            self.keys[pending.key].deleted_last = true;
         }
         if let Some(index) = pending.client {
             self.each[index].seen = told.and_then(Told::seen);

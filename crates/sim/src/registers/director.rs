@@ -18,12 +18,31 @@ const LEAVE_TIMEOUT: Duration = Duration::from_hours(1);
 impl Run<'_> {
     /// Starts the first nodes, and lays out what is to come.
     pub(super) fn open(&mut self) {
+        let begun = if self.scenario.faults.contains(&Fault::StalledStart) && !self.is_two() {
+            self.start_stalled()
+        } else {
+            self.start_in_turn();
+            Duration::from_secs(3)
+        };
+        self.agenda.add(Duration::from_secs(4), Action::Ballast);
+        self.agenda.add(begun + self.scenario.pace.mul_f64(self.rng.f64()), Action::Strike);
+    }
+
+    /// Whether two clusters are begun, which meet.
+    fn is_two(&self) -> bool {
+        self.scenario.faults.contains(&Fault::TwoClusters) && self.scenario.nodes > 1
+    }
+
+    /// Starts a node that begins a cluster, perhaps a second one, and others that join.
+    fn start_in_turn(&mut self) {
         let first = self.start(None, Vec::new());
-        let two = self.scenario.faults.contains(&Fault::TwoClusters) && self.scenario.nodes > 1;
+        let two = self.is_two();
         let second = two.then(|| {
             let second = self.start(None, Vec::new());
             let at = self.scenario.length.mul_f64(0.2 + 0.5 * self.rng.f64());
             self.agenda.add(at, Action::Meet);
+            // Long before, so that who keeps no tombstones has forgotten by then what was deleted on its side.
+            self.agenda.add(at.mul_f64(0.4), Action::Close);
             self.count(Fault::TwoClusters);
             second
         });
@@ -32,9 +51,6 @@ impl Run<'_> {
             let at = Duration::from_millis(self.rng.u64(..3_000));
             self.agenda.add(at, Action::Start { join });
         }
-        self.agenda.add(Duration::from_secs(4), Action::Ballast);
-        let strike = Duration::from_secs(3) + self.scenario.pace.mul_f64(self.rng.f64());
-        self.agenda.add(strike, Action::Strike);
     }
 
     pub(super) fn obey(&mut self, action: Action) {
@@ -49,6 +65,8 @@ impl Run<'_> {
             Action::Strike => self.strike(),
             Action::Aim(host) => self.strike_at(Some(host)),
             Action::Inflict(fault, host) => self.inflict_at(fault, Some(host)),
+            Action::Stall(host, span) => self.stall(host, span),
+            Action::Hamper(ways, span) => self.hamper(ways, span),
             Action::Tell(host, command) => self.engine.post(host, command.into()),
             Action::Heal(rules) => {
                 self.say(format_args!("the network heals"));
@@ -59,6 +77,7 @@ impl Run<'_> {
             Action::Die { seat, boot, down } => self.die(seat, boot, down),
             Action::Restart(index) => self.restart(index),
             Action::Meet => self.meet(),
+            Action::Close => self.clients.close(self.engine.now()),
             Action::Ballast => self.load_ballast(),
         }
     }
@@ -74,7 +93,10 @@ impl Run<'_> {
                 | Action::Restart(_)
                 | Action::Tell(_, Command::Weight(_)) => self.obey(action),
                 Action::Tell(..)
+                | Action::Stall(..)
+                | Action::Hamper(..)
                 | Action::Meet
+                | Action::Close
                 | Action::Die { .. }
                 | Action::Strike
                 | Action::Aim(_)
@@ -117,7 +139,7 @@ impl Run<'_> {
     /// A slot is changing hands at `host`: perhaps something goes wrong there before it is over, perhaps clients want
     /// that very slot.
     pub(super) fn hand_over_seen(&mut self, host: Host, slot: u16) {
-        if self.calm || self.rng.f64() >= self.scenario.aim {
+        if self.is_spared() || self.rng.f64() >= self.scenario.aim {
             return;
         }
         let now = self.engine.now();
@@ -173,7 +195,7 @@ impl Run<'_> {
             Fault::Weight => self.reweigh(now),
             Fault::Ambush => self.stir(now),
             Fault::Plot => self.begin_plot(),
-            Fault::Break | Fault::TwoClusters => false,
+            Fault::Break | Fault::TwoClusters | Fault::StalledStart => false,
         }
     }
 

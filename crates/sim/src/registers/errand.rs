@@ -66,6 +66,7 @@ impl Node {
                 let (operation, deadline) = (errand.operation.clone(), errand.deadline);
                 let now = self.now(outbox);
                 if let Some((effect, epoch)) = self.slots.try_apply(&operation, now.unix_ms) {
+                    self.watch_limit(&effect, outbox);
                     self.judge(call, Sent::Answered(Answer::Done { effect, epoch }), outbox);
                 } else {
                     self.queue(Waiter::Errand(call), used, deadline, operation, outbox);
@@ -165,6 +166,7 @@ impl Node {
             Ok(Request::Operate { used, wait_ms, operation, .. }) => {
                 let now = self.now(outbox);
                 if let Some((effect, epoch)) = self.slots.try_apply(&operation, now.unix_ms) {
+                    self.watch_limit(&effect, outbox);
                     return respond(host, number, Answer::Done { effect, epoch }, outbox);
                 }
                 let deadline = now.at + Duration::from_millis(wait_ms.into()).min(PATIENCE);
@@ -178,6 +180,9 @@ impl Node {
                 } else {
                     vec![None; operations.len()]
                 };
+                for applied in answers.iter().flatten() {
+                    self.watch_limit(&applied.effect, outbox);
+                }
                 let response = Response::Batch(answers).encode();
                 outbox.send(host, Message::new(Body::Response { number }, response));
             }

@@ -68,6 +68,8 @@ faults! {
     Ambush = "ambush",
     /// The shortest way is gone to what one rule of the protocol prevents, as far as that rule lets it.
     Plot = "plot",
+    /// The nodes of a new cluster find each other, and stand still for seconds before one of them begins it.
+    StalledStart = "stalled-start",
 }
 
 impl fmt::Display for Fault {

@@ -57,6 +57,8 @@ pub(super) struct Key {
     pub(super) value_bytes: usize,
     /// From then on it is only read, so that what a merge left stays.
     pub(super) written_until: Duration,
+    /// Whether the first client after that still has to delete it.
+    pub(super) deleted_last: bool,
     /// The last value made up for it.
     pub(super) writes: u64,
     /// The calls that count, in the order they ended.
@@ -78,12 +80,15 @@ impl Key {
         };
         let value_bytes = if rng.u8(..6) == 0 { rng.usize(1_000..60_000) } else { 8 };
         let written_until = if rng.bool() { Duration::MAX } else { scenario.length.mul_f64(rng.f64()) };
+        // Where two holders can be, a delete that nobody writes over has to last until they meet.
+        let deleted_last = role == Role::Mixed && number.is_multiple_of(2) && scenario.may_fork();
         Self {
             name: name(number, slot),
             slot,
             role,
             value_bytes,
             written_until,
+            deleted_last,
             writes: 0,
             calls: Vec::new(),
             given: Vec::new(),

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use boato_cluster::{Canary, Event, Frame, Input, Liveness, Machine, Now, Output, Pid, Slots, Superseded};
+use boato_cluster::{
+    Answer, Canary, Event, Frame, Input, Liveness, Machine, Now, Output, Pid, Slots, Superseded,
+};
 use boato_gossip::{Gossip, Identity, Member, NewError, NodeId};
 use fastrand::Rng;
 
@@ -17,10 +19,6 @@ use crate::membership::{addr_of, host_of};
 use crate::signer::Key;
 use crate::{Host, Outbox, Process, Way};
 
-/// A node that knows nobody where it was told to join asks the next host after this time.
-const JOIN_RETRY: Duration = Duration::from_secs(1);
-/// How long a node without anybody to join looks around before it begins a cluster.
-const QUIET: Duration = Duration::from_secs(1);
 /// How often everything that gossip knows is read.
 const RESYNC: Duration = Duration::from_secs(5);
 /// All slots are swept for expired entries once in so many steps of this length.
@@ -35,11 +33,14 @@ pub(super) struct Setup {
     pub(super) clock: Clock,
     /// Whom to join, in turn; nobody: it begins a cluster.
     pub(super) joins: Vec<Host>,
+    /// Whether it may begin a cluster though there are others to join, as nodes may that find each other by themselves.
+    pub(super) founder: bool,
     pub(super) gossip: boato_gossip::Config,
     pub(super) slots: u16,
     pub(super) healing: Duration,
     pub(super) handoff_rate: Option<u64>,
     pub(super) chunk_bytes: usize,
+    pub(super) min_members: usize,
     pub(super) canary: Option<Canary>,
     pub(super) strategy: Placement,
     /// Whether the network may lose, overtake and duplicate frames.
@@ -71,6 +72,10 @@ pub(super) enum Note {
     Ended,
     /// A core refused the message of a peer, which no correct peer sends.
     Refused(String),
+    /// It refused a write, as it has too few members in view.
+    TooFew,
+    /// It applied a write with so many members in view, which are too few.
+    WroteAmongFew(usize),
 }
 
 /// How far a leave has come.
@@ -116,7 +121,9 @@ pub(super) struct Node {
     /// The last number given to a token or a request.
     pub(super) number: u64,
     alarms: BTreeSet<(Duration, Alarm)>,
-    next_join: usize,
+    pub(super) next_join: usize,
+    /// Whether it has yet to look for other founders.
+    pub(super) looks_later: bool,
     next_sweep: u16,
     departure: Departure,
     /// Until then the machine does not hear what gossip says of members.
@@ -146,6 +153,7 @@ impl Node {
             healing: setup.healing,
             handoff_rate: setup.handoff_rate,
             chunk_bytes: setup.chunk_bytes,
+            min_members: setup.min_members,
             canary: setup.canary,
             strategy: Box::new(setup.strategy),
             ..boato_cluster::Config::new(setup.pid, rng.u64(..))
@@ -160,6 +168,7 @@ impl Node {
             slots: machine.slots(),
             // No answer to a request of an earlier boot answers one of this.
             number: setup.pid.boot << 32,
+            looks_later: setup.founder,
             setup,
             gossip,
             machine,
@@ -252,7 +261,7 @@ impl Node {
         self.gossip.live().skip(1).any(|member| member.tags.get("leaving").is_none() && lives(member))
     }
 
-    fn gossip(&mut self, input: boato_gossip::Input<'_>, outbox: &mut Outbox<Self>) {
+    pub(super) fn gossip(&mut self, input: boato_gossip::Input<'_>, outbox: &mut Outbox<Self>) {
         use boato_gossip::InputError::{Ended, JoinsFull};
         match self.gossip.handle(input, self.setup.clock.local(outbox.now())) {
             Ok(()) | Err(Ended | JoinsFull(_)) => {}
@@ -328,7 +337,12 @@ impl Node {
                         outbox.send(host, Message::new(body, frame.encode()));
                     }
                 }
-                Output::Answer { token, answer } => answers.push((token, answer)),
+                Output::Answer { token, answer } => {
+                    if let Answer::Done { effect, .. } = &answer {
+                        self.watch_limit(effect, outbox);
+                    }
+                    answers.push((token, answer));
+                }
                 Output::Event(event) => outbox.note(Note::Event(event)),
                 Output::LeaveDone { slots_left } => {
                     if slots_left > 0 && self.is_aware(outbox) && self.has_heir() {
@@ -368,19 +382,6 @@ impl Node {
             Alarm::Errand(id) => self.errand_due(id, outbox),
             Alarm::Batch(number) => self.batch_lost(number, outbox),
         }
-    }
-
-    /// Joins as a node's discovery does: again and again, until somebody is known.
-    fn join(&mut self, at: Duration, outbox: &mut Outbox<Self>) {
-        if self.setup.joins.is_empty() {
-            return self.drive(Input::Eligible { quiet: QUIET }, outbox);
-        }
-        if self.gossip.live().nth(1).is_none() {
-            let host = self.setup.joins[self.next_join % self.setup.joins.len()];
-            self.next_join += 1;
-            self.gossip(boato_gossip::Input::Join(addr_of(host)), outbox);
-        }
-        self.set_alarm(at + JOIN_RETRY, Alarm::Join);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Plots: ambushes with a plan. Each goes the shortest way known to what one rule of the protocol is there to prevent, as
 //! far as that rule lets it. The tests in `tests/rules.rs` go the same ways step by step.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::agenda::Action;
@@ -11,6 +12,8 @@ use crate::{Effect, Host, Hosts, Latency};
 
 /// How much a weight is raised, so that most slots should go there.
 const HEAVY: u16 = 8;
+/// How much longer messages take that are to outlive what they are about.
+const OUTLIVES: Duration = Duration::from_secs(1);
 /// By then a process that stands still is considered dead, in a small cluster on one machine.
 const FORGOTTEN: Duration = Duration::from_secs(8);
 
@@ -44,10 +47,7 @@ impl Run<'_> {
                 self.end_after(first, ms(1));
                 self.ambush = Ambush::wait_for(Moment::Mints, self.engine.now());
             }
-            (4, &[_, target, ..]) => {
-                self.raise(target, HEAVY);
-                self.ambush = Ambush::wait_for(Moment::Copies, self.engine.now());
-            }
+            (4, &[holder, target, ..]) => self.slow_copy(holder, target),
             (5, &[_, target, ..]) => {
                 self.raise(target, HEAVY);
                 self.ambush = Ambush::wait_for(Moment::Ready, self.engine.now());
@@ -133,17 +133,33 @@ impl Run<'_> {
         span
     }
 
-    /// No part of one copy counts for another. A source gives a copy up, of which the target is not told, and begins it
-    /// anew.
+    /// No part of one copy counts for another, though it arrives when its copy is over. What a source sends takes long; see
+    /// [`Run::copy_again`] for the rest.
+    fn slow_copy(&mut self, source: Host, target: Host) {
+        self.say(format_args!("plot: host {} copies slowly to host {}", source.0, target.0));
+        let slow = Effect::Delay(Latency::with_tail(OUTLIVES, 0.0));
+        self.hamper(vec![(only(source), only(target), slow)], 5 * OUTLIVES);
+        self.raise(target, HEAVY);
+        self.ambush = Ambush::wait_for(Moment::Copies, self.engine.now()).between(source, target);
+    }
+
+    /// A source gives up a copy that is still under way, clients write, and it copies anew. The former copy arrives, and
+    /// that it did so; the new one gets lost, as far as it was sent by then.
     fn copy_again(&mut self, source: Host, target: Host) -> Duration {
         let now = self.engine.now();
-        let span = ms(self.rng.u64(100..400)) + self.scenario.latency.mul_f64(6.0);
-        let weight = self.seats[target.index()].weight.saturating_add(HEAVY);
-        self.say(format_args!("plot: host {} copies to host {} twice", source.0, target.0));
-        self.hamper(vec![(only(source), only(target), Effect::Cut)], span);
-        self.engine.post(target, Command::Weight(0).into());
-        self.agenda.add(now + span, Action::Tell(target, Command::Weight(weight)));
-        2 * span
+        let hop = self.scenario.latency;
+        let weight = self.seats[source.index()].weight;
+        let up = now + hop + ms(self.rng.u64(1..30));
+        let back = up + ms(self.rng.u64(60..200));
+        self.visit(source, now, up + ms(20));
+        self.agenda.add(up, Action::Tell(source, Command::Weight(weight.saturating_add(4 * HEAVY))));
+        self.agenda.add(back, Action::Tell(source, Command::Weight(weight)));
+        self.unaware(target, 3 * OUTLIVES);
+        let cut = vec![(only(source), only(target), Effect::Cut)];
+        let over = OUTLIVES + hop.mul_f64(0.5 + 4.0 * self.rng.f64());
+        let lost = ms(self.rng.u64(600..1_200)) + 6 * hop;
+        self.agenda.add(now + over, Action::Hamper(cut, lost));
+        over + lost
     }
 
     /// Nobody acts before everybody knows it whom it knows. A newcomer is known to its introducer only, which ends soon:
@@ -161,6 +177,16 @@ impl Run<'_> {
         self.hamper(vec![cut(&new, &rest), cut(&rest, &new)], unknown);
         self.hamper(vec![cut(&old, &rest)], life);
         self.end_after(introducer, life);
+    }
+
+    /// For a while all clients come to one node, those of its own slots as fast as they can.
+    fn visit(&mut self, host: Host, now: Duration, until: Duration) {
+        self.visited = Some((host, until));
+        let pid = self.seats[host.index()].pid;
+        let slots: BTreeSet<u16> = self.clients.keys.iter().map(|key| key.slot).collect();
+        for slot in slots.into_iter().filter(|slot| self.custody.holder(*slot) == Some(pid)) {
+            self.clients.burst(slot, now, until);
+        }
     }
 
     fn staying_hosts(&self) -> Vec<Host> {

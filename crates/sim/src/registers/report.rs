@@ -36,6 +36,8 @@ pub struct Report {
     pub superseded: u64,
     /// Slots lost in crashes, as the nodes counted them.
     pub slots_lost: u64,
+    /// Writes that nodes refused, as they had too few members in view.
+    pub too_few: u64,
     /// Whether a living process was considered dead, or two clusters met.
     pub forked: bool,
     /// How long acknowledged operations took.
@@ -214,6 +216,26 @@ pub enum Safety {
     },
     /// A node refused the message of another.
     Refused(String),
+    /// A node applied a write though it had fewer members in view than it needs.
+    WroteAmongFew {
+        /// When.
+        at: Duration,
+        /// Who.
+        host: u32,
+        /// How many members it had in view, itself included.
+        members: usize,
+        /// How many it needs.
+        needed: u32,
+    },
+    /// Of the nodes that found each other at the start, two began a cluster.
+    BegunTwice {
+        /// When.
+        at: Duration,
+        /// The second one.
+        host: u32,
+        /// The first one.
+        first: u32,
+    },
 }
 
 /// What did not happen in its time.
@@ -291,6 +313,12 @@ impl fmt::Display for Safety {
                 write!(f, "key {key}: {value} was read at {at:?}, which {newer} had replaced")
             }
             Self::Refused(error) => write!(f, "a node refused the message of another: {error}"),
+            Self::WroteAmongFew { at, host, members, needed } => {
+                write!(f, "{at:?}: host {host} wrote with {members} members in view, and needs {needed}")
+            }
+            Self::BegunTwice { at, host, first } => {
+                write!(f, "{at:?}: host {host} began a cluster, as host {first} had, which it could ask")
+            }
         }
     }
 }

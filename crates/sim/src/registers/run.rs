@@ -17,6 +17,7 @@ use super::clients::{Clients, Unread};
 use super::custody::{Change, Custody};
 use super::errand::{LONGEST, LONGEST_TOGETHER};
 use super::fault::Fault;
+use super::founding::Founding;
 use super::judge;
 use super::keys::{self, Key};
 use super::message::Command;
@@ -65,6 +66,12 @@ pub(super) struct Run<'a> {
     /// Slots that crashes took, as far as anybody alive could know, and as the nodes counted them.
     lost: u64,
     counted_lost: u64,
+    /// Writes refused for want of members, and when one last was though those who run are enough.
+    too_few: u64,
+    refused_in_vain: Option<Duration>,
+    pub(super) founding: Founding,
+    /// The host that all clients come to, until then.
+    pub(super) visited: Option<(Host, Duration)>,
     tell: Tell<'a>,
 }
 
@@ -92,6 +99,10 @@ impl<'a> Run<'a> {
             merges: 0,
             lost: 0,
             counted_lost: 0,
+            too_few: 0,
+            refused_in_vain: None,
+            founding: Founding::default(),
+            visited: None,
             tell,
         }
     }
@@ -115,6 +126,7 @@ impl<'a> Run<'a> {
             merges: self.merges,
             superseded: self.clients.given_up(),
             slots_lost: self.counted_lost,
+            too_few: self.too_few,
             forked: self.custody.is_forked(),
             waits: self.clients.waits(),
             settled_after,
@@ -147,11 +159,15 @@ impl<'a> Run<'a> {
 
     /// Lets virtual time pass: nodes, clients and the agenda act in their turn.
     pub(super) fn advance(&mut self, until: Duration) -> Result<(), Violation> {
-        loop {
-            let turn = self.clients.next_turn().into_iter().chain(self.agenda.next()).min();
+        'turns: loop {
+            let turn = self.next_turn();
             let next = turn.map_or(until, |at| at.min(until));
             while self.engine.step(next) {
                 self.observe()?;
+                // Who visits a host comes at once.
+                if self.visited(self.engine.now()).is_some() && self.next_turn().is_some_and(|at| at < next) {
+                    continue 'turns;
+                }
             }
             if turn.is_none_or(|at| at > until) {
                 return Ok(());
@@ -166,9 +182,14 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// When a client or the agenda has its turn next.
+    fn next_turn(&self) -> Option<Duration> {
+        self.clients.next_turn().into_iter().chain(self.agenda.next()).min()
+    }
+
     fn client_turn(&mut self) {
         let now = self.engine.now();
-        let entry = self.any_running().unwrap_or(Host(u32::MAX));
+        let entry = self.visited(now).or_else(|| self.any_running()).unwrap_or(Host(u32::MAX));
         // In some runs those whose turn comes soon join in, now and then.
         let joins = self.has_batches() && self.rng.bool();
         let together = if joins { now + TOGETHER } else { now };
@@ -190,6 +211,12 @@ impl<'a> Run<'a> {
             }
             self.engine.post(entry, Command::ExecuteAll(all).into());
         }
+    }
+
+    /// The host that all clients come to.
+    fn visited(&self, now: Duration) -> Option<Host> {
+        let (host, until) = self.visited?;
+        (now < until && self.seats[host.index()].running).then_some(host)
     }
 
     fn post(&mut self, entry: Host, call: u64, operation: Operation) {
@@ -243,7 +270,7 @@ impl<'a> Run<'a> {
             }
             Note::Stirred => self.stirred(at, host)?,
             Note::Dead(pid) => self.considered_dead(at, host, pid),
-            Note::Event(event) => self.event(host, event),
+            Note::Event(event) => self.event(at, host, event)?,
             Note::Superseded(superseded) => {
                 self.say(format_args!("host {}: {superseded:?}", host.0));
                 self.clients.superseded(superseded);
@@ -260,6 +287,17 @@ impl<'a> Run<'a> {
                 self.end(host.index());
             }
             Note::Refused(error) => return Err(Safety::Refused(error)),
+            Note::TooFew => {
+                self.too_few += 1;
+                let running = self.seats.iter().filter(|seat| seat.running).count();
+                if running >= self.scenario.min_members as usize {
+                    self.refused_in_vain = Some(at);
+                }
+            }
+            Note::WroteAmongFew(members) => {
+                let needed = self.scenario.min_members;
+                return Err(Safety::WroteAmongFew { at, host: host.0, members, needed });
+            }
         }
         Ok(())
     }
@@ -317,20 +355,25 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn event(&mut self, host: Host, event: Event) {
+    fn event(&mut self, at: Duration, host: Host, event: Event) -> Result<(), Safety> {
         self.say(format_args!("host {}: {event:?}", host.0));
-        if let Event::SlotsLost { slots } = event {
-            self.counted_lost += slots as u64;
+        match event {
+            Event::SlotsLost { slots } => self.counted_lost += slots as u64,
+            Event::Claimed { began: true } => self.began(at, host)?,
+            _ => {}
         }
+        Ok(())
     }
 
     /// Stores values beside the keys of clients.
     pub(super) fn load_ballast(&mut self) {
         let mut left = self.scenario.ballast;
         let mut number: u32 = 0;
+        // Where messages are small, so are values: many slots are to have some.
+        let longest = (16 * self.scenario.chunk_bytes).min(50_000);
         while left > 0 {
             let Some(host) = self.any_running() else { return };
-            let size = self.rng.usize(500..50_000).min(left);
+            let size = self.rng.usize(500..longest).min(left);
             let slot = self.clients.keys[self.rng.usize(..self.clients.keys.len())].slot;
             let name = keys::name(format_args!("b{number}"), slot);
             let operation = Operation::on(name, Action::put(vec![b'b'; size]));

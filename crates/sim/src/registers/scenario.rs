@@ -10,6 +10,13 @@ use super::fault::Fault;
 /// The fewest and the most nodes that a run starts with.
 pub const NODES: std::ops::RangeInclusive<u32> = 1..=64;
 
+/// What later additions draw from, so that all else of a seed stays as it was.
+const ADDED: u64 = 0x6164_6465_6421;
+
+/// One run in so many has a stalled start, and one in so many a limit of members.
+const STALLED_EVERY: u8 = 12;
+const LIMITED_EVERY: u8 = 8;
+
 /// What makes a living process look dead, or two holders.
 const FORKS: [Fault; 5] = [Fault::Partition, Fault::OneWay, Fault::Pair, Fault::Pause, Fault::TwoClusters];
 
@@ -63,6 +70,8 @@ pub struct Scenario {
     pub healing: Duration,
     /// Whether gossip is set as for one machine (quick) or as for a data centre.
     pub quick: bool,
+    /// With fewer live members in view a node refuses writes; 0: it never does.
+    pub min_members: u32,
     /// The deliberate bug in force.
     pub canary: Option<Canary>,
 }
@@ -81,7 +90,11 @@ impl Scenario {
     /// Drawn from the seed but for what is given.
     pub fn draw(seed: u64, nodes: Option<u32>, mix: &Mix) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let drawn = draw_faults(&mut rng);
+        let mut added = Rng::with_seed(seed ^ ADDED);
+        let mut drawn = draw_faults(&mut rng);
+        if added.u8(..STALLED_EVERY) == 0 && !drawn.contains(&Fault::TwoClusters) {
+            drawn.push(Fault::StalledStart);
+        }
         let faults = match mix {
             Mix::Drawn => drawn,
             Mix::Only(faults) => Fault::ALL.iter().copied().filter(|fault| faults.contains(fault)).collect(),
@@ -108,7 +121,12 @@ impl Scenario {
         let forks = [Fault::Loss, Fault::Delay, Fault::Ambush, Fault::Plot];
         let calm = !skewed && !FORKS.iter().chain(&forks).any(|fault| faults.contains(fault));
         let healing_s = if calm { [1, 5, 60][rng.usize(..3)] } else { 7_200 };
-        let chunk_bytes = if ambush { [256, 2 << 10, 64 << 10][rng.usize(..3)] } else { 64 << 10 };
+        // A slot that fits into one message is frozen without having been copied.
+        let chunk_bytes = match (plots, ambush) {
+            (true, _) => [256, 256, 2 << 10][rng.usize(..3)],
+            (false, true) => [256, 2 << 10, 64 << 10][rng.usize(..3)],
+            (false, false) => 64 << 10,
+        };
         Self {
             seed,
             nodes,
@@ -123,7 +141,13 @@ impl Scenario {
             keys,
             clients_per_key,
             rate: 2.0 * f64::from(nodes),
-            ballast: if rng.u8(..5) < 2 { rng.usize(50_000..1_500_000).min(200 * chunk_bytes) } else { 0 },
+            ballast: if rng.u8(..5) < 2 {
+                rng.usize(50_000..1_500_000).min(200 * chunk_bytes)
+            } else if plots {
+                added.usize(4_000..40_000)
+            } else {
+                0
+            },
             chunk_bytes,
             handoff_rate: rng.bool().then(|| rng.u64(50_000..2_000_000)),
             unruly: !faults.is_empty() && (faults.contains(&Fault::Duplication) || rng.bool()),
@@ -132,6 +156,12 @@ impl Scenario {
             drift_ppm,
             healing: Duration::from_secs(healing_s),
             quick: rng.bool(),
+            // More than half of them, or less.
+            min_members: if added.u8(..LIMITED_EVERY) == 0 {
+                added.u32(2..=(nodes / 2 + 1).max(2))
+            } else {
+                0
+            },
             canary: None,
             faults,
         }
@@ -140,7 +170,8 @@ impl Scenario {
 
 /// Now and then none, mostly a few, sometimes many. Plots need their peace: they are nearly alone where they are.
 fn draw_faults(rng: &mut Rng) -> Vec<Fault> {
-    let mut all: Vec<Fault> = Fault::ALL.iter().copied().filter(|fault| *fault != Fault::Plot).collect();
+    let apart = [Fault::Plot, Fault::StalledStart];
+    let mut all: Vec<Fault> = Fault::ALL.iter().copied().filter(|fault| !apart.contains(fault)).collect();
     if rng.u8(..4) == 0 {
         let other = [None, None, Some(Fault::Pause), Some(all[rng.usize(..all.len())])][rng.usize(..4)];
         return other.into_iter().chain([Fault::Plot]).collect();

@@ -31,6 +31,15 @@ impl Run<'_> {
 
     /// Starts a node on a new host, or the next boot of the one on `seat`.
     pub(in crate::registers) fn start(&mut self, seat: Option<usize>, joins: Vec<Host>) -> Host {
+        self.start_as(seat, joins, false)
+    }
+
+    /// Starts a node on a new host that may begin a cluster, and looks for these others that may.
+    pub(in crate::registers) fn found(&mut self, others: Vec<Host>) -> Host {
+        self.start_as(None, others, true)
+    }
+
+    fn start_as(&mut self, seat: Option<usize>, joins: Vec<Host>, founder: bool) -> Host {
         let now = self.engine.now();
         let index = seat.unwrap_or_else(|| {
             let host = self.engine.add_host();
@@ -51,11 +60,13 @@ impl Run<'_> {
             weight: seat.weight,
             clock,
             joins,
+            founder,
             gossip,
             slots: self.scenario.slots,
             healing: self.scenario.healing,
             handoff_rate: self.scenario.handoff_rate,
             chunk_bytes: self.scenario.chunk_bytes,
+            min_members: self.scenario.min_members as usize,
             canary: self.scenario.canary,
             strategy: Placement::of(self.scenario.slots),
             unruly: self.scenario.unruly && !self.calm,

@@ -22,16 +22,24 @@ impl Run<'_> {
         while self.engine.now() < amiss_until + SETTLED_FOR {
             self.find_again();
             self.advance(self.engine.now() + SETTLE_LOOK)?;
-            if !self.obstacles(1).is_empty() {
+            if !self.obstacles(1).is_empty() || self.refuses_in_vain(from) {
                 amiss_until = self.engine.now();
             }
             let after = amiss_until.saturating_sub(from);
             if after >= SETTLE_MAX {
-                let reasons = self.obstacles(8);
+                let mut reasons = self.obstacles(8);
+                if self.refuses_in_vain(from) {
+                    reasons.push("writes are refused, though enough nodes run".to_owned());
+                }
                 return Err(Violation::Liveness(Liveness::NotSettled { after, reasons }));
             }
         }
         Ok(amiss_until.saturating_sub(from))
+    }
+
+    /// Whether a write has been refused for want of members since the last look, though those who run are enough.
+    fn refuses_in_vain(&self, from: Duration) -> bool {
+        self.refused_in_vain.is_some_and(|at| at >= from && at + SETTLE_LOOK > self.engine.now())
     }
 
     /// Whether no slot of any node waits for anything any more.
