@@ -29,6 +29,21 @@ async fn a_loopback_door_is_out_of_reach_of_web_pages() {
     assert_eq!(door.send("GET /a HTTP/1.1\r\n\r\n").await.status, 400);
 }
 
+/// The page compares its clock with that of each node it moves to.
+#[tokio::test]
+async fn a_page_of_an_allowed_host_may_read_what_a_door_tells_and_its_clock() {
+    let guard = Guard { allow_hosts: vec!["boato.test".into()], ..Guard::default() };
+    let door = TestDoor::with(guard, Limits::default()).await;
+    let ask = async |origin: &str| {
+        door.send(format!("GET /_/livez HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n\r\n")).await
+    };
+    let told = ask("http://boato.test").await;
+    assert_eq!(told.header("access-control-allow-origin"), Some("http://boato.test"));
+    assert_eq!(told.header("access-control-expose-headers"), Some("date"));
+    assert!(told.header("date").is_some());
+    assert_eq!(ask("http://evil.example").await.header("access-control-allow-origin"), None);
+}
+
 #[tokio::test]
 async fn a_door_on_the_network_takes_any_host() {
     let door = TestDoor::with(Guard { loopback: false, ..Guard::default() }, Limits::default()).await;
@@ -43,7 +58,9 @@ async fn with_a_client_secret_only_the_probes_are_open() {
     for path in ["/_/livez", "/_/readyz"] {
         assert_eq!(status(&door, "GET", path, "localhost", "").await, 200, "{path}");
     }
-    for path in ["/a", "/", "/_", "/_/metrics", "/_/members", "/_/openapi.json", "/_/nothing", "/_/events"] {
+    let under =
+        ["metrics", "members", "openapi.json", "nothing", "events", "log"].map(|name| format!("/_/{name}"));
+    for path in ["/a", "/", "/_"].into_iter().chain(under.iter().map(String::as_str)) {
         assert_eq!(status(&door, "GET", path, "localhost", "").await, 401, "{path}");
         assert_eq!(
             status(&door, "GET", path, "localhost", "Authorization: Bearer wrong\r\n").await,

@@ -3,6 +3,8 @@ const AGAIN_MS = 2000, ANSWER_MS = 3000, SILENT_MS = 5000, HOME_MS = 10000;
 let base = location.origin, peers = [];
 let secret = sessionStorage.getItem("secret");
 let unlocked = () => {};
+// How far the clock of the node in use is ahead of the browser's, in milliseconds, to half a second.
+let ahead = 0;
 
 const at = id => document.getElementById(id);
 
@@ -51,6 +53,8 @@ async function listen(origin, path, take, stop = new AbortController()) {
   try {
     const response = await ask(path, origin, { signal: stop.signal });
     if (!response.ok) throw Object.assign(new Error(`answered ${response.status}`), { status: response.status });
+    const date = Date.parse(response.headers.get("date"));
+    ahead = date ? date + 500 - Date.now() : 0;
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let text = ""; ;) {
       const { done, value } = await reader.read();

@@ -244,23 +244,24 @@ function drawTrips() {
   rows(at("trips"), names.map(from => [from, [{ text: from }, ...names.map(to => from === to ? figure("") : cell(found.get(`${from} ${to}`)))]]));
 }
 
-// The latest event that is listed, and who told of it.
-let newest = { base: "", id: 0, at_ms: 0 };
+// The latest event that is listed: who told of it, and when it was by that node's clock and by the browser's.
+let newest = { base: "", id: 0, at_ms: 0, at: 0 };
 
 // What the node in use remembers: nothing that is listed already, and of another node nothing that the one before could have told.
 // Nobody wants all of it read out.
 function showHistory(events) {
-  const feed = at("feed"), { base: told, id: last, at_ms: then } = newest;
+  const feed = at("feed"), told = newest;
   feed.ariaLive = "off";
   for (const { id, kind, data } of events) {
-    if (data.at_ms > then || (told === base && id > last)) showEvent(kind, data, id);
+    const further = told.base === base ? id > told.id || data.at_ms > told.at_ms : data.at_ms - ahead > told.at;
+    if (further) showEvent(kind, data, id);
   }
   setTimeout(() => { feed.ariaLive = null; }, 100);
 }
 
 function showEvent(kind, data, id) {
   const { name, at_ms = Date.now(), ...rest } = data ?? {}, when = new Date(at_ms);
-  newest = { base, id, at_ms };
+  newest = { base, id, at_ms, at: at_ms - ahead };
   const today = when.toDateString() === new Date().toDateString();
   const item = make("li"), time = make("time", today ? when.toLocaleTimeString() : when.toLocaleString());
   const particulars = Object.entries(rest).filter(([key]) => key !== "id").map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`);
