@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use boato_gossip::{Config, Event, State};
-use boato_sim::membership::{Node, Note, Report, Scenario, ScenarioError, Shortfall, run};
+use boato_sim::membership::{Figures, Node, Note, Protocol, Report, Scenario, ScenarioError, Shortfall, run};
 use boato_sim::{Effect, Engine, Host, Hosts, Latency, Network, Rule};
 use fastrand::Rng;
 
@@ -42,6 +42,19 @@ fn every_survivor_declares_every_crashed_node_dead() {
         [report.figures.suspect_p50_ms, report.figures.detect_p50_ms].map(Option::unwrap);
     assert!(0.0 < suspected && suspected < declared, "{report:?}");
     assert!(report.detect_max_ms >= report.figures.detect_p99_ms);
+}
+
+/// SWIM expects the first probe in the period e / (e - 1) = 1.58, counted from the crash; of 40 crashes the mean is within three of its
+/// standard errors (0.15). The suspicion comes when that probe's interval is over.
+#[test]
+fn a_crashed_node_is_probed_as_soon_as_swim_expects_and_suspected_a_period_later() {
+    let scenario = Scenario { crashes: 40, protocol: Protocol::BoatoSwim, ..minutes(100, 7, 20) };
+    let Figures { first_probe_ms, first_probe_periods, first_suspect_ms, .. } = report(&scenario).figures;
+    let periods = first_probe_periods.unwrap();
+    assert!((1.13..2.03).contains(&periods), "{periods}");
+    let between = first_suspect_ms.unwrap() - first_probe_ms.unwrap();
+    let interval = scenario.gossip.probe_interval.as_secs_f64() * 1e3;
+    assert!((0.9 * interval..1.2 * interval).contains(&between), "{between} ms");
 }
 
 #[test]
@@ -152,6 +165,7 @@ impl Cluster {
             for (_, host, note) in self.engine.notes() {
                 match note {
                     Note::Event(event) => self.events.push((host, event)),
+                    Note::Probe(..) => {}
                     Note::Up(..) | Note::Down(..) => unreachable!("the core tells events"),
                     Note::Refused(error) => panic!("{host:?} refused a message: {error}"),
                 }

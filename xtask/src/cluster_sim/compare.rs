@@ -48,6 +48,8 @@ mod tests {
             seed: 7,
             trace_hash: "ab".to_owned(),
             converge_ms: Some(300.0),
+            first_probe_ms: None,
+            first_probe_periods: None,
             first_suspect_ms: None,
             spread_ms: None,
             suspect_p50_ms: None,

@@ -26,6 +26,12 @@ impl fmt::Display for Table<'_> {
             row(f, "one again after the heal", &format!("{:>9}", seconds(figures.heal_ms)))?;
             row(f, "bytes per node until then", &format!("{bytes:>9}"))?;
         }
+        let probed = format!(
+            "{:>9} {} periods",
+            seconds(figures.first_probe_ms),
+            number(figures.first_probe_periods, 2)
+        );
+        row(f, "first probe, mean", &probed)?;
         row(f, "first suspicion, mean", &format!("{:>9}", seconds(figures.first_suspect_ms)))?;
         row(f, "heard by all after, mean", &format!("{:>9}", seconds(figures.spread_ms)))?;
         writeln!(f, "{:<28} {:>9} {:>10} {:>10}", "", "p50", "p99", "max")?;

@@ -46,6 +46,12 @@ impl Gossip {
         }
     }
 
+    /// Whom this member asks in this probe interval whether it is there, until it has answered or the interval is over.
+    pub fn probing(&self) -> Option<&Member> {
+        let target = self.probe.as_ref()?.target;
+        self.member(target.id).filter(|member| member.pid() == target)
+    }
+
     fn start_probe(&mut self, id: NodeId) {
         let Some(entry) = self.table.get(id) else { return };
         let (target, addr) = (entry.member.pid(), entry.member.addr);

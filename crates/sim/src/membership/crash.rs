@@ -7,6 +7,8 @@ use crate::Host;
 /// One crash, and when each survivor noticed.
 pub(super) struct Crash {
     pub(super) at: Duration,
+    /// How long it took until somebody first asked whether the node is there.
+    pub(super) probed: Option<Duration>,
     pub(super) suspected: Vec<Option<Duration>>,
     pub(super) declared: Vec<Option<Duration>>,
     pub(super) again: Option<Again>,
@@ -21,12 +23,19 @@ pub(super) struct Again {
 impl Crash {
     /// One that none of so many nodes has noticed yet.
     pub(super) fn new(at: Duration, nodes: usize) -> Self {
-        Self { at, suspected: vec![None; nodes], declared: vec![None; nodes], again: None }
+        Self { at, probed: None, suspected: vec![None; nodes], declared: vec![None; nodes], again: None }
     }
 
     /// The node starts again.
     pub(super) fn start_again(&mut self, at: Duration) {
         self.again = Some(Again { at, listed: vec![None; self.declared.len()] });
+    }
+
+    /// Somebody asks whether the node is there.
+    pub(super) fn probe(&mut self, at: Duration) {
+        if self.again.is_none() {
+            self.probed.get_or_insert(at.saturating_sub(self.at));
+        }
     }
 
     /// Somebody suspects the node, or declares it dead. Once it has started again, that says nothing of how soon crashes are

@@ -48,6 +48,8 @@ impl Payload for Message {
 pub enum Note {
     /// The core reports a change.
     Event(Event),
+    /// The core has begun to ask a node, in its boot of this number, whether it is there.
+    Probe(Host, u64),
     /// A member of another protocol lists a node, in its boot of this number.
     Up(Host, u64),
     /// A member of another protocol takes it for dead.
@@ -60,6 +62,8 @@ pub enum Note {
 #[derive(Debug)]
 pub struct Node {
     core: Gossip,
+    /// Probes that were told.
+    probes: u64,
     join: Option<Join>,
     clock: Clock,
 }
@@ -126,7 +130,7 @@ impl Node {
         let key = Arc::new(Key(identity.id));
         let core = Gossip::new(config, identity, rng.u64(..), now)?.with_signer(key);
         let join = seed_host.map(|seed| Join { addr: addr_of(seed), at: now });
-        Ok(Self { core, join, clock: Clock::new(now, None) })
+        Ok(Self { core, probes: 0, join, clock: Clock::new(now, None) })
     }
 
     /// The production core.
@@ -139,6 +143,15 @@ impl Node {
             outbox.note(Note::Refused(error));
         }
         self.drain(outbox);
+    }
+
+    fn tell_probe(&mut self, outbox: &mut Outbox<Self>) {
+        let probes = self.core.stats().probes;
+        let asked = self.core.probing().filter(|_| probes > self.probes);
+        if let Some(probe) = asked.and_then(|member| Some(Note::Probe(host_of(member.addr)?, member.boot))) {
+            outbox.note(probe);
+        }
+        self.probes = probes;
     }
 
     fn drain(&mut self, outbox: &mut Outbox<Self>) {
@@ -188,7 +201,7 @@ impl Peer for Node {
         };
         let Self { core, join, .. } = node?;
         let clock = Clock::new(now, scenario.pace(rng));
-        Ok(Self { core: core.with_pool(pool.clone()), join, clock })
+        Ok(Self { core: core.with_pool(pool.clone()), probes: 0, join, clock })
     }
 
     fn listed(&self) -> Vec<Host> {
@@ -236,6 +249,7 @@ impl Process for Node {
         self.join_if_due(outbox);
         if self.core.poll_timeout().is_some_and(|at| at <= self.clock.show(outbox.now())) {
             self.handle(Input::Timeout, outbox);
+            self.tell_probe(outbox);
         }
     }
 

@@ -14,6 +14,10 @@ pub struct Figures {
     pub trace_hash: String,
     /// From the start of the first node until every node listed all others.
     pub converge_ms: Option<f64>,
+    /// From a crash until somebody first began a probe of the node: mean over crashes.
+    pub first_probe_ms: Option<f64>,
+    /// The same in probe intervals, the one in which it began counted whole, as SWIM counts (section 3.1: e / (e - 1) expected).
+    pub first_probe_periods: Option<f64>,
     /// From a crash until the first survivor suspected it: mean over crashes.
     pub first_suspect_ms: Option<f64>,
     /// From then until the last survivor did: mean over crashes.

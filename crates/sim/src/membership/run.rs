@@ -231,6 +231,7 @@ impl<'a, P: Peer> Run<'a, P> {
         for (at, observer, note) in self.engine.notes() {
             match note {
                 Note::Event(event) => self.watch.event(at, observer, &event),
+                Note::Probe(subject, boot) => self.watch.probe(at, subject, boot),
                 Note::Up(subject, boot) => self.watch.up(at, observer, subject, boot),
                 Note::Down(subject, boot) => self.watch.down(at, observer, subject, boot),
                 Note::Refused(_) => self.watch.refused += 1,
@@ -253,6 +254,7 @@ impl<'a, P: Peer> Run<'a, P> {
             times.sort();
             times
         });
+        let probes = self.watch.first_probes();
         let mut returns = self.watch.returns();
         returns.sort();
         let at = |samples: &[Duration], percent| percentile(samples, percent).map(millis);
@@ -265,6 +267,8 @@ impl<'a, P: Peer> Run<'a, P> {
                 seed: self.scenario.seed,
                 trace_hash: self.engine.trace_hash().to_string(),
                 converge_ms: self.watch.converged_at().map(millis),
+                first_probe_ms: mean(probes.iter().copied()).map(millis),
+                first_probe_periods: mean_periods(&probes, self.scenario.gossip.probe_interval),
                 first_suspect_ms: mean(ends().map(|(first, _)| first)).map(millis),
                 spread_ms: mean(ends().map(|(first, last)| last.saturating_sub(first))).map(millis),
                 suspect_p50_ms: at(&suspicions, 50),
@@ -344,6 +348,14 @@ impl<'a, P: Peer> Run<'a, P> {
 fn mean(times: impl Iterator<Item = Duration>) -> Option<Duration> {
     let (count, sum) = times.fold((0, Duration::ZERO), |(count, sum), time| (count + 1, sum + time));
     (count > 0).then(|| sum / count)
+}
+
+/// The mean of how many periods `times` take, each with the one in which it ends.
+fn mean_periods(times: &[Duration], period: Duration) -> Option<f64> {
+    let periods = |time: &Duration| (time.as_secs_f64() / period.as_secs_f64()).ceil();
+    #[expect(clippy::cast_precision_loss, reason = "a mean for people to look at")]
+    let mean = times.iter().map(periods).sum::<f64>() / times.len() as f64;
+    (!times.is_empty()).then(|| (mean * 1e3).round() / 1e3)
 }
 
 impl Heal {

@@ -163,6 +163,13 @@ impl Watch {
         (observer.index() < near) == (subject.index() < near)
     }
 
+    /// Somebody begins to ask a node whether it is there.
+    pub(super) fn probe(&mut self, at: Duration, subject: Host, boot: u64) {
+        if let Some(crash) = self.crash_of_boot(subject, boot) {
+            crash.probe(at);
+        }
+    }
+
     fn suspected(&mut self, at: Duration, observer: Host, subject: Host, boot: u64) {
         self.list(at, observer, subject, View::Suspect);
         let reaches = self.reaches(observer, subject);
@@ -203,6 +210,11 @@ impl Watch {
     fn runs(&self, host: usize) -> bool {
         let survives = host < self.nodes && self.crashed[host].is_none();
         survives || self.back.contains_key(&nth_host(host))
+    }
+
+    /// How long it took until somebody first asked each crashed node, those that nobody asked left out.
+    pub(super) fn first_probes(&self) -> Vec<Duration> {
+        self.crashed.iter().flatten().filter_map(|crash| crash.probed).collect()
     }
 
     /// How long each survivor took to suspect each crashed node, `None` for never.
@@ -331,6 +343,20 @@ mod tests {
         watch.event(s(17), B, &Event::Failed(member(C)));
         assert_eq!(watch.suspicions(), [Some(s(1)), Some(s(7))], "a death is a suspicion too");
         assert_eq!((watch.wrong_views(), watch.false_deaths.len(), watch.false_suspicions), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_first_probe_after_a_crash_counts() {
+        let mut watch = converged();
+        watch.probe(s(9), C, FIRST_BOOT);
+        watch.crash(s(10), C);
+        watch.crash(s(10), B);
+        assert!(watch.first_probes().is_empty());
+        for at in [13, 14] {
+            watch.probe(s(at), C, FIRST_BOOT);
+        }
+        watch.probe(s(12), B, FIRST_BOOT + 1);
+        assert_eq!(watch.first_probes(), [s(3)]);
     }
 
     #[test]
