@@ -3,12 +3,14 @@
 //!
 //! `cargo run --release -p boato-transport --example connections [NODES]`
 
-use std::net::SocketAddr;
+mod process;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use boato_transport::{Channel, Config, Handler, NodeKey, Peer, Responder, Transport};
+use boato_transport::{Channel, Handler, Peer, Responder, Transport};
 use bytes::Bytes;
+use process::{cpu, node};
 
 /// The size of the cluster whose cold start is reckoned.
 const CLUSTER: f64 = 1000.0;
@@ -27,23 +29,6 @@ impl Handler for Echo {
     }
 }
 
-fn node() -> Transport {
-    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-    let transport =
-        Transport::bind(Config::new("bench", NodeKey::generate(), bind, 1)).expect("loopback can be bound");
-    transport.serve(Arc::new(Echo));
-    transport
-}
-
-/// CPU time of this process so far.
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    // User and system time are fields 14 and 15 of proc(5), in ticks of 10 ms.
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 10)
-}
-
 /// Resident memory of this process in kB (1000 bytes).
 fn resident_kb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -59,8 +44,8 @@ async fn main() {
 
 async fn run() {
     let count: u32 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(300);
-    let hub = node();
-    let others: Vec<Transport> = (0..count).map(|_| node()).collect();
+    let hub = node(Arc::new(Echo));
+    let others: Vec<Transport> = (0..count).map(|_| node(Arc::new(Echo))).collect();
     tokio::time::sleep(SILENCE / 5).await;
     let (start, before, memory) = (Instant::now(), cpu(), resident_kb());
     for other in &others {

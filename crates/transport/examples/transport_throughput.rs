@@ -5,13 +5,16 @@
 //!
 //! `cargo run --release -p boato-transport --example transport_throughput [SECONDS]`
 
+mod process;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use boato_transport::{Channel, Config, Handler, NodeKey, Peer, Responder, SendError, Transport};
+use boato_transport::{Channel, Handler, Peer, Responder, SendError, Transport};
 use bytes::Bytes;
+use process::{cpu, node};
 
 /// A key to ask for and a value to get.
 const KEY: Bytes = Bytes::from_static(&[b'k'; 20]);
@@ -35,23 +38,6 @@ impl Handler for Sink {
     fn request(&self, _from: Peer, _channel: Channel, _payload: Bytes, reply: Responder) {
         reply.send(VALUE);
     }
-}
-
-fn node(sink: &Arc<Sink>) -> Transport {
-    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-    let transport =
-        Transport::bind(Config::new("bench", NodeKey::generate(), bind, 1)).expect("loopback can be bound");
-    transport.serve(Arc::clone(sink) as Arc<dyn Handler>);
-    transport
-}
-
-/// CPU time of this process so far.
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    // User and system time are fields 14 and 15 of proc(5), in ticks of 10 ms.
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 10)
 }
 
 /// Wall and CPU time since a moment.
@@ -119,7 +105,7 @@ async fn main() {
 async fn run() {
     let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(2.0);
     let sink = Arc::new(Sink::default());
-    let (a, b) = (node(&sink), node(&sink));
+    let [a, b] = [(); 2].map(|()| node(Arc::<Sink>::clone(&sink)));
     let to = b.local_addr();
     let begun = Instant::now();
     a.request(to, Channel(1), KEY).await.expect("the peer answers");
