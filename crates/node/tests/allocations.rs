@@ -9,6 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use node::config::Discover;
 use node::{Config, Node, Settings};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -62,6 +63,7 @@ async fn start() -> (Node, SocketAddr) {
         http: Some("127.0.0.1:0".parse().unwrap()),
         resp: Some("127.0.0.1:0".parse().unwrap()),
         resp_cluster: Some("none".parse().unwrap()),
+        discover: Some(Discover::Off),
         ..Settings::default()
     };
     let node = Node::start(Config::new(&settings).unwrap()).await.unwrap();
