@@ -40,8 +40,11 @@ fn nobody() -> String {
 
 #[test]
 fn keygen_prints_one_secret_and_never_the_same() {
-    let keys: Vec<_> = (0..2).map(|_| stdout(&boato(&["keygen"]).assert().success())).collect();
+    let json = stdout(&boato(&["keygen", "--json"]).assert().success());
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let mut keys: Vec<_> = (0..2).map(|_| stdout(&boato(&["keygen"]).assert().success())).collect();
     assert_ne!(keys[0], keys[1]);
+    keys.push(json["secret"].as_str().unwrap().to_owned());
     for key in keys {
         assert_eq!(key.lines().count(), 1);
         boato_transport::Secret::parse(&key).unwrap();

@@ -119,7 +119,7 @@ enum Command {
     /// Show or change what a node says about itself
     Tags(tags::Args),
     /// Print a new cluster secret
-    Keygen,
+    Keygen(keygen::Args),
     /// Look at the configuration
     Config(config::Args),
     /// Print completions for a shell
@@ -171,7 +171,7 @@ fn dispatch(
         Command::Reachability(args) => reachability::run(&args),
         Command::Rtt(args) => rtt::run(&args),
         Command::Tags(args) => tags::run(&args, innermost(matches)),
-        Command::Keygen => keygen::run(),
+        Command::Keygen(args) => keygen::run(&args),
         Command::Config(args) => config::run(&args, innermost(matches)),
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),
         Command::Man(args) => man::run(&args, Cli::command()),

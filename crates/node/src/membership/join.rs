@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(500);
 
 impl Membership {
-    /// Contacts all addresses of the name again and again until a live member has one of them. A node that is not one of them yet may be
+    /// Contacts all other addresses of the name again and again until a live member has one of them. A node that is not one of them yet may be
     /// of another cluster of this name: the two become one.
     ///
     /// # Errors
@@ -27,7 +27,8 @@ impl Membership {
                 "cannot resolve {join}: {error}; is the name right, and does the node's machine know it?"
             ))
         })?;
-        if addrs == [self.addr] {
+        let addrs: Vec<SocketAddr> = addrs.into_iter().filter(|addr| *addr != self.addr).collect();
+        if addrs.is_empty() {
             return Err(Declined::Conflict(format!("{join} is this node itself: name another")));
         }
         let deadline = Instant::now() + PATIENCE;
