@@ -17,10 +17,10 @@ use futures_util::stream::BoxStream;
 
 use crate::command::{Command, Transaction};
 use crate::info::{
-    Change, Departure, Event, Figures, KeysPage, KeysQuery, MemberInfo, Operations, Owner, Readiness,
+    Change, Departure, Event, Figures, KeysPage, KeysQuery, Logged, MemberInfo, Operations, Owner, Readiness,
     ScanPage, ScanQuery, SlotMap, Status, Topology,
 };
-use crate::membership::Membership;
+use crate::membership::{Declined, Membership};
 use crate::reply::{Execution, Failure, Outcome, Reply, Source};
 use crate::trace::Trace;
 use crate::version::Version;
@@ -190,6 +190,16 @@ pub trait Backend: Send + Sync + 'static {
     /// The last events, oldest first and bounded, and what happens from then on. The stream is bounded, too: a subscriber that is too slow gets an event that says
     /// how many it missed, it never holds the node up.
     fn events(&self) -> (Vec<Event>, BoxStream<'static, Event>);
+
+    /// What is written to this node's log from now on, also what the log itself does not show: `filter` is a level like `debug`, or
+    /// directives like `info,boato_gossip=debug`. The stream is bounded as that of events is. The default has no log.
+    ///
+    /// # Errors
+    /// The filter cannot be read, or the log is not this node's to tell.
+    fn log(&self, filter: &str) -> Result<BoxStream<'static, Logged>, Declined> {
+        let _ = filter;
+        Err(Declined::Unknown("this node has no log".to_owned()))
+    }
 
     /// What this node can do as one of several; `None`: it is alone by nature, as a map is.
     fn membership(&self) -> Option<&dyn Membership> {

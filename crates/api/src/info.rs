@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -293,6 +294,15 @@ pub struct TopologyNode {
     pub addr: SocketAddr,
     /// Whether it is the node that was asked.
     pub me: bool,
+}
+
+/// What who reads along is told of a node's log, under `/_/log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Logged {
+    /// A record: a JSON object without line breaks, with at least `timestamp`, `level`, `target` and mostly `message`.
+    Record(Arc<str>),
+    /// So many records are missing here, as they came faster than they were read.
+    Missed(u64),
 }
 
 /// Something that happened, as a server-sent event under `/_/events`.

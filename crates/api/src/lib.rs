@@ -148,8 +148,8 @@ mod version;
 pub use backend::{Backend, Entry, FETCH_MAX, Shown};
 pub use command::{Action, Command, Condition, ExpireWhen, Expiry, Transaction};
 pub use info::{
-    Change, Departure, Event, Figures, KeysPage, KeysQuery, Load, MemberInfo, Moving, Operations, Owner,
-    Readiness, ScanPage, ScanQuery, SlotMap, SlotRun, Status, Topology, TopologyNode,
+    Change, Departure, Event, Figures, KeysPage, KeysQuery, Load, Logged, MemberInfo, Moving, Operations,
+    Owner, Readiness, ScanPage, ScanQuery, SlotMap, SlotRun, Status, Topology, TopologyNode,
 };
 pub use membership::{
     Declined, KeyChange, KeyReport, Membership, Query, Reachability, RoundTrip, TagChange, Told,

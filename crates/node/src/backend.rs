@@ -32,6 +32,7 @@ use crate::figures;
 use crate::journal::Journal;
 use crate::keys;
 use crate::live::{Live, ReloadError};
+use crate::logging;
 use crate::membership::{Membership, Name};
 use crate::moves;
 use crate::roster::{self, Holders, Roster};
@@ -334,6 +335,10 @@ impl Backend for NodeBackend {
 
     fn events(&self) -> (Vec<api::Event>, BoxStream<'static, api::Event>) {
         self.journal.read_all()
+    }
+
+    fn log(&self, filter: &str) -> Result<BoxStream<'static, api::Logged>, api::Declined> {
+        logging::follow(filter)
     }
 
     fn change(&self, change: Change) -> BoxFuture<'static, Result<Vec<String>, String>> {

@@ -258,6 +258,14 @@ impl Client {
         self.read_events(response)
     }
 
+    /// What is written to the node's log from now on, down to `level`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn log(&self, level: &str) -> Result<Events, ClientError> {
+        self.events(&format!("/_/log?level={}", parameter(level)))
+    }
+
     /// Asks the node to leave, and tells how it goes: events `progress`, of which the last is `left`. They break off after
     /// `longest`, whether the node is heard of or not.
     ///

@@ -1,4 +1,6 @@
-//! The log: text on a terminal, JSON lines otherwise, always on standard error.
+//! The log: text on a terminal, JSON lines otherwise, always on standard error; and for those who read along over HTTP.
+
+mod along;
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
@@ -9,13 +11,16 @@ use tracing::field;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::attributes::VERSION;
 use crate::config::reachable;
 use crate::doors::Addresses;
+
+pub(crate) use along::follow;
+pub use along::layer;
 
 /// Changes the filter of this process' log.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
@@ -49,13 +54,13 @@ pub(crate) fn filter(text: &str) -> Result<String, FilterError> {
 pub fn init(filter: &str) -> Result<(), TryInitError> {
     let (filter, handle) = reload::Layer::new(EnvFilter::new(filter));
     let log = fmt::layer().with_writer(io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
-    if io::stderr().is_terminal() {
+    let log = if io::stderr().is_terminal() {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        registry.with(log.with_ansi(colour).with_target(false).with_timer(TimeOfDay)).try_init()?;
+        log.with_ansi(colour).with_target(false).with_timer(TimeOfDay).boxed()
     } else {
-        registry.with(log.json().flatten_event(true)).try_init()?;
-    }
+        log.json().flatten_event(true).boxed()
+    };
+    tracing_subscriber::registry().with(log.with_filter(filter)).with(layer()).try_init()?;
     // Only who started the log comes here.
     let _ = FILTER.set(handle);
     Ok(())

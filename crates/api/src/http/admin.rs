@@ -16,7 +16,7 @@ use super::body::Body;
 use super::door::{Answer, Door, options, redirect};
 use super::problem::Problem;
 use super::target::{self, path_of};
-use super::{events, exposition, leave, membership, mget, openapi, page, query};
+use super::{events, exposition, leave, log, membership, mget, openapi, page, query};
 use crate::{Change, KeysPage, KeysQuery, Readiness};
 
 const READ: &str = "GET, HEAD, OPTIONS";
@@ -41,6 +41,7 @@ pub(super) enum Route {
     Keys,
     MultiGet,
     Events,
+    Log,
     OpenApi,
     Reload,
     Weight,
@@ -71,6 +72,7 @@ impl Route {
         ("keys", Route::Keys),
         ("mget", Route::MultiGet),
         ("events", Route::Events),
+        ("log", Route::Log),
         ("openapi.json", Route::OpenApi),
         ("reload", Route::Reload),
         ("weight", Route::Weight),
@@ -162,7 +164,7 @@ pub(super) fn redirect_to_page(method: &Method) -> Result<Answer, Problem> {
 
 /// The answer to a request without a body.
 fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<Answer, Problem> {
-    if !matches!(route, Route::Keys | Route::Weight | Route::Leave | Route::Events) {
+    if !matches!(route, Route::Keys | Route::Weight | Route::Leave | Route::Events | Route::Log) {
         let [] = query::parameters(head.uri.query(), [])?;
     }
     let response = match route {
@@ -181,6 +183,7 @@ fn respond(door: &Arc<Door>, head: &Parts, route: Route, rest: &str) -> Result<A
         Route::Keys => return keys(door, head.uri.query()),
         Route::Owner => owner(door, &target::key(rest)?),
         Route::Events => events::response(door, head.uri.query())?,
+        Route::Log => log::response(door, head.uri.query())?,
         Route::Reload => return change(door, &head.headers, Change::Reload),
         Route::Weight => return change(door, &head.headers, Change::Weight(weight(head.uri.query())?)),
         Route::Drain => return change(door, &head.headers, Change::Drain),

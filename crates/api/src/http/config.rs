@@ -48,7 +48,7 @@ pub struct Limits {
     pub connections: usize,
     /// Requests at once on one HTTP/2 connection. Default 100.
     pub http2_streams: u32,
-    /// Readers of `/_/events`, and apart from them of answers to queries; one more is answered 503. Default 64 each.
+    /// Readers of `/_/events` and `/_/log`, and apart from them of answers to queries; one more is answered 503. Default 64 each.
     pub subscribers: usize,
     /// From the first byte of a request, or the start of a connection, to the end of the head; then the
     /// connection is dropped. Default 10 s.

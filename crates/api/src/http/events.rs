@@ -36,11 +36,11 @@ pub(super) fn response(door: &Door, query: Option<&str>) -> Result<Response<Body
     Ok(until(door.closing.clone(), place, events, beside.boxed()))
 }
 
-/// A place among those who may read events.
+/// A place among those who may read.
 pub(super) fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
-    Arc::clone(places)
-        .try_acquire_owned()
-        .map_err(|_| Problem::unavailable("as many clients as allowed read events", Duration::from_secs(10)))
+    Arc::clone(places).try_acquire_owned().map_err(|_| {
+        Problem::unavailable("as many clients as allowed read events and the log", Duration::from_secs(10))
+    })
 }
 
 /// Events as they come, until they end.
@@ -55,6 +55,15 @@ pub(super) fn stream(
 /// Events up to their last, which a door that closes waits for.
 pub(super) fn whole(place: OwnedSemaphorePermit, events: BoxStream<'static, Event>) -> Response<Body> {
     until(CancellationToken::new(), place, events, stream::pending().boxed())
+}
+
+/// What is shown, whole events, until it ends or the door closes.
+pub(super) fn shown_only(
+    door: &Door,
+    place: OwnedSemaphorePermit,
+    shown: BoxStream<'static, Bytes>,
+) -> Response<Body> {
+    until(door.closing.clone(), place, stream::pending().boxed(), shown)
 }
 
 fn until(

@@ -202,7 +202,7 @@ fn list(name: &str, value: Option<&str>) -> Result<Vec<String>, Problem> {
 }
 
 /// A parameter that has to be there, as text.
-fn text(name: &str, value: Option<&str>) -> Result<String, Problem> {
+pub(super) fn text(name: &str, value: Option<&str>) -> Result<String, Problem> {
     let value = value.ok_or_else(|| Problem::bad_request(format!("say which: ?{name}=...")))?;
     String::from_utf8(query::decoded(value)?)
         .map_err(|_| Problem::bad_request(format!("the query parameter {name} is not UTF-8")))

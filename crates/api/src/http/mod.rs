@@ -9,6 +9,7 @@
 //! | `/_/livez`, `/_/readyz` | GET | whether the process lives; whether it serves |
 //! | `/_/status`, `/_/members`, `/_/slots`, `/_/owner/{key}`, `/_/keys` | GET | JSON |
 //! | `/_/events?with=` | GET | server-sent events; with `cluster`, `figures`, what the page shows |
+//! | `/_/log?level=` | GET | the node's log as it is written, as server-sent events |
 //! | `/_/event?name=` | POST | tells all members the body: 202 |
 //! | `/_/query?name=` | POST | asks members; server-sent events |
 //! | `/_/keyring` | GET, POST | which secrets each member knows; changes them |
@@ -56,6 +57,7 @@ mod guard;
 mod keys;
 mod leave;
 mod live;
+mod log;
 mod membership;
 mod metrics;
 mod mget;

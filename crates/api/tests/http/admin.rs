@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use boato_api::Event;
 use boato_api::http::Limits;
+use boato_api::{Event, Logged};
 
 use crate::client::{PATIENCE, TestDoor};
 
@@ -147,6 +147,26 @@ async fn events_are_streamed_until_the_door_closes() {
     door.shutdown.cancel();
     client.closed().await;
     assert!(tokio::time::timeout(PATIENCE, door.served).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_log_is_streamed_as_it_is_written_until_the_door_closes() {
+    let door = TestDoor::limited(Limits { subscribers: 1, ..Limits::default() }).await;
+    door.get("/_/log?level=dbug").await.problem(400);
+    door.get("/_/log?level=none").await.problem(404);
+    door.get("/_/log?lvl=debug").await.problem(400);
+    let mut client = door.connect().await;
+    client.write("GET /_/log?level=debug%2Ca%3Dinfo HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    client.read_until("retry: 2000\n\n").await;
+    for path in ["/_/log?level=debug,a=info", "/_/events"] {
+        door.get(path).await.problem(503);
+    }
+    door.memory.log.send(Logged::Record(r#"{"message":"it is up"}"#.into())).unwrap();
+    client.read_until("event: log\ndata: {\"message\":\"it is up\"}\n\n").await;
+    door.memory.log.send(Logged::Missed(7)).unwrap();
+    client.read_until("event: missed\ndata: {\"records\":7}\n\n").await;
+    door.shutdown.cancel();
+    client.closed().await;
 }
 
 #[tokio::test]

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use boato_api::{
-    Action, Backend, Command, Condition, Event, Expiry, Failure, KeysPage, KeysQuery, Load, MemberInfo,
-    Membership, Outcome, Owner, Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, SlotRun, Source,
-    Status, Topology, Transaction, Version,
+    Action, Backend, Command, Condition, Declined, Event, Expiry, Failure, KeysPage, KeysQuery, Load, Logged,
+    MemberInfo, Membership, Outcome, Owner, Readiness, Reply, ScanPage, ScanQuery, Shown, SlotMap, SlotRun,
+    Source, Status, Topology, Transaction, Version,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -36,6 +36,7 @@ pub(crate) struct Memory {
     pub(crate) ready: AtomicBool,
     pub(crate) left: AtomicBool,
     pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) log: broadcast::Sender<Logged>,
     pub(crate) member: Member,
 }
 
@@ -48,6 +49,7 @@ impl Memory {
             ready: AtomicBool::new(true),
             left: AtomicBool::new(false),
             events: broadcast::channel(16).0,
+            log: broadcast::channel(16).0,
             member: Member::default(),
         })
     }
@@ -318,6 +320,18 @@ impl Backend for Memory {
             events.recv().await.ok().map(|event| (event, events))
         });
         (vec![Event { id: 3, kind: "joined".into(), data }], next.boxed())
+    }
+
+    fn log(&self, filter: &str) -> Result<BoxStream<'static, Logged>, Declined> {
+        match filter {
+            "debug,a=info" => {}
+            "none" => return Err(Declined::Unknown("no log".to_owned())),
+            _ => return Err(Declined::Invalid(filter.to_owned())),
+        }
+        let next = stream::unfold(self.log.subscribe(), |mut records| async {
+            records.recv().await.ok().map(|record| (record, records))
+        });
+        Ok(next.boxed())
     }
 
     fn leave(&self) -> Result<(), Failure> {

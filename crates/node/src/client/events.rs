@@ -66,9 +66,7 @@ impl Events {
             }
         }
     }
-}
 
-impl Events {
     /// Those that an event `history` lists, each by itself, and then the others.
     pub(crate) fn with_history(self) -> impl Iterator<Item = Result<ServerEvent, ClientError>> {
         let addr = self.addr;
@@ -81,6 +79,10 @@ impl Events {
             }
             other => vec![other],
         })
+    }
+
+    fn broken(&self, source: io::Error) -> ClientError {
+        ClientError::Ended { addr: self.addr, source }
     }
 }
 
@@ -99,12 +101,6 @@ impl Iterator for Events {
             Ok(None) => Some(Err(self.broken(io::ErrorKind::UnexpectedEof.into()))),
             Err(error) => Some(Err(self.broken(error))),
         }
-    }
-}
-
-impl Events {
-    fn broken(&self, source: io::Error) -> ClientError {
-        ClientError::Ended { addr: self.addr, source }
     }
 }
 

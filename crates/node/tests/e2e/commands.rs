@@ -1,7 +1,7 @@
 //! The command line against running nodes.
 
 use std::collections::BTreeSet;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -128,6 +128,40 @@ fn what_happened_before_is_told_to_who_asks_for_it() {
     assert_eq!((&event["data"]["name"], &event["data"]["payload"]), (&"deploy".into(), &"v42".into()));
     let joined = run(&http, &["monitor", "--history", "--only", "joined", "--count", "1"], 0);
     assert!(joined.contains("Z joined ") && joined.contains("name=two"), "{joined}");
+}
+
+/// The node that is asked shows warnings only.
+#[test]
+fn the_log_of_a_node_is_read_along_also_where_it_shows_less_itself() {
+    let cluster = Cluster::new("read-along");
+    let [one, two] = ["one", "two"].map(|name| cluster.node(name).arg("--log", "warn").start());
+    Cluster::settle(&[&one, &two]);
+    let [http, other] = [&one, &two].map(|node| node.http.to_string());
+    let read = |args: &[&str], happens: &dyn Fn(usize)| {
+        let args = [&["monitor", "--http", &http, "--count", "1", "--log"], args].concat();
+        let mut reader = Command::new(env!("CARGO_BIN_EXE_boato"));
+        let mut reader = reader.env_clear().args(args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut times = 0;
+        // It begins to listen at some time.
+        wait("a record is shown", || {
+            times += 1;
+            happens(times);
+            ensure(reader.try_wait().unwrap().is_some(), || "it shows nothing".into())
+        });
+        String::from_utf8(reader.wait_with_output().unwrap().stdout).unwrap()
+    };
+    let reload = |_| assert!(run(&http, &["drain"], 0).contains("drain"));
+    let text = read(&["off,node::backend=info"], &reload);
+    assert!(text.contains("Z INFO  node::backend asked to be drained"), "{text}");
+    let retag = |times: usize| {
+        run(&other, &["tags", "set", &format!("times={times}")], 0);
+    };
+    let record: Value = serde_json::from_str(&read(&["off,node=debug", "--json"], &retag)).unwrap();
+    let told = [&record["level"], &record["message"], &record["name"]];
+    assert_eq!(told, ["DEBUG", "a member was updated", "two"], "{record}");
+    assert_eq!(run(&http, &["monitor", "--log", "dbug"], 1), "");
+    assert_eq!(run(&http, &["monitor", "--log", "info", "--history"], 2), "");
+    assert!(!one.log().contains("INFO"), "{}", one.log());
 }
 
 #[test]
