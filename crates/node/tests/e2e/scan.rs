@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use boato_cluster::POSITION_BITS;
+
 use crate::harness::{Cluster, Node, Resp, Said, boato, ensure, wait};
 
-const KEYS: usize = 5_000;
+const KEYS: usize = 10_000;
 
-/// Slots with about a hundred keys each, so that cursors end within them, too.
-const CROWDED: usize = 20;
+/// Slots with 125 keys each, more than a page asks of one slot, so that cursors end within them, too. About a third of them is c's.
+const CROWDED: usize = 40;
 
 fn key(n: usize) -> String {
     if n.is_multiple_of(2) { format!("{{{}}}.{n}", n / 2 % CROWDED) } else { format!("key-{n}") }
@@ -25,20 +27,20 @@ fn a_walk_lists_every_key_that_is_there_throughout_whoever_holds_it() {
         assert!(at_a.pipeline(&lines).into_iter().all(|said| said == Said::ok()));
     }
     let mut walk = Walk { doors: vec![Resp::connect(b.resp), Resp::connect(c.resp)], ..Walk::default() };
-    walk.until(KEYS / 5);
+    let holders = a.view().holders().unwrap();
+    walk.stop_within(|slot| holders[slot] == "c");
     weigh(c, 0);
-    walk.until(KEYS * 2 / 5);
     wait("c has given all away", || {
         let left = a.view().holders()?.iter().filter(|holder| *holder == "c").count();
         ensure(left == 0, || format!("{left} slots are left"))
     });
-    walk.until(KEYS * 3 / 5);
+    // What comes back is what has gone, and does while the walk goes on.
     weigh(c, 1);
-    walk.until(KEYS * 4 / 5);
+    walk.stop_within(|slot| holders[slot] == "c");
     Cluster::settle(&[a, b, c]);
     let held = a.view().holders().unwrap().iter().filter(|holder| *holder == "c").count();
     assert!(held > 4_000, "{held} slots have come back");
-    walk.until(usize::MAX);
+    walk.finish();
     let missed: Vec<_> = keys.difference(&walk.listed).collect();
     assert!(missed.is_empty(), "{} keys are missing: {missed:?}", missed.len());
     assert_eq!(walk.listed.len(), KEYS, "nothing else is there");
@@ -58,21 +60,37 @@ struct Walk {
 }
 
 impl Walk {
-    /// Goes on until so many keys are listed, or to the end.
-    fn until(&mut self, keys: usize) {
-        while self.listed.len() < keys && self.cursor != "0" {
-            let door = self.pages % self.doors.len();
-            let from = if self.cursor.is_empty() { "0" } else { &self.cursor };
-            let page = self.doors[door].ask(&format!("SCAN {from} COUNT {COUNT}")).into_array();
-            let [Said::Text(next), Said::Array(found)] = &page[..] else { panic!("{page:?}") };
-            self.listed.extend(found.iter().map(|key| match key {
-                Said::Text(key) => key.clone(),
-                other => panic!("{other:?} is no key"),
-            }));
-            self.cursor.clone_from(next);
-            self.pages += 1;
+    fn finish(&mut self) {
+        while self.cursor != "0" {
+            self.page();
         }
-        assert!(keys == usize::MAX || self.cursor != "0", "only {} keys were listed", self.listed.len());
+    }
+
+    /// Goes on for at least a fifth of the keys, until it is between two keys of such a slot.
+    fn stop_within(&mut self, wanted: impl Fn(usize) -> bool) {
+        let least = self.listed.len() + KEYS / 5;
+        loop {
+            self.page();
+            assert!(self.cursor != "0", "it is in none of them when {} keys are listed", self.listed.len());
+            let cursor: u64 = self.cursor.parse().unwrap();
+            let (slot, within) = (cursor >> POSITION_BITS, cursor & ((1 << POSITION_BITS) - 1));
+            if self.listed.len() >= least && within > 0 && wanted(usize::try_from(slot).unwrap()) {
+                return;
+            }
+        }
+    }
+
+    fn page(&mut self) {
+        let door = self.pages % self.doors.len();
+        let from = if self.cursor.is_empty() { "0" } else { &self.cursor };
+        let page = self.doors[door].ask(&format!("SCAN {from} COUNT {COUNT}")).into_array();
+        let [Said::Text(next), Said::Array(found)] = &page[..] else { panic!("{page:?}") };
+        self.listed.extend(found.iter().map(|key| match key {
+            Said::Text(key) => key.clone(),
+            other => panic!("{other:?} is no key"),
+        }));
+        self.cursor.clone_from(next);
+        self.pages += 1;
     }
 }
 
