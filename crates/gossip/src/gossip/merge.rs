@@ -210,17 +210,19 @@ impl Gossip {
         if news.incarnation <= signed.max(known.incarnation) {
             return Some(news);
         }
-        self.unsigned(news, known).filter(|news| news.is_near(signed))
+        self.unsigned(news, known, signed).filter(|news| news.is_near(signed))
     }
 
     /// What another says of an incarnation that the member has not signed, so that it may not exist: a live member is suspected
-    /// for it, but nobody lives longer.
-    fn unsigned<'a>(&mut self, news: News<'a>, known: Standing) -> Option<News<'a>> {
+    /// for it, but nobody lives longer. `signed` is the latest that it has signed, which may come with the news.
+    fn unsigned<'a>(&mut self, news: News<'a>, known: Standing, signed: u64) -> Option<News<'a>> {
         let gone = |state| !matches!(state, State::Alive | State::Suspect);
         match (known.state, news.state) {
             (_, State::Alive) => None,
             (State::Alive, _) => Some(news),
-            (State::Suspect, State::Left) => Some(News { incarnation: known.incarnation, ..news }),
+            (State::Suspect, State::Left) => {
+                Some(News { incarnation: signed.max(known.incarnation), ..news })
+            }
             (known, said) if gone(known) && gone(said) => Some(news),
             _ => {
                 // Whoever says so may have the words that go with it; in an exchange it would have brought them.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::failure::{news, relayed, rumour};
-use super::trust::{exchange, questions};
+use super::trust::{exchange, exchange_later, questions};
 use super::world::*;
 use crate::codec::{DATAGRAM_BYTES_MIN, decode, encode, standing};
 use crate::precedence::Standing;
@@ -192,6 +192,23 @@ fn a_goodbye_is_no_words() {
     world.until("all know", 2 * SECOND, |world| world.all_believe(3, Some(State::Left)));
     let left = world.node(addr(3)).me();
     assert_eq!((left.incarnation, &left.signature), (before.incarnation + 1, &before.signature));
+}
+
+/// The goodbye itself is not signed, and may not be believed in an incarnation before that of its words.
+#[test]
+fn a_suspect_that_left_is_suspected_in_the_incarnation_of_its_last_words() {
+    let mut world = World::cluster(3, 1);
+    world.input(addr(1), Input::Datagram { from: addr(2), bytes: &rumour(2, 3, 1, 0, Belief::Suspect) });
+    assert_eq!(world.state(addr(1), 3), Some(State::Suspect));
+    let before = world.node(addr(3)).me().clone();
+    let said = signed(&Member { incarnation: 1, addr: addr(33), ..before });
+    let left = exchange_later(2, &Member { state: State::Left, ..said.clone() }, 2);
+    world.input(addr(1), Input::Stream { from: addr(2), bytes: &left });
+    assert_eq!(
+        world.node(addr(1)).member(id(3)),
+        Some(&Member { state: State::Suspect, ..said }),
+        "it may have been made up"
+    );
 }
 
 /// Nodes of version 8 neither send signatures nor pass them on.

@@ -10,10 +10,15 @@ use crate::{Event, Gossip, Input, Member, Output, Signature, State};
 
 /// A push-pull of node `from` that brings the record of `member`.
 pub(super) fn exchange(from: u16, member: &Member) -> Vec<u8> {
+    exchange_later(from, member, member.incarnation)
+}
+
+/// The same of a state that speaks of this incarnation, with what the member has said in its own.
+pub(super) fn exchange_later(from: u16, member: &Member, incarnation: u64) -> Vec<u8> {
     let record = Record {
         announce: announce(member, member.incarnation),
         state: member.state.into(),
-        incarnation: member.incarnation,
+        incarnation,
         by: id(from).0,
         gone_s: 0,
     };
