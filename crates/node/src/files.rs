@@ -42,7 +42,10 @@ pub(crate) fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
 
 fn replace_by(path: &Path, content: &[u8], options: &mut fs::OpenOptions) -> io::Result<()> {
     let new = beside(path, ".new")?;
-    let mut file = options.write(true).create(true).truncate(true).open(&new)?;
+    // What an interrupted replacement left may be open to others.
+    fs::remove_file(&new)
+        .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+    let mut file = options.write(true).create_new(true).open(&new)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -176,6 +179,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
+        fs::write(dir.path().join("a.new"), "left over").unwrap();
         replace_private(&path, b"one").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }

@@ -181,9 +181,10 @@ fn lock(dir: &Path) -> Result<File, IdentityError> {
     Ok(file)
 }
 
-/// The key that is kept at `path`, else a new one. `used`: a node has run in this directory.
+/// The key that is kept at `path`, else a new one. `used`: the last boot epoch is known. Where it is not, the key is of no use, as
+/// what a boot says that is older than the last is believed by nobody.
 fn key(path: &Path, used: bool) -> Result<NodeKey, IdentityError> {
-    if let Some(key) = load_key(path)? {
+    if let Some(key) = load_key(path)?.filter(|_| used) {
         return Ok(key);
     }
     let key = NodeKey::generate();
@@ -191,7 +192,7 @@ fn key(path: &Path, used: bool) -> Result<NodeKey, IdentityError> {
     if used {
         tracing::info!(
             id = %NodeId(key.node()),
-            "there was no {}, as versions before 9 of the wire had none: the node has a key now, and by it another id",
+            "there was no {} (older versions have none): the node has a new key, and by it another id",
             path.display()
         );
     }
@@ -309,6 +310,19 @@ mod tests {
         }
         fs::remove_file(&path).unwrap();
         assert_ne!(Identity::open(Some(dir.path())).unwrap().id(), NodeId(key.node()));
+    }
+
+    #[test]
+    fn without_the_last_boot_epoch_the_node_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Identity::open_at(Some(dir.path()), 9_000).unwrap().id();
+        fs::remove_file(dir.path().join(NODE_FILE)).unwrap();
+        let second = Identity::open_at(Some(dir.path()), 5_000).unwrap();
+        assert_ne!(second.id(), first);
+        assert_eq!(
+            key_text(&second.key),
+            load_key(&dir.path().join(KEY_FILE)).unwrap().map(|key| key_text(&key)).unwrap()
+        );
     }
 
     #[test]
