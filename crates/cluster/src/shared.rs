@@ -110,16 +110,34 @@ impl Slots {
         entries: &mut Entries,
         unix_ms: u64,
     ) -> Effect {
-        if operation.is_write() {
-            let [members, needed] = [&self.members, &self.min_members].map(|it| it.load(Ordering::Relaxed));
-            if members < needed && !self.bug.is(Canary::FewMembersWrite) {
-                return Effect::TooFewMembers { members, needed };
-            }
-            if header.is_copied() && !self.bug.is(Canary::DropDirtySet) {
-                operation.written_keys(entries, unix_ms, |key| header.mark_written(key));
-            }
+        if operation.is_write()
+            && let Some(refusal) = self.too_few_members()
+        {
+            return refusal;
+        }
+        self.apply_allowed(operation, header, entries, unix_ms)
+    }
+
+    #[inline]
+    fn apply_allowed<B: AsRef<[u8]>>(
+        &self,
+        operation: &Operation<B>,
+        header: &mut Header,
+        entries: &mut Entries,
+        unix_ms: u64,
+    ) -> Effect {
+        if operation.is_write() && header.is_copied() && !self.bug.is(Canary::DropDirtySet) {
+            operation.written_keys(entries, unix_ms, |key| header.mark_written(key));
         }
         self.applier(unix_ms).apply(operation, entries)
+    }
+
+    /// What a write is answered while too few members are in view.
+    #[inline]
+    fn too_few_members(&self) -> Option<Effect> {
+        let [members, needed] = [&self.members, &self.min_members].map(|it| it.load(Ordering::Relaxed));
+        let refused = members < needed && !self.bug.is(Canary::FewMembersWrite);
+        refused.then_some(Effect::TooFewMembers { members, needed })
     }
 
     /// The limit of the bytes of entries and tables.
@@ -201,8 +219,8 @@ impl Slots {
         true
     }
 
-    /// Applies writes to the slot in one step, in their order, if this node serves it now and none has to wait for a copy: tells
-    /// `done` what came of each and returns true. False: nothing was changed.
+    /// Applies writes to the slot in one step, in their order, if this node serves it now, members enough are in view, and none has
+    /// to wait for a copy: tells `done` what came of each and returns true. False: nothing was changed.
     pub fn try_apply_all<B: AsRef<[u8]>>(
         &self,
         slot: u16,
@@ -212,12 +230,13 @@ impl Slots {
     ) -> bool {
         let mut guard = self.store.lock(usize::from(slot));
         let (header, entries) = guard.split();
-        if header.serving().is_none() || header.slows_writes() {
+        // Once for all: members may go meanwhile.
+        if header.serving().is_none() || header.slows_writes() || self.too_few_members().is_some() {
             return false;
         }
         for write in writes {
             debug_assert!(write.is_write() && write.slot() == slot, "the caller's writes are of the slot");
-            done(self.apply(&write, header, entries, unix_ms));
+            done(self.apply_allowed(&write, header, entries, unix_ms));
         }
         true
     }

@@ -201,3 +201,27 @@ fn who_waited_for_a_lower_process_that_goes_begins_at_once_as_it_did_not_stand_s
     node.hear_of(lower, Liveness::Dead);
     assert_eq!(node.machine.standing(), Standing::Claimed);
 }
+
+#[test]
+fn one_stop_counts_once_however_much_is_heard_of_after_it() {
+    let mut node = Node::new();
+    // What is known already changes nothing, so that what was due stays due.
+    let hear_of_all = |node: &mut Node| {
+        for id in 10..18 {
+            let _frames = node.hear_of(Pid { node: id, boot: 1 }, Liveness::Alive);
+        }
+    };
+    hear_of_all(&mut node);
+    (10..18).for_each(|id| says(&mut node, Pid { node: id, boot: 1 }, Standing::Waiting));
+    node.feed(Input::Eligible { quiet: Duration::from_secs(1) });
+    for stop_ms in [3_000, 900] {
+        node.now += Duration::from_millis(stop_ms);
+        hear_of_all(&mut node);
+        node.feed(Input::Timeout);
+        assert_eq!(node.machine.standing(), Standing::Eligible, "after {stop_ms} ms");
+    }
+    node.pass(Duration::from_millis(990));
+    assert_eq!(node.machine.standing(), Standing::Eligible, "the second stop counted, too");
+    node.pass(Duration::from_millis(10));
+    assert_eq!(node.machine.standing(), Standing::Claimed);
+}

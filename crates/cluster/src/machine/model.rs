@@ -153,6 +153,7 @@ impl Machine {
                 self.end_quiet(2 * Self::MODEL_QUIET);
                 // One stop stands for as many as are noticed.
                 if let Some(eligible) = &mut self.eligible {
+                    eligible.ran_at = eligible.since;
                     eligible.stops = eligible.stops.max(QUIET_MAX - 1);
                 }
             }

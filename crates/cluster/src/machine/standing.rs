@@ -17,6 +17,9 @@ pub(super) const QUIET_MAX: u32 = 5;
 /// it asked for by more than this part.
 const QUIET_PART: u32 = 4;
 
+/// Not more often than this.
+const LOOK_MIN: Duration = Duration::from_millis(10);
+
 /// How often a process without a cluster tells the others that it still has none.
 const UNCLAIMED_HELLO: Duration = Duration::from_secs(1);
 
@@ -102,9 +105,11 @@ impl Machine {
         if self.standing != Standing::Eligible {
             return;
         }
-        let late = self.poll_timeout().map_or(Duration::ZERO, |at| now.at.saturating_sub(at));
+        let asked_for = self.poll_timeout();
         let ignored = self.bug(Canary::BeginAfterAStop);
         if let Some(Eligible { since, quiet, stops, ran_at }) = &mut self.eligible {
+            // What was due may be due still, where it ran for something else: the same stop counts once.
+            let late = asked_for.map_or(Duration::ZERO, |at| now.at.saturating_sub(at.max(*ran_at)));
             *ran_at = now.at;
             if late > *quiet / QUIET_PART && *stops < QUIET_MAX && !ignored {
                 *since = now.at;
@@ -158,7 +163,7 @@ impl Machine {
         };
         let search = self.standing != Standing::Claimed && self.view.guide(0).is_some();
         let looks = self.eligible.filter(|_| self.standing == Standing::Eligible);
-        let looks = looks.map(|eligible| eligible.ran_at + eligible.quiet / QUIET_PART);
+        let looks = looks.map(|eligible| eligible.ran_at + (eligible.quiet / QUIET_PART).max(LOOK_MIN));
         self.begins_at()
             .into_iter()
             .chain(looks)
