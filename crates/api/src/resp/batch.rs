@@ -21,7 +21,7 @@ pub(super) struct Batch<'a> {
     asked: usize,
     /// The answers whose replies are not written, in the order of the commands.
     answers: VecDeque<Result<Reply, Failure>>,
-    /// What was written behind the first hole, once the first reply is put into its place.
+    /// What was written behind the first hole, once it is parted from what is before.
     behind: Option<Behind>,
 }
 
@@ -96,18 +96,21 @@ impl<'a> Batch<'a> {
         self.commands.len() >= COMMANDS_MAX || self.bytes >= BYTES_MAX
     }
 
+    /// Takes what is behind the first missing reply out of `out`: from then on all of `out` may be written.
+    pub(super) fn part(&mut self, out: &mut Replies) {
+        if let (Some(Hole { at, .. }), None) = (self.holes.front(), &self.behind) {
+            self.behind = Some(Behind { replies: out.split_off(*at), start: *at, copied: 0 });
+        }
+    }
+
     /// Puts the next reply into its place if its answers have come, tells `answered` the command's place in the table and
     /// the reply's errors.
     pub(super) fn fill_one(&mut self, out: &mut Replies, answered: impl FnOnce(usize, u64)) -> bool {
         if self.holes.front().is_none_or(|hole| hole.commands > self.answers.len()) {
             return false;
         }
-        let Some(hole) = self.holes.pop_front() else { return false };
-        let behind = self.behind.get_or_insert_with(|| Behind {
-            replies: out.split_off(hole.at),
-            start: hole.at,
-            copied: 0,
-        });
+        self.part(out);
+        let (Some(hole), Some(behind)) = (self.holes.pop_front(), &mut self.behind) else { return false };
         let until = hole.at - behind.start;
         out.append(&behind.replies[behind.copied..until]);
         behind.copied = until;

@@ -89,15 +89,27 @@ impl Connection {
         loop {
             self.input.make_room(self.parser.needed());
             if !self.hold_memory() {
-                return self.refuse_memory();
+                // Replies that wait for more to come take some of it.
+                self.write()?;
+                if !self.hold_memory() {
+                    return self.refuse_memory();
+                }
             }
             if !self.read(closed.as_mut()).await? {
                 self.write_all().await?;
                 return Ok(if closing.is_cancelled() { End::Goodbye } else { End::Now });
             }
             let read_at = Instant::now();
-            let goes_on = self.answer(read_at).await?;
-            // What is not written here is written as soon as there is nothing to read.
+            let kept = self.client.out.waiting().len();
+            let sure = self.client.out.taken_ever() + kept as u64;
+            let goes_on = match self.answer(read_at, kept > 0).await {
+                Ok(goes_on) => goes_on,
+                Err(error) => {
+                    self.write_once(sure);
+                    return Err(error);
+                }
+            };
+            // What is not written here is written as soon as there is nothing to read, or something is waited for.
             unwritten =
                 if self.input.is_drained() || unwritten == READS_TOGETHER { 0 } else { unwritten + 1 };
             if unwritten == 0 {
@@ -156,7 +168,9 @@ impl Connection {
     }
 
     /// Runs every command that has arrived with what was read then. False: the connection ends here.
-    async fn answer(&mut self, read_at: Instant) -> io::Result<bool> {
+    ///
+    /// `kept`: replies to earlier reads wait to be written together with these, unless these take time.
+    async fn answer(&mut self, read_at: Instant, mut kept: bool) -> io::Result<bool> {
         let Connection { stream, client, parser, input, share, .. } = self;
         let bytes = input.bytes();
         let mut bounds = bounds(&client.door);
@@ -179,7 +193,8 @@ impl Connection {
                 }
                 Ok(Some(Frame::Line(line, length))) => {
                     at += length;
-                    settle(stream, client, &mut batch, share).await?;
+                    settle(stream, client, &mut batch, share, &mut kept).await?;
+                    release(stream, client, &mut kept)?;
                     // What was looked at before anything was waited for is no longer so.
                     ahead = Ahead::default();
                     client.session.now_ms = client.door.backend.now_ms();
@@ -198,11 +213,14 @@ impl Connection {
             let much = client.out.waiting().len() > WRITE_BYTES;
             if batch.is_full() || much || !matches!(next, Next::GoOn) {
                 ahead = Ahead::default();
-                settle(stream, client, &mut batch, share).await?;
+                settle(stream, client, &mut batch, share, &mut kept).await?;
             }
             match next {
                 Next::GoOn => {}
-                Next::Later(reply) => client.finish(reply).await,
+                Next::Later(reply) => {
+                    release(stream, client, &mut kept)?;
+                    client.finish(reply).await;
+                }
                 Next::Close => break Stop::Closed,
             }
             if client.out.overflown() {
@@ -212,7 +230,7 @@ impl Connection {
                 make_way(stream, client, share).await?;
             }
         };
-        settle(stream, client, &mut batch, share).await?;
+        settle(stream, client, &mut batch, share, &mut kept).await?;
         drop(batch);
         let took = read_at.elapsed();
         let commands = client.pass_on_counts(took);
@@ -248,6 +266,15 @@ impl Connection {
             _ => Some((Instant::now(), out.taken_ever())),
         };
         Ok(())
+    }
+
+    /// Writes what the client takes now of the first `until` bytes of all replies so far: those behind are not whole.
+    fn write_once(&mut self, until: u64) {
+        let out = &self.client.out;
+        let left = usize::try_from(until.saturating_sub(out.taken_ever())).unwrap_or(usize::MAX);
+        let sure = &out.waiting()[..left.min(out.waiting().len())];
+        // The connection ends for another reason.
+        let _ = self.stream.try_write(sure);
     }
 
     /// Writes everything.
@@ -318,13 +345,23 @@ fn write(stream: &TcpStream, client: &mut Client) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes what the client takes now if replies to earlier reads are among it: something is to be waited for.
+fn release(stream: &TcpStream, client: &mut Client, kept: &mut bool) -> io::Result<()> {
+    if std::mem::take(kept) { write(stream, client) } else { Ok(()) }
+}
+
 /// Has all collected commands answered, and writes meanwhile.
 async fn settle(
     stream: &TcpStream,
     client: &mut Client,
     batch: &mut Batch<'_>,
     share: &mut Share,
+    kept: &mut bool,
 ) -> io::Result<()> {
+    if *kept && !batch.is_empty() {
+        batch.part(&mut client.out);
+        release(stream, client, kept)?;
+    }
     while client.settle_some(batch).await {
         if !share.cover(client.answer_bytes().saturating_sub(OWN_BYTES)) {
             client.ask_one_by_one();

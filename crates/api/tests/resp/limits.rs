@@ -55,6 +55,27 @@ async fn an_http_request_is_told_nothing() {
 }
 
 #[tokio::test]
+async fn replies_to_what_was_read_before_are_not_lost_with_what_is_refused() {
+    let door = TestDoor::open().await;
+    let sent = [encoded(&["PING"]).repeat(2000), b"POST /x\r\n".to_vec()].concat();
+    let words = last_words(&door, &sent).await;
+    assert!(words.starts_with("+PONG\r\n"), "{} bytes", words.len());
+    assert_eq!(words.len() % "+PONG\r\n".len(), 0);
+}
+
+#[tokio::test]
+async fn memory_that_replies_take_only_until_they_are_written_refuses_nobody() {
+    let door = TestDoor::limited(Limits { memory_bytes: 32 << 10, ..Limits::default() }).await;
+    let mut client = door.client().await;
+    assert_eq!(client.ask(&format!("SET k {}", "x".repeat(100))).await, "+OK\r\n");
+    let mut client = door.client().await;
+    client.send(&encoded(&["GET", "k"]).repeat(1000)).await;
+    for _ in 0..1000 {
+        assert_eq!(client.reply().await, format!("$100\r\n{}\r\n", "x".repeat(100)).as_bytes());
+    }
+}
+
+#[tokio::test]
 async fn strangers_may_send_little_until_they_show_the_password() {
     let door = TestDoor::locked("secret").await;
     let large = "x".repeat(17_000);

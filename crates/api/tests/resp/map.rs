@@ -38,6 +38,8 @@ pub(crate) struct Map {
     pub(crate) commands: AtomicUsize,
     /// How many keys were told of by `read_all`.
     pub(crate) told: AtomicUsize,
+    /// Whoever holds it delays answers from elsewhere.
+    pub(crate) away: Arc<tokio::sync::Mutex<()>>,
     /// How often a key of `flip/` was asked for.
     flips: AtomicUsize,
 }
@@ -59,6 +61,7 @@ impl Map {
             batches: AtomicUsize::new(0),
             commands: AtomicUsize::new(0),
             told: AtomicUsize::new(0),
+            away: Arc::default(),
             flips: AtomicUsize::new(0),
         })
     }
@@ -135,8 +138,10 @@ impl Backend for Map {
         self.batches.fetch_add(1, Relaxed);
         self.commands.fetch_add(commands.len(), Relaxed);
         let results = commands.iter().map(|command| self.reply(command, Source::Cluster)).collect();
-        Box::pin(async {
+        let away = Arc::clone(&self.away);
+        Box::pin(async move {
             tokio::task::yield_now().await;
+            drop(away.lock().await);
             results
         })
     }
@@ -209,7 +214,11 @@ impl Backend for Map {
     fn count(&self, only: Option<u16>) -> BoxFuture<'static, Result<u64, Failure>> {
         let values = self.values();
         let count = values.keys().filter(|key| only.is_none_or(|only| only == slot(key))).count();
-        Box::pin(future::ready(Ok(count as u64)))
+        let away = Arc::clone(&self.away);
+        Box::pin(async move {
+            drop(away.lock().await);
+            Ok(count as u64)
+        })
     }
 
     fn flush(&self) -> BoxFuture<'static, Result<u64, Failure>> {

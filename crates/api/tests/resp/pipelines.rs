@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use boato_api::resp::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::client::{TestClient, TestDoor, encoded};
+use crate::client::{PATIENCE, TestClient, TestDoor, encoded};
 
 /// Sends all commands in one write and brings as many replies.
 async fn pipeline(client: &mut TestClient, lines: &[&str]) -> Vec<String> {
@@ -154,9 +155,58 @@ async fn values_that_are_long_together_are_not_read_in_vain() {
     assert_eq!(client.ask(&format!("SET a {value}")).await, "+OK\r\n");
     let reply = client.ask_words(&[vec!["MGET"], vec!["a"; 20]].concat()).await;
     assert_eq!(reply, ["*20\r\n", &format!("$50000\r\n{value}\r\n").repeat(20)].concat().as_bytes());
-    assert_eq!(door.map.told.load(Relaxed), 1, "the first tells that it is a megabyte");
+    assert_eq!(door.map.told.load(Relaxed), 2, "the first two tell that it is a megabyte");
     client.ask_words(&[vec!["MGET"], vec!["b"; 20]].concat()).await;
-    assert_eq!(door.map.told.load(Relaxed), 21);
+    assert_eq!(door.map.told.load(Relaxed), 22);
+    client.ask_words(&[vec!["MGET", "a"], vec!["b"; 49]].concat()).await;
+    assert_eq!(door.map.told.load(Relaxed), 72, "one long value does not tell that others are");
+}
+
+/// Commands that fill the first read of a connection to its last byte, and how many.
+fn full_read() -> (Vec<u8>, usize) {
+    let commands = [encoded(&["PING"]).repeat(1169), b"PING\r\n".repeat(3)].concat();
+    assert_eq!(commands.len(), 16 << 10);
+    (commands, 1172)
+}
+
+#[tokio::test]
+async fn a_client_that_has_filled_a_read_and_sends_no_more_has_its_replies() {
+    let door = TestDoor::open().await;
+    let (commands, replies) = full_read();
+    let mut client = door.client().await;
+    client.send(&commands).await;
+    for _ in 0..replies {
+        assert_eq!(client.reply().await, b"+PONG\r\n");
+    }
+    let mut stream = TcpStream::connect(door.addr).await.unwrap();
+    stream.write_all(&commands).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut words = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut words)).await.expect("the end in time").unwrap();
+    assert_eq!(words, b"+PONG\r\n".repeat(replies));
+}
+
+#[tokio::test]
+async fn replies_that_are_there_do_not_wait_for_what_other_nodes_say_to_the_next_read() {
+    let far = [encoded(&["GET", "far/x"]), encoded(&["PING"]), encoded(&["EXISTS", "far/y"])].concat();
+    for (next, expected) in [
+        (far, &["$-1\r\n", "+PONG\r\n", ":0\r\n"][..]),
+        (encoded(&["DBSIZE"]), &[":0\r\n"]),
+        (b"GET far/x\r\n".to_vec(), &["$-1\r\n"]),
+    ] {
+        let door = TestDoor::open().await;
+        let mut client = door.client().await;
+        let (commands, replies) = full_read();
+        let silent = door.map.away.lock().await;
+        client.send(&[commands, next].concat()).await;
+        for _ in 0..replies {
+            assert_eq!(client.reply().await, b"+PONG\r\n");
+        }
+        drop(silent);
+        for reply in expected {
+            assert_eq!(client.reply().await, reply.as_bytes());
+        }
+    }
 }
 
 #[tokio::test]

@@ -23,6 +23,10 @@ const REPEATED_BYTES: usize = 128;
 const TOGETHER_MAX: usize = 1024;
 const TOGETHER_BYTES: usize = 256 << 10;
 
+/// So many values, or bytes of them, tell how long the others are.
+const TELLING_VALUES: usize = 16;
+const TELLING_BYTES: usize = 64 << 10;
+
 /// Runs a command, as far as that can be done at once.
 pub(in crate::resp) fn dispatch<'a>(
     session: &mut Session,
@@ -191,7 +195,9 @@ fn read_here(context: &mut Context<'_>, join: Join, keys: &[&[u8]]) -> bool {
         if join == Join::Values {
             Form::Value.write_value(entry.map(|entry| entry.value), out);
         }
-        (out.len() - before) / told * keys.len() <= TOGETHER_BYTES
+        let written = out.len() - before;
+        let tells = told >= TELLING_VALUES || written >= TELLING_BYTES;
+        (if tells { written / told * keys.len() } else { written }) <= TOGETHER_BYTES
     });
     match join {
         _ if !is_read => out.truncate(before),
