@@ -155,6 +155,8 @@ async fn the_log_is_streamed_as_it_is_written_until_the_door_closes() {
     door.get("/_/log?level=dbug").await.problem(400);
     door.get("/_/log?level=none").await.problem(404);
     door.get("/_/log?lvl=debug").await.problem(400);
+    let long = format!("/_/log?level=info{}", ",a=info".repeat(37));
+    assert!(door.get(&long).await.problem(400).contains("256 bytes"));
     let mut client = door.connect().await;
     client.write("GET /_/log?level=debug%2Ca%3Dinfo HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     client.read_until("retry: 2000\n\n").await;

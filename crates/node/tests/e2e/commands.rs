@@ -156,7 +156,8 @@ fn the_log_of_a_node_is_read_along_also_where_it_shows_less_itself() {
     let retag = |times: usize| {
         run(&other, &["tags", "set", &format!("times={times}")], 0);
     };
-    let record: Value = serde_json::from_str(&read(&["off,node=debug", "--json"], &retag)).unwrap();
+    let record: Value =
+        serde_json::from_str(&read(&["off,node::membership=debug", "--json"], &retag)).unwrap();
     let told = [&record["level"], &record["message"], &record["name"]];
     assert_eq!(told, ["DEBUG", "a member was updated", "two"], "{record}");
     assert_eq!(run(&http, &["monitor", "--log", "dbug"], 1), "");
