@@ -38,7 +38,7 @@ use crate::{
 
 use events::Recalls;
 use leave::Farewells;
-use merge::Inquiries;
+use merge::Hearsay;
 use probe::Probe;
 use push_pull::PushPulls;
 use query::Queries;
@@ -90,7 +90,9 @@ pub struct Gossip {
     number: u64,
     /// How often a belief has changed.
     changes: usize,
-    inquiries: Inquiries,
+    hearsay: Hearsay,
+    /// What a message says of this member that it answers: of which incarnation, and whether it refutes.
+    doubted: Option<(u64, bool)>,
     outputs: VecDeque<Output>,
     stats: Stats,
 }
@@ -154,7 +156,8 @@ impl Gossip {
             spread_at: None,
             number: 0,
             changes: 0,
-            inquiries: Inquiries::default(),
+            hearsay: Hearsay::default(),
+            doubted: None,
             outputs: VecDeque::new(),
             stats: Stats::default(),
             config,

@@ -71,7 +71,7 @@ impl Member {
     /// Its tags as a datagram has them: as they are, or a hash of them.
     pub(crate) fn short_tags(&self) -> &str {
         match &self.tags.hash {
-            Some(hash) if attribute_bytes(&self.name, self.tags.text()) > SHORT_BYTES_MAX => hash,
+            Some(hash) if is_large(&self.name, self.tags.text()) => hash,
             _ => self.tags.text(),
         }
     }
@@ -187,6 +187,11 @@ fn hash_of(text: &str) -> String {
 /// Bytes that name and tags take in an announcement, as [`ATTRIBUTE_BYTES_MAX`] counts them.
 pub(crate) fn attribute_bytes(name: &str, tags: &str) -> usize {
     name.len() + tags.len()
+}
+
+/// Whether a datagram names these tags by their hash.
+pub(crate) fn is_large(name: &str, tags: &str) -> bool {
+    tags.len() > SHORT_TAGS_MAX && attribute_bytes(name, tags) > SHORT_BYTES_MAX
 }
 
 /// Checks that name and tags fit their announcement.

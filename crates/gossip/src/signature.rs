@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use crate::member::is_large;
 use crate::wire::ArchivedAnnounce;
 use crate::{Member, NodeId, Pid, Tags};
 
@@ -48,8 +49,9 @@ impl Signature {
     /// Of the words of `member`, which is the signer's own.
     pub(crate) fn make(signer: &dyn Signer, member: &Member) -> Signature {
         let digest = signer.digest(member.tags.text().as_bytes());
+        let tags = SignedTags { digest, hash: &Tags::text_hash(member.tags.text()) };
         let mut bytes =
-            signer.sign(&words(member.pid(), member.incarnation, member.addr, &member.name, digest)).to_vec();
+            signer.sign(&words(member.pid(), member.incarnation, member.addr, &member.name, &tags)).to_vec();
         if Tags::is_hash(member.short_tags()) {
             bytes.extend(digest);
         }
@@ -80,29 +82,34 @@ pub(crate) struct Words<'a> {
 }
 
 impl Words<'_> {
-    /// Whether the member has signed them. False where tags are named by a hash and their digest is missing.
+    /// Whether the member has signed them. False where tags are named by a hash and their digest is missing, or a digest is told
+    /// that no datagram needs.
     pub(crate) fn are_signed(&self, signer: &dyn Signer) -> bool {
         let Some((signature, digest)) = self.signature.split_first_chunk() else { return false };
-        let Some(digest) = self.digest(signer, digest.try_into().ok()) else { return false };
         let announce = self.announce;
-        let (pid, incarnation) = (Pid::from(&announce.pid), announce.incarnation.to_native());
-        let said = words(pid, incarnation, SocketAddr::from(&announce.addr), &announce.name, digest);
-        signer.verify(pid.id, &said, signature)
-    }
-
-    /// The digest of the tags, which must be the one that is told, if one is.
-    fn digest(&self, signer: &dyn Signer, told: Option<[u8; DIGEST_BYTES]>) -> Option<[u8; DIGEST_BYTES]> {
-        let tags = &self.announce.tags;
-        if Tags::is_hash(tags) {
-            return told;
+        let told = digest.try_into().ok();
+        let hash = Tags::is_hash(&announce.tags);
+        let digest = if hash { told } else { Some(signer.digest(announce.tags.as_bytes())) };
+        let Some(digest) = digest else { return false };
+        if told != (hash || is_large(&announce.name, &announce.tags)).then_some(digest) {
+            return false;
         }
-        let digest = signer.digest(tags.as_bytes());
-        told.is_none_or(|told| told == digest).then_some(digest)
+        let text_hash = if hash { (*announce.tags).into() } else { Tags::text_hash(&announce.tags) };
+        let tags = SignedTags { digest, hash: &text_hash };
+        let (pid, incarnation) = (Pid::from(&announce.pid), announce.incarnation.to_native());
+        let said = words(pid, incarnation, SocketAddr::from(&announce.addr), &announce.name, &tags);
+        signer.verify(pid.id, &said, signature)
     }
 }
 
+/// What is signed of tags: a digest that no others have, and what datagrams name them by.
+struct SignedTags<'a> {
+    digest: [u8; DIGEST_BYTES],
+    hash: &'a str,
+}
+
 /// What is signed. Frozen per [`PROTOCOL`](crate::PROTOCOL).
-fn words(pid: Pid, incarnation: u64, addr: SocketAddr, name: &str, tags: [u8; DIGEST_BYTES]) -> Vec<u8> {
+fn words(pid: Pid, incarnation: u64, addr: SocketAddr, name: &str, tags: &SignedTags<'_>) -> Vec<u8> {
     let mut words = DOMAIN.to_vec();
     words.extend(pid.id.0.to_le_bytes());
     words.extend(pid.boot.to_le_bytes());
@@ -112,7 +119,8 @@ fn words(pid: Pid, incarnation: u64, addr: SocketAddr, name: &str, tags: [u8; DI
         IpAddr::V6(ip) => words.extend(ip.octets()),
     }
     words.extend(addr.port().to_le_bytes());
-    words.extend(tags);
+    words.extend(tags.digest);
+    words.extend(tags.hash.as_bytes());
     words.extend(name.as_bytes());
     words
 }

@@ -32,7 +32,8 @@ pub struct Stats {
     pub push_pulls_failed: u64,
     /// News of further members not taken because the bound on members is reached.
     pub members_refused: u64,
-    /// Words of members, passed on by others with a signature that is not the member's: they were not believed.
+    /// Words of members with a signature that is not the member's, or of a teller of too many such: passed on by others, they were
+    /// not believed.
     pub signatures_refused: u64,
     /// How often this process was found to have not run for a while.
     pub stalls: u64,

@@ -18,7 +18,8 @@ pub(crate) struct Entry {
     pub(crate) id: NodeId,
     /// Shared, where several members of one process know the same of it.
     pub(crate) member: Arc<Member>,
-    /// The incarnation that address, name and tags come from. A claim may be ahead of it.
+    /// The incarnation that address, name and tags come from: the highest that the member has signed or said itself, as far as is
+    /// known, so news of a key's higher one is taken for news of this. A goodbye may be ahead of it, as may claims about other ids.
     pub(crate) announced: u64,
     /// The hash of the tags of that incarnation, while they have not been fetched.
     pub(crate) missing: Option<Box<str>>,

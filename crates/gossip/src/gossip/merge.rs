@@ -1,7 +1,7 @@
 //! News about members, weighed by the one rule of precedence.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +21,27 @@ use crate::{Event, Member, NodeId, Pid, State, Tags};
 /// How far an incarnation that the member has not signed may be ahead of the one known. A member raises it by one per
 /// refutation or update, so a larger step is a defect, which must not drive the number to its end.
 const INCARNATION_STEP_MAX: u64 = 1 << 20;
-/// Most members that are asked for themselves in one gossip interval.
-const INQUIRIES_MAX: usize = 32;
+/// Most questions to members about themselves in one gossip interval, and most because of one teller.
+const INQUIRIES_MAX: usize = 64;
+const INQUIRIES_PER_TELLER: usize = 16;
+/// Most wrong signatures that are checked in one gossip interval, and most of one teller.
+const WRONG_MAX: usize = 64;
+const WRONG_PER_TELLER: usize = 8;
 
-/// Members of which others have said what has to be heard from themselves, asked since `since`.
+/// What others have said in the name of members since `since`.
 #[derive(Debug, Default)]
-pub(super) struct Inquiries {
-    asked: BTreeSet<NodeId>,
+pub(super) struct Hearsay {
+    /// Who was asked about itself, and where.
+    asked: BTreeSet<(NodeId, SocketAddr)>,
+    tellers: BTreeMap<NodeId, Teller>,
+    wrong: usize,
     since: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Teller {
+    asked: usize,
+    wrong: usize,
 }
 
 /// A statement about one member.
@@ -97,6 +110,7 @@ impl Gossip {
                 doubt: Doubt::Suspect,
             });
         }
+        self.answer_doubts();
         missing
     }
 
@@ -189,61 +203,81 @@ impl Gossip {
     }
 
     /// What of the news about a known boot may be true: all that the member itself says or has signed. Words that somebody
-    /// else may have made up are a question to the member.
+    /// else may have made up are a question to the member, and an incarnation that it has not signed may not exist: such news
+    /// counts in the one that is known.
     fn credible<'a>(&mut self, mut news: News<'a>) -> Option<News<'a>> {
         let entry = self.table.get(news.pid.id)?;
-        let (known, mut signed) = (entry.standing(), entry.announced);
+        let (known, mut signed, addr) = (entry.standing(), entry.announced, entry.member.addr);
+        if let Some(words) = news.words.filter(|words| are_new(*words, entry)) {
+            news.words = self.weigh(words, news.teller);
+            if news.words.is_some() {
+                signed = words.announce.incarnation.to_native();
+            } else {
+                self.inquire(news.pid, SocketAddr::from(&words.announce.addr), news.teller);
+                self.inquire(news.pid, addr, news.teller);
+            }
+        }
         if !self.is_keyed(news.pid.id) {
             return news.is_near(known.incarnation).then_some(news);
         }
-        if news.teller == news.pid || news.source == Source::Own {
+        let highest = signed.max(known.incarnation);
+        if news.teller == news.pid || news.source == Source::Own || news.incarnation <= highest {
             return Some(news);
         }
-        if let Some(words) = news.words.filter(|words| are_new(*words, entry)) {
-            if self.has_signed(words) {
-                signed = words.announce.incarnation.to_native();
-            } else {
-                self.inquire(news.pid, SocketAddr::from(&words.announce.addr));
-                news.words = None;
-            }
+        if !news.is_near(signed) {
+            return None;
         }
-        if news.incarnation <= signed.max(known.incarnation) {
+        // It may be the goodbye, which raises the incarnation without words.
+        if !matches!(known.state, State::Alive | State::Suspect) && news.is_gone() {
             return Some(news);
         }
-        self.unsigned(news, known, signed).filter(|news| news.is_near(signed))
+        // Whoever says so may have the words that go with it; a goodbye has none, and in an exchange it would have brought them.
+        if news.source == Source::Packet
+            && news.state != State::Left
+            && let Some((addr, _)) = self.address(news.teller.id)
+        {
+            self.push_pull_with(addr);
+        }
+        Some(News { incarnation: highest, ..news })
     }
 
-    /// What another says of an incarnation that the member has not signed, so that it may not exist: a live member is suspected
-    /// for it, but nobody lives longer. `signed` is the latest that it has signed, which may come with the news.
-    fn unsigned<'a>(&mut self, news: News<'a>, known: Standing, signed: u64) -> Option<News<'a>> {
-        let gone = |state| !matches!(state, State::Alive | State::Suspect);
-        match (known.state, news.state) {
-            (_, State::Alive) => None,
-            (State::Alive, _) => Some(news),
-            (State::Suspect, State::Left) => {
-                Some(News { incarnation: signed.max(known.incarnation), ..news })
-            }
-            (known, said) if gone(known) && gone(said) => Some(news),
-            _ => {
-                // Whoever says so may have the words that go with it; in an exchange it would have brought them.
-                let teller = self.address(news.teller.id).filter(|_| news.source == Source::Packet);
-                if let Some((addr, _)) = teller {
-                    self.push_pull_with(addr);
-                }
-                None
-            }
+    /// Words as they may be kept, if they count: those of a key if they are signed or told by the member itself, all of others.
+    /// What is kept of signatures holds.
+    fn weigh<'a>(&mut self, words: Words<'a>, teller: Pid) -> Option<Words<'a>> {
+        let pid = Pid::from(&words.announce.pid);
+        let keyed = self.is_keyed(pid.id);
+        if keyed && self.has_signed(words, teller) {
+            return Some(words);
         }
+        (!keyed || teller == pid).then_some(Words { signature: &[], ..words })
     }
 
     fn is_keyed(&self, id: NodeId) -> bool {
         self.signer.as_ref().is_some_and(|signer| signer.keyed(id))
     }
 
-    /// Whether words that another passes on are the member's.
-    fn has_signed(&mut self, words: Words<'_>) -> bool {
-        let signed = self.signer.as_ref().is_some_and(|signer| words.are_signed(&**signer));
-        self.stats.signatures_refused += u64::from(!signed && !words.signature.is_empty());
-        signed
+    /// Whether words are signed by the member that they name. Those of a teller of many that were not are not checked any more.
+    fn has_signed(&mut self, words: Words<'_>, teller: Pid) -> bool {
+        let Some(signer) = self.signer.clone().filter(|_| !words.signature.is_empty()) else { return false };
+        let hearsay = self.hearsay();
+        let wrong = hearsay.tellers.get(&teller.id).map_or(0, |teller| teller.wrong);
+        if wrong < WRONG_PER_TELLER && hearsay.wrong < WRONG_MAX {
+            if words.are_signed(&*signer) {
+                return true;
+            }
+            hearsay.wrong += 1;
+            hearsay.tellers.entry(teller.id).or_default().wrong += 1;
+        }
+        self.stats.signatures_refused += 1;
+        false
+    }
+
+    /// Of this gossip interval.
+    fn hearsay(&mut self) -> &mut Hearsay {
+        if self.now >= self.hearsay.since + self.config.gossip_interval {
+            self.hearsay = Hearsay { since: self.now, ..Hearsay::default() };
+        }
+        &mut self.hearsay
     }
 
     /// The one answer to any belief that this member is not alive is a higher incarnation. What is said about
@@ -261,7 +295,14 @@ impl Gossip {
         if news.incarnation >= INCARNATION_MAX {
             return;
         }
-        self.me.incarnation = news.incarnation + 1;
+        let heard = self.doubted.unwrap_or_default();
+        self.doubted = Some((heard.0.max(news.incarnation), heard.1 || refute));
+    }
+
+    /// Answers what a message said of this member, once however often it said so.
+    pub(super) fn answer_doubts(&mut self) {
+        let Some((incarnation, refute)) = self.doubted.take() else { return };
+        self.me.incarnation = incarnation + 1;
         self.sign();
         self.tell(self.me.id);
         if refute {
@@ -275,21 +316,39 @@ impl Gossip {
     /// A member is taken in by its own words only. One that is dead or gone comes in without a sound, so that its
     /// death outlives older news of its life; news of a death is no use where the member is unknown.
     fn learn_of_unknown(&mut self, news: News<'_>) {
-        let Some(words) = news.words.filter(|words| !Tags::is_hash(&words.announce.tags)) else { return };
-        let announce = words.announce;
-        let gone = !matches!(news.state, State::Alive | State::Suspect);
-        let near = news.is_near(announce.incarnation.to_native());
-        if !near || gone && news.gone >= self.reclaim_after(news.state) {
-            return;
+        let Some(words) = news.words.filter(|_| self.may_take_in(&news)) else { return };
+        let Some(words) = self.weigh(words, news.teller) else {
+            return self.inquire(news.pid, SocketAddr::from(&words.announce.addr), news.teller);
+        };
+        self.take_in(news, words);
+    }
+
+    /// Whether news about a boot that is not known says enough of it, and is recent.
+    fn may_take_in(&self, news: &News<'_>) -> bool {
+        news.words.is_some_and(|Words { announce, .. }| {
+            !Tags::is_hash(&announce.tags) && news.is_near(announce.incarnation.to_native())
+        }) && !(news.is_gone() && news.gone >= self.reclaim_after(news.state))
+    }
+
+    /// Takes in a boot by words that count, in the place of the one before.
+    fn take_in(&mut self, news: News<'_>, words: Words<'_>) {
+        let (id, gone) = (news.pid.id, news.is_gone());
+        // A live one gives way when there is room for its successor; of another nothing is lost.
+        let old = self.member(id).filter(|old| old.is_live()).cloned();
+        let (places, known) =
+            old.as_ref().map_or((1, 0), |old| (0, attribute_bytes(&old.name, old.tags.text())));
+        if old.is_none() {
+            self.remove(id);
         }
-        if news.teller != news.pid && self.is_keyed(news.pid.id) && !self.has_signed(words) {
-            return self.inquire(news.pid, SocketAddr::from(&announce.addr));
-        }
-        if !self.make_room(gone, attribute_bytes(&announce.name, &announce.tags)) {
+        let bytes = attribute_bytes(&words.announce.name, &words.announce.tags);
+        if !self.make_room(gone, places, bytes.saturating_sub(known)) {
             self.stats.members_refused += 1;
             return;
         }
-        let id = news.pid.id;
+        if let Some(old) = old {
+            self.remove(id);
+            self.emit(Event::Failed(Member { state: State::Dead, ..old }));
+        }
         self.changes += 1;
         // Comes in alive and is then changed like any other, so there is one place where states change.
         let member = Arc::new(announced(words));
@@ -311,35 +370,33 @@ impl Gossip {
     /// to have signed it: of a boot that does not exist nobody could take the word back. Whoever hears it from others asks it.
     fn learn_of_restart(&mut self, news: News<'_>) {
         let Some(words) = news.words else { return };
-        let short = Tags::is_hash(&words.announce.tags);
-        if news.teller != news.pid {
-            let live = matches!(news.state, State::Alive | State::Suspect);
-            if !live {
-                return;
-            }
-            if short || !self.is_keyed(news.pid.id) || !self.has_signed(words) {
-                return self.inquire(news.pid, SocketAddr::from(&words.announce.addr));
-            }
-        }
-        if short {
+        let told = news.teller == news.pid;
+        if !told && news.is_gone() {
             return;
         }
-        if let Some(old) = self.remove(news.pid.id).filter(|old| old.is_live()) {
-            self.emit(Event::Failed(Member { state: State::Dead, ..Member::clone(&old) }));
+        let short = Tags::is_hash(&words.announce.tags);
+        let counts = told || !short && self.is_keyed(news.pid.id);
+        if counts && !self.may_take_in(&news) {
+            return;
         }
-        self.learn_of_unknown(news);
+        match self.weigh(words, news.teller).filter(|_| counts) {
+            Some(words) => self.take_in(news, words),
+            None => self.inquire(news.pid, SocketAddr::from(&words.announce.addr), news.teller),
+        }
     }
 
     /// Asks a member that others say is at an address what it says about itself: for the boot before, as whoever is asked for
     /// another says who it is. On a stream, as the news may not come again. What is not asked now is when it does, or when the
     /// older boot is probed.
-    fn inquire(&mut self, pid: Pid, addr: SocketAddr) {
-        let Inquiries { asked, since } = &mut self.inquiries;
-        if self.now >= *since + self.config.gossip_interval {
-            asked.clear();
-            *since = self.now;
+    fn inquire(&mut self, pid: Pid, addr: SocketAddr, teller: Pid) {
+        let me = self.me.addr;
+        let hearsay = self.hearsay();
+        if hearsay.asked.len() >= INQUIRIES_MAX || addr == me {
+            return;
         }
-        if asked.len() < INQUIRIES_MAX && addr != self.me.addr && asked.insert(pid.id) {
+        let of_teller = &mut hearsay.tellers.entry(teller.id).or_default().asked;
+        if *of_teller < INQUIRIES_PER_TELLER && hearsay.asked.insert((pid.id, addr)) {
+            *of_teller += 1;
             let number = self.next_number();
             let former = Pid { boot: pid.boot.wrapping_sub(1), ..pid };
             self.send(addr, None, Body::Ping { number, target: former.into() }, Way::Stream);
@@ -348,6 +405,10 @@ impl Gossip {
 }
 
 impl News<'_> {
+    fn is_gone(&self) -> bool {
+        !matches!(self.state, State::Alive | State::Suspect)
+    }
+
     /// Whether the incarnation it speaks of is one that a member may have come to from this one.
     fn is_near(&self, incarnation: u64) -> bool {
         self.incarnation.saturating_sub(incarnation) <= INCARNATION_STEP_MAX

@@ -26,11 +26,11 @@ impl Gossip {
         news && Tags::is_hash(&announce.tags) && pid.id != self.me.id
     }
 
-    /// Room for one more member with so many bytes of name and tags; for a live one, some dead or gone are forgotten before
+    /// Room for so many more members with so many bytes of name and tags; for a live one, some dead or gone are forgotten before
     /// their time.
-    pub(super) fn make_room(&mut self, gone: bool, bytes: usize) -> bool {
+    pub(super) fn make_room(&mut self, gone: bool, members: usize, bytes: usize) -> bool {
         let Config { members_max, attribute_bytes, .. } = self.config;
-        while self.table.len() >= members_max || self.table.bytes() + bytes > attribute_bytes {
+        while self.table.len() + members > members_max || self.table.bytes() + bytes > attribute_bytes {
             let place = self.table.any_gone().filter(|_| !gone);
             if place.and_then(|id| self.forget(id)).is_none() {
                 return false;

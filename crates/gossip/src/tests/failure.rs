@@ -307,9 +307,13 @@ fn a_suspicion_may_overtake_the_announcement_it_speaks_of() {
     let mut words = world.node(addr(2)).me().clone();
     (words.name, words.incarnation) = ("renamed".into(), 5);
     world.input(addr(1), Input::Datagram { from: addr(3), bytes: &rumour(3, 2, 1, 5, Belief::Suspect) });
+    assert_eq!(world.state(addr(1), 2), Some(State::Suspect), "in the incarnation that is known");
     world.input(addr(1), Input::Datagram { from: addr(3), bytes: &news(3, &words) });
     let known = world.node(addr(1)).member(id(2)).unwrap();
-    assert_eq!((known.state, &*known.name), (State::Suspect, "renamed"));
+    assert_eq!((known.state, &*known.name), (State::Alive, "renamed"), "its words are newer");
+    world.input(addr(1), Input::Datagram { from: addr(3), bytes: &rumour(3, 2, 1, 5, Belief::Suspect) });
+    let known = world.node(addr(1)).member(id(2)).unwrap();
+    assert_eq!((known.state, known.incarnation), (State::Suspect, 5), "heard again");
 }
 
 #[test]

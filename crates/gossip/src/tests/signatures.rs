@@ -1,14 +1,21 @@
 //! What a member has signed counts, whoever says it; what somebody else has made up in its name does not.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use proptest::prelude::*;
 
 use super::failure::{news, relayed, rumour};
 use super::trust::{exchange, exchange_later, questions};
 use super::world::*;
-use crate::codec::{DATAGRAM_BYTES_MIN, decode, encode, standing};
+use crate::codec::{DATAGRAM_BYTES_MIN, announce, announce_short, decode, encode, standing};
 use crate::precedence::Standing;
-use crate::wire::{ArchivedMessage, Belief, Message, PushPull, Step, WirePid};
-use crate::{Event, Input, Member, NodeId, Output, SIGNATURE_BYTES, Signature, State};
+use crate::wire::{
+    Announce, ArchivedMessage, Belief, Body, Message, Packet, PushPull, Record, Step, WirePid,
+};
+use crate::{
+    Config, Event, Gossip, Input, Member, NodeId, Output, SIGNATURE_BYTES, Signature, Signer, State,
+};
 
 /// Whom node 5, which makes things up, speaks of; and who listens.
 const VICTIM: u16 = 4;
@@ -254,6 +261,173 @@ fn members_with_and_without_keys_are_one_cluster() {
     }
 }
 
+/// What node 2 passes on, as it is written here.
+fn passed_on(announce: Announce<'_>) -> Vec<u8> {
+    let from = WirePid { id: id(2).0, boot: 1 };
+    let announces = vec![announce];
+    encode(
+        &Message::Packet(Packet { from, body: Body::News, coordinate: vec![], announces, claims: vec![] }),
+        0,
+    )
+}
+
+fn with_tags(member: &Member, bytes: usize) -> Member {
+    let tags = crate::Tags::new([("k".to_owned(), "x".repeat(bytes))]).unwrap();
+    signed(&Member { incarnation: member.incarnation + 1, tags, ..member.clone() })
+}
+
+#[test]
+fn the_name_of_tags_is_signed_as_well() {
+    let mut world = World::cluster(3, 1);
+    let now = world.now;
+    let member = world.node(addr(3)).me().clone();
+    let (small, large) = (with_tags(&member, 1), with_tags(&member, 2 * DATAGRAM_BYTES_MIN));
+    let key = Key(id(3));
+    let beside = |digest: &[u8]| [&small.signature.bytes()[..SIGNATURE_BYTES], digest].concat();
+    let of_small = beside(&key.digest(small.tags.text().as_bytes()));
+    let other_digest = [&large.signature.bytes()[..SIGNATURE_BYTES], &[7; 32]].concat();
+    let hash = "\x1f0123456789abcdef";
+    let altered = [
+        Announce { tags: hash, ..announce_short(&large, 1) },
+        Announce { tags: hash, signature: &of_small, ..announce_short(&small, 1) },
+        Announce { signature: &other_digest, ..announce_short(&large, 1) },
+        Announce { tags: "", ..announce_short(&large, 1) },
+        Announce { signature: &of_small, ..announce(&small, 1) },
+    ];
+    for (i, announce) in altered.into_iter().enumerate() {
+        let node = world.nodes.get_mut(&addr(1)).unwrap();
+        node.handle(Input::Datagram { from: addr(2), bytes: &passed_on(announce) }, now).unwrap();
+        assert_eq!(node.member(id(3)), Some(&member), "{i}");
+        assert_eq!(node.stats().signatures_refused, i as u64 + 1, "{i}");
+    }
+    world.run(SECOND);
+    let node = world.nodes.get_mut(&addr(1)).unwrap();
+    node.handle(Input::Datagram { from: addr(2), bytes: &relayed(2, &small) }, world.now).unwrap();
+    assert_eq!(node.member(id(3)), Some(&small));
+}
+
+/// A key that counts what it is asked.
+#[derive(Debug)]
+struct Counting(Key, AtomicUsize);
+
+impl Signer for Counting {
+    fn keyed(&self, id: NodeId) -> bool {
+        self.0.keyed(id)
+    }
+
+    fn sign(&self, words: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        self.0.sign(words)
+    }
+
+    fn verify(&self, id: NodeId, words: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.verify(id, words, signature)
+    }
+
+    fn digest(&self, text: &[u8]) -> [u8; 32] {
+        self.0.digest(text)
+    }
+}
+
+#[test]
+fn wrong_signatures_are_checked_a_few_times_only() {
+    let counting = Arc::new(Counting(Key(id(1)), AtomicUsize::new(0)));
+    let mut node = Gossip::new(Config::lan(), identity(1, 1, addr(1)), 1, SECOND).unwrap();
+    node = node.with_signer(Arc::clone(&counting) as Arc<dyn Signer>);
+    let example = node.me().clone();
+    let mut hear = |teller: u16, now| {
+        let before = counting.1.load(Ordering::Relaxed);
+        let members: Vec<Member> =
+            (100..600).map(|n| Member { id: id(n), addr: addr(n), ..example.clone() }).collect();
+        let records = members.iter().map(|member| Record {
+            announce: announce(member, 0),
+            state: Belief::Alive,
+            incarnation: 0,
+            by: 0,
+            gone_s: 0,
+        });
+        let step = Step::Difference { standings: vec![], wanted: vec![] };
+        let from = WirePid { id: id(teller).0, boot: 1 };
+        let message = PushPull { from, number: 0, event_time: 0, step, records: records.collect() };
+        let bytes = encode(&Message::PushPull(message), 0);
+        node.handle(Input::Stream { from: addr(teller), bytes: &bytes }, now).unwrap();
+        counting.1.load(Ordering::Relaxed) - before
+    };
+    assert_eq!(hear(2, SECOND), 8);
+    assert_eq!(hear(2, SECOND), 0, "in the same interval");
+    assert_eq!(hear(3, SECOND), 8, "another's are");
+    assert_eq!(hear(2, 2 * SECOND), 8);
+}
+
+#[test]
+fn a_message_is_refuted_once() {
+    let mut world = World::cluster(5, 1);
+    let now = world.now;
+    let node = world.nodes.get_mut(&addr(1)).unwrap();
+    let suspect = |incarnation| standing(id(1), Standing { boot: 1, incarnation, state: State::Suspect });
+    let step = Step::Difference { standings: (0..1000).map(suspect).collect(), wanted: vec![] };
+    let from = WirePid { id: id(2).0, boot: 1 };
+    let bytes =
+        encode(&Message::PushPull(PushPull { from, number: 0, event_time: 0, step, records: vec![] }), 0);
+    node.handle(Input::Stream { from: addr(2), bytes: &bytes }, now).unwrap();
+    assert_eq!(node.me().incarnation, 1000);
+    assert_eq!(node.stats().refutations, 1);
+    assert!(std::iter::from_fn(|| node.poll_output()).count() < 10);
+}
+
+#[test]
+fn suspicions_in_incarnations_that_do_not_exist_confirm_one_another() {
+    let time_to_die = |invented: bool| {
+        let mut world = World::cluster(5, 1);
+        world.crash(addr(VICTIM));
+        let start = world.now;
+        for n in LISTENERS {
+            let suspicion = rumour(5, VICTIM, 1, if invented { n.into() } else { 0 }, Belief::Suspect);
+            world.input(addr(n), Input::Datagram { from: addr(5), bytes: &suspicion });
+            assert_eq!((known(&world, n).state, known(&world, n).incarnation), (State::Suspect, 0));
+        }
+        world.until("it is dead", 60 * SECOND, |world| {
+            LISTENERS.iter().all(|n| world.state(addr(*n), VICTIM) == Some(State::Dead))
+        });
+        world.now.saturating_sub(start)
+    };
+    let (alone, invented) = (time_to_die(false), time_to_die(true));
+    assert!(invented <= alone + SECOND, "{invented:?} instead of {alone:?}");
+}
+
+#[test]
+fn a_restart_that_cannot_be_taken_in_leaves_the_member_as_it_is() {
+    let mut world = World::cluster(3, 1);
+    let now = world.now;
+    let before = world.node(addr(3)).me().clone();
+    let restarted = signed(&Member { boot: 2, ..before.clone() });
+    let record = Record {
+        announce: announce(&restarted, 0),
+        state: Belief::Suspect,
+        incarnation: 1 << 40,
+        by: id(2).0,
+        gone_s: 0,
+    };
+    let step = Step::Difference { standings: vec![], wanted: vec![] };
+    let from = WirePid { id: id(2).0, boot: 1 };
+    let message = PushPull { from, number: 0, event_time: 0, step, records: vec![record] };
+    let bytes = encode(&Message::PushPull(message), 0);
+    let node = world.nodes.get_mut(&addr(1)).unwrap();
+    node.handle(Input::Stream { from: addr(2), bytes: &bytes }, now).unwrap();
+    assert_eq!(node.member(id(3)), Some(&before));
+    assert!(!std::iter::from_fn(|| node.poll_output()).any(|output| matches!(output, Output::Event(_))));
+}
+
+#[test]
+fn a_wrong_signature_is_not_passed_on() {
+    let mut world = World::cluster(3, 1);
+    let now = world.now;
+    let words = Member { incarnation: 1, addr: addr(33), ..world.node(addr(3)).me().clone() };
+    let node = world.nodes.get_mut(&addr(1)).unwrap();
+    node.handle(Input::Datagram { from: addr(3), bytes: &relayed(3, &words) }, now).unwrap();
+    assert_eq!(node.member(id(3)), Some(&unsigned(&words)), "it says so itself");
+}
+
 proptest! {
     #[test]
     fn words_with_another_signature_are_not_believed(bit in 0..8 * SIGNATURE_BYTES, stream: bool) {
@@ -270,7 +444,7 @@ proptest! {
         node.handle(input, now).unwrap();
         prop_assert_eq!(node.member(id(3)).map(|member| (member.incarnation, member.addr)), Some((0, addr(3))));
         prop_assert_eq!(node.stats().signatures_refused, 1);
-        prop_assert_eq!(questions(node), [addr(33)], "but asked for");
+        prop_assert_eq!(questions(node), [addr(33), addr(3)], "but asked for");
     }
 
     #[test]

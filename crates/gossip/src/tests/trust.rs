@@ -134,17 +134,22 @@ fn questions_are_bounded() {
     let mut world = World::cluster(1, 1);
     let now = world.now;
     let node = world.nodes.get_mut(&addr(1)).unwrap();
-    let mut hear = |n, boot, incarnation, signed: bool| {
+    let mut hear = |by, n, boot, incarnation, signed: bool| {
         let member = Member { id: id(n), addr: addr(n), boot, incarnation, ..node.me().clone() };
-        let bytes = if signed { news(2, &member) } else { relayed(2, &member) };
-        node.handle(Input::Datagram { from: addr(2), bytes: &bytes }, now).unwrap();
-        questions(node).iter().filter(|to| **to != addr(2)).count()
+        let bytes = if signed { news(by, &member) } else { relayed(by, &member) };
+        node.handle(Input::Datagram { from: addr(by), bytes: &bytes }, now).unwrap();
+        questions(node).iter().filter(|to| **to != addr(by)).count()
     };
-    (10..40).for_each(|n| _ = hear(n, 1, 0, true));
+    (10..40).for_each(|n| _ = hear(2, n, 1, 0, true));
     // Restarts, words in a higher incarnation, words of members that are not known.
-    assert_eq!((10..20).map(|n| hear(n, 2, 0, false)).sum::<usize>(), 10);
-    assert_eq!((20..30).map(|n| hear(n, 1, 1, false)).sum::<usize>(), 10);
-    assert_eq!((30..100).map(|n| hear(n, 1, 0, false)).sum::<usize>(), 12);
+    assert_eq!((10..15).map(|n| hear(2, n, 2, 0, false)).sum::<usize>(), 5);
+    assert_eq!((20..25).map(|n| hear(2, n, 1, 1, false)).sum::<usize>(), 5);
+    assert_eq!((40..100).map(|n| hear(2, n, 1, 0, false)).sum::<usize>(), 6);
+    // Another teller has questions of its own, up to those of all.
+    assert_eq!(
+        (3..9).map(|by| (40..100).map(|n| hear(by, n, 1, 0, false)).sum()).collect::<Vec<usize>>(),
+        [16, 16, 16, 0, 0, 0]
+    );
 }
 
 proptest! {

@@ -115,6 +115,7 @@ impl Gossip {
         for standing in standings {
             self.learn_standing(standing, sender, spread);
         }
+        self.answer_doubts();
     }
 
     /// An exchange begun here is over.
