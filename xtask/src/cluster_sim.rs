@@ -4,6 +4,7 @@ mod charts;
 mod compare;
 mod frontier;
 mod options;
+mod refuse;
 mod registers;
 mod table;
 
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, bail, ensure};
 use boato_sim::membership::{self, Progress, Report, Scenario};
 use indicatif::{ProgressBar, ProgressStyle};
-use options::{Options, Protocol, Shown};
+use options::{Options, Shown};
 use table::Table;
 
 /// What is simulated.
@@ -39,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = page)]
     report: Option<PathBuf>,
     /// Membership: show the figures beside those of another run, a file that --json has written
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     compare: Option<PathBuf>,
     /// Membership: run it with several settings, and draw how soon deaths are found against how often falsely, to this
     /// file: a page (.html), or the chart alone (.svg)
@@ -70,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn run_membership(args: &Args) -> Result<()> {
-    Args::refuse(&[
+    refuse::foreign(&[
         ("--faults", args.faults.is_some()),
         ("--min-members", args.min_members.is_some()),
         ("--canary", args.canary.is_some()),
@@ -80,14 +81,18 @@ fn run_membership(args: &Args) -> Result<()> {
         Some(file) => args.options.clone().with_file(file)?,
         None => args.options.clone(),
     };
-    if options.protocol == Some(Protocol::Foca) && !cfg!(feature = "foca") {
+    let scenario = options.scenario()?;
+    refuse::meaningless(&args.options, &scenario, args.frontier.is_some())?;
+    for file in [&args.report, &args.frontier].into_iter().flatten() {
+        refuse::writable(file)?;
+    }
+    let earlier = args.compare.as_deref().map(compare::read).transpose()?;
+    if scenario.protocol == membership::Protocol::Foca && !cfg!(feature = "foca") {
         return with_foca();
     }
-    let scenario = options.scenario()?;
     if let Some(file) = &args.frontier {
         return frontier::run(&scenario, file);
     }
-    let earlier = args.compare.as_deref().map(compare::read).transpose()?;
     let shown = Shown(&scenario);
     if args.json {
         eprintln!("{shown}");
@@ -118,16 +123,6 @@ fn with_foca() -> Result<()> {
     let status = cargo.args(std::env::args_os().skip(1)).status().context("building with foca")?;
     ensure!(status.success(), "the run with foca failed: {status}");
     Ok(())
-}
-
-impl Args {
-    /// Refuses options that were given and mean nothing to this workload.
-    fn refuse(given: &[(&str, bool)]) -> Result<()> {
-        match given.iter().find(|(_, given)| *given) {
-            Some((flag, _)) => bail!("{flag} means nothing to this --workload"),
-            None => Ok(()),
-        }
-    }
 }
 
 fn length(minutes: f64) -> Result<Duration> {
@@ -184,7 +179,44 @@ fn verdict(report: &Report) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn refused(line: &str) -> String {
+        let parsed = Line::try_parse_from(std::iter::once("cluster-sim").chain(line.split_whitespace()));
+        match parsed.map(|line| run(&line.args)) {
+            Err(error) => error.to_string(),
+            Ok(done) => done.expect_err(line).to_string(),
+        }
+    }
+
+    #[test]
+    fn what_a_run_would_ignore_or_fail_to_write_in_the_end_is_refused_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(file("a.json"), r#"{"a":1}"#).unwrap();
+        for (line, told) in [
+            ("--json --compare a.json".to_owned(), "cannot be used with"),
+            (format!("--compare {}", file("a.json")), "give a file that --json has written"),
+            ("--protocol foca --suspicion 4".to_owned(), "--suspicion would change nothing"),
+            (format!("--protocol foca --frontier {}", file("a.svg")), "leave --protocol out"),
+            (format!("--probe-interval 1s --frontier {}", file("a.svg")), "--probe-interval would"),
+            (format!("--report {}", file("missing/a.html")), "in a folder that there is"),
+            (format!("--frontier {}", file("missing/a.svg")), "in a folder that there is"),
+            (format!("--workload registers --frontier {}", file("a.svg")), "--frontier means nothing"),
+        ] {
+            let error = refused(&line);
+            assert!(error.contains(told), "{line}: {error}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was written");
+    }
 
     #[test]
     fn a_file_is_named_after_what_is_written_to_it() {

@@ -3,15 +3,23 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use boato_sim::membership::Figures;
 use serde_json::{Map, Value};
 
 /// The figures of an earlier run, as `--json` has written them.
 pub(super) fn read(file: &Path) -> Result<Map<String, Value>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("{}: give a file that --json has written", file.display()))
+    figures(&text).with_context(|| format!("{}: give a file that --json has written", file.display()))
+}
+
+/// What earlier versions did not measure may be missing, but not what every run of membership has told.
+fn figures(text: &str) -> Result<Map<String, Value>> {
+    let told: Map<String, Value> = serde_json::from_str(text).context("it is no JSON object")?;
+    for name in ["seed", "trace_hash", "converge_ms", "false_deaths"] {
+        ensure!(told.contains_key(name), "it has no {name}: that is no run of membership");
+    }
+    Ok(told)
 }
 
 /// One line per figure: the earlier run, this one, and their ratio.
@@ -41,6 +49,20 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_a_run_of_membership_has_told_is_compared_with() {
+        assert!(figures(r#"{"seed":7,"trace_hash":"ab","converge_ms":null,"false_deaths":0}"#).is_ok());
+        for (text, named) in [
+            (r#"{"a":1}"#, "seed"),
+            (r#"{"seed":7,"trace_hash":"ab","hand_offs":3}"#, "converge_ms"),
+            ("[]", "JSON object"),
+            ("", "JSON object"),
+        ] {
+            let error = figures(text).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
 
     #[test]
     fn figures_that_both_have_get_a_ratio() {

@@ -31,7 +31,7 @@ macro_rules! options {
 
         impl Options {
             /// These, and of what they leave open what `file` says.
-            fn or(self, file: Self) -> Self {
+            pub(super) fn or(self, file: Self) -> Self {
                 Self { $($name: self.$name.or(file.$name),)* }
             }
 
@@ -172,7 +172,7 @@ impl Options {
     }
 }
 
-/// All options by the names of their flags, so that anybody can do the same run again.
+/// All options that have a meaning in the run, by the names of their flags, so that anybody can do the same run again.
 pub(super) struct Shown<'a>(pub(super) &'a Scenario);
 
 impl fmt::Display for Shown<'_> {
@@ -190,11 +190,11 @@ impl fmt::Display for Shown<'_> {
             stall,
             between,
             mute,
-            protocol,
+            protocol: kind,
             gossip,
             ..
         } = self.0;
-        let protocol = match protocol {
+        let protocol = match kind {
             membership::Protocol::Boato => "boato",
             membership::Protocol::BoatoSwim => "boato-swim",
             membership::Protocol::Foca => "foca",
@@ -211,16 +211,19 @@ impl fmt::Display for Shown<'_> {
         )?;
         write!(f, "restarts {restarts}  down {down:?}  new-address {new_address}  ")?;
         write!(f, "burst {burst}  partition {}  one-way {one_way}  ", minutes(partition))?;
+        write!(f, "stalls {stalls}  stall {stall:?}  between {between:?}  mute {mute}")?;
+        if *kind == membership::Protocol::Foca {
+            return Ok(());
+        }
         write!(
             f,
-            "stalls {stalls}  stall {stall:?}  between {between:?}  mute {mute}  suspicion {}  ",
-            gossip.suspicion_multiplier
+            "  suspicion {}  floor {}  probe-interval {:?}",
+            gossip.suspicion_multiplier, gossip.suspicion_floor, gossip.probe_interval
         )?;
-        write!(
-            f,
-            "floor {}  suspicion-max {}  probe-interval {:?}",
-            gossip.suspicion_floor, gossip.suspicion_max_multiplier, gossip.probe_interval
-        )
+        if *kind == membership::Protocol::BoatoSwim {
+            return Ok(());
+        }
+        write!(f, "  suspicion-max {}", gossip.suspicion_max_multiplier)
     }
 }
 

@@ -8,21 +8,22 @@ use boato_sim::registers::{self, Canary, Fault as Kind, Mix, Report, Scenario, V
 use serde_json::{Value, json};
 
 use super::table::Registers;
-use super::{Args, made_up};
+use super::{Args, made_up, refuse};
 use crate::fault::Fault;
 
 /// Events shown before a violation.
 const LAST_EVENTS: usize = 40;
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    Args::refuse(&[
+    refuse::foreign(&[
         ("--scenario", args.scenario.is_some()),
         ("--report", args.report.is_some()),
         ("--compare", args.compare.is_some()),
+        ("--frontier", args.frontier.is_some()),
     ])?;
     let known = ["nodes", "seed", "minutes"];
     if let Some(name) = args.options.given().into_iter().find(|name| !known.contains(name)) {
-        bail!("--{} means nothing to this --workload", name.replace('_', "-"));
+        bail!("--{} means nothing to this --workload: leave it out", name.replace('_', "-"));
     }
     let scenario = scenario(args)?;
     let started = Instant::now();

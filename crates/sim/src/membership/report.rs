@@ -100,6 +100,11 @@ pub enum Shortfall {
         /// Part of the member lists that was complete at the end, 0 to 1.
         completeness: f64,
     },
+    /// Nodes that crashed and were to start again had not when the run ended.
+    NotRestarted {
+        /// How many nodes.
+        nodes: usize,
+    },
     /// Survivors had not declared a crashed node dead that did not start again.
     Undetected {
         /// How many pairs of survivor and crashed node.
@@ -130,6 +135,12 @@ impl fmt::Display for Shortfall {
             }
             Self::NotHealed { completeness } => {
                 write!(f, "did not heal: the member lists are {:.1} % complete", 100.0 * completeness)
+            }
+            Self::NotRestarted { nodes } => {
+                write!(
+                    f,
+                    "{nodes} restarts did not happen, as the run ended before: give it more minutes, or nodes less time to be down"
+                )
             }
             Self::Undetected { pairs } => {
                 write!(f, "{pairs} times a survivor had not declared a crashed node dead")

@@ -322,6 +322,8 @@ impl<'a, P: Peer> Run<'a, P> {
         if [&self.burst, &self.heal].into_iter().flatten().any(|heal| heal.done.is_none()) {
             found.push(Shortfall::NotHealed { completeness: self.watch.completeness() });
         }
+        let late = (self.scenario.restarts as usize).saturating_sub(self.watch.restarts());
+        found.extend((late > 0).then_some(Shortfall::NotRestarted { nodes: late }));
         let pairs = self.watch.undetected();
         let nodes = self.watch.wrong_views();
         let differ = self.engine.hosts().filter(|host| self.events_differ(*host)).count();
