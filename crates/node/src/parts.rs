@@ -221,3 +221,19 @@ fn transport_config(config: &Config, identity: &Identity, addr: SocketAddr) -> b
         ..boato_transport::Config::new(config.cluster.clone(), identity.key.clone(), addr, protocol)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_a_connection_with_every_member_that_gossip_lists_and_for_its_successor() {
+        let Limits { max_connections, max_connections_per_ip, .. } = Limits::default();
+        for gossip in
+            [boato_gossip::Config::local(), boato_gossip::Config::lan(), boato_gossip::Config::wan()]
+        {
+            let needed = 2 * gossip.members_max;
+            assert!(needed <= max_connections.min(max_connections_per_ip), "{needed} connections");
+        }
+    }
+}

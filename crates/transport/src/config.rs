@@ -65,9 +65,13 @@ pub struct Limits {
     /// Bytes of requests of one peer and channel that may be in service; above it their stream is not read. Default
     /// 16 MiB.
     pub serving_bytes: usize,
-    /// Connections in total, handshakes included. Default 4096.
+    /// Connections in total, handshakes included; peers whose dials rest count as one each. A node keeps one to every
+    /// live member, so this bounds how large a cluster it can be part of. Default 131,072: twice the 65,536 members that gossip
+    /// lists, as a connection may be replaced while the former one ends. Strangers are bounded sooner: only handshakes
+    /// are open to them, 1024 at once.
     pub max_connections: usize,
-    /// Connections accepted from one IP address, handshakes included. Default 1024.
+    /// Connections accepted from one IP address, handshakes included. Default as many as in total, as a whole cluster may live on one
+    /// machine or behind one address; those who pass the handshake are members.
     pub max_connections_per_ip: usize,
     /// Patience with a handshake, dialled or accepted. Default 3 s.
     pub handshake_timeout: Duration,
@@ -85,8 +89,8 @@ impl Default for Limits {
             max_frame: 16 << 20,
             queue_bytes: 8 << 20,
             serving_bytes: 16 << 20,
-            max_connections: 4096,
-            max_connections_per_ip: 1024,
+            max_connections: 1 << 17,
+            max_connections_per_ip: 1 << 17,
             handshake_timeout: Duration::from_secs(3),
             idle_grace: Duration::from_secs(30),
             drain: Duration::from_secs(1),

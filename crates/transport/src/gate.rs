@@ -1,6 +1,7 @@
 //! Which incoming handshakes are taken up: bounds on what strangers can make a node do.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,9 +32,34 @@ pub(crate) enum Verdict {
     /// Let it prove its address.
     Retry,
     /// Tell it that there is no room.
-    Refuse,
+    Refuse(NoRoom),
     /// Too much to do: it will try again.
     Ignore,
+}
+
+/// Which limit a connection has met, and how high that is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum NoRoom {
+    /// [`Limits::max_connections`].
+    Total(usize),
+    /// [`Limits::max_connections_per_ip`].
+    Source(IpAddr, usize),
+}
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Total(limit) => {
+                write!(f, "this node may have {limit} connections, and has them (max_connections)")
+            }
+            Self::Source(ip, limit) => {
+                write!(
+                    f,
+                    "{ip} may have {limit} connections to this node, and has them (max_connections_per_ip)"
+                )
+            }
+        }
+    }
 }
 
 impl Gate {
@@ -53,11 +79,11 @@ impl Gate {
         }
         let Ok(permit) = Arc::clone(&self.handshakes).try_acquire_owned() else { return Verdict::Ignore };
         if open >= self.max_connections {
-            return Verdict::Refuse;
+            return Verdict::Refuse(NoRoom::Total(self.max_connections));
         }
         match self.place(ip) {
             Some(place) => Verdict::Admit(permit, place),
-            None => Verdict::Refuse,
+            None => Verdict::Refuse(NoRoom::Source(ip, self.max_per_ip)),
         }
     }
 
@@ -107,7 +133,8 @@ mod tests {
         let first = gate.judge(IP, false, 0);
         let second = gate.judge(IP, false, 0);
         assert!(matches!((&first, &second), (Verdict::Admit(..), Verdict::Admit(..))));
-        assert!(matches!(gate.judge(IP, false, 0), Verdict::Refuse));
+        let refused = gate.judge(IP, false, 0);
+        assert!(matches!(refused, Verdict::Refuse(NoRoom::Source(IP, 2))), "{refused:?}");
         assert!(matches!(gate.judge("10.0.0.1".parse().unwrap(), false, 0), Verdict::Admit(..)));
         drop(first);
         assert!(matches!(gate.judge(IP, false, 0), Verdict::Admit(..)));
@@ -118,7 +145,7 @@ mod tests {
     #[test]
     fn connections_are_bounded_in_total() {
         assert!(matches!(gate().judge(IP, true, 499), Verdict::Admit(..)));
-        assert!(matches!(gate().judge(IP, true, 500), Verdict::Refuse));
+        assert!(matches!(gate().judge(IP, true, 500), Verdict::Refuse(NoRoom::Total(500))));
     }
 
     #[test]

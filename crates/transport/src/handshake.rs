@@ -75,8 +75,8 @@ impl Mesh {
                 }
                 // Cannot fail for a source that is not validated.
                 Verdict::Retry => drop(incoming.retry()),
-                Verdict::Refuse => {
-                    self.refusals.record(addr, By::Us, Refusal::Busy);
+                Verdict::Refuse(limit) => {
+                    self.refusals.record_full(addr, limit);
                     incoming.refuse();
                 }
                 Verdict::Ignore => incoming.ignore(),

@@ -23,7 +23,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::endpoint::canonical;
-use crate::gate::{Gate, Place};
+use crate::gate::{Gate, NoRoom, Place};
 use crate::handshake::HandshakeError;
 use crate::lane::{self, Outgoing, Pushed};
 use crate::refusal::{RefusalLog, classify};
@@ -151,6 +151,8 @@ impl Mesh {
             Some(Entry::Resting { until, reason, .. }) if Instant::now() < *until => return Err(*reason),
             Some(Entry::Resting { failures, .. }) => *failures,
             None if entries.len() >= self.shared.limits.max_connections => {
+                drop(entries);
+                self.refusals.warn_full(to, NoRoom::Total(self.shared.limits.max_connections));
                 return Err(SendError::TooManyConnections);
             }
             None => 0,

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use quinn::{ConnectionError, TransportErrorCode};
 
 use crate::Refusal;
+use crate::gate::NoRoom;
 use crate::session::code;
 
 /// TLS alerts (RFC 8446, section 6) that tell the cause.
@@ -57,6 +58,8 @@ pub(crate) fn classify(error: &ConnectionError) -> Option<(By, Refusal)> {
 pub(crate) struct RefusalLog {
     count: AtomicU64,
     logged: Mutex<HashMap<SocketAddr, Instant>>,
+    /// When it was last told that there is no room: the cause is the same for all addresses.
+    full: Mutex<Option<Instant>>,
 }
 
 impl RefusalLog {
@@ -77,6 +80,32 @@ impl RefusalLog {
                 tracing::warn!(peer = %addr, cause = %refusal, "refused by the node at {addr}: {refusal}");
             }
         }
+    }
+
+    /// A handshake was refused for want of room.
+    pub(crate) fn record_full(&self, addr: SocketAddr, limit: NoRoom) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.warn_full(addr, limit);
+    }
+
+    /// There is no connection with `addr` for want of room here.
+    pub(crate) fn warn_full(&self, addr: SocketAddr, limit: NoRoom) {
+        if self.may_tell_full(Instant::now()) {
+            tracing::warn!(
+                peer = %addr,
+                "no room for a connection with the node at {addr}: {limit}; members without one may be suspected, and \
+                 keys on them cannot be reached from here. Run fewer nodes"
+            );
+        }
+    }
+
+    fn may_tell_full(&self, now: Instant) -> bool {
+        let mut told = self.full.lock();
+        let tells = told.is_none_or(|at| now >= at + LOG_PAUSE);
+        if tells {
+            *told = Some(now);
+        }
+        tells
     }
 
     fn may_log(&self, addr: SocketAddr, now: Instant) -> bool {
@@ -108,6 +137,16 @@ mod tests {
         assert!(!log.may_log(addr(1), start + LOG_PAUSE / 2));
         assert!(log.may_log(addr(2), start + LOG_PAUSE / 2));
         assert!(log.may_log(addr(1), start + LOG_PAUSE));
+    }
+
+    #[test]
+    fn want_of_room_is_told_once_in_a_pause_whomever_it_meets() {
+        let log = RefusalLog::default();
+        let start = Instant::now();
+        assert!(log.may_tell_full(start));
+        assert!(!log.may_tell_full(start + LOG_PAUSE / 2));
+        assert!(log.may_tell_full(start + LOG_PAUSE));
+        assert!(!log.may_tell_full(start + LOG_PAUSE * 3 / 2));
     }
 
     #[test]

@@ -125,9 +125,32 @@ async fn a_source_with_too_many_connections_is_turned_away() {
     let (server, first, second) = (start(narrow), start(config()), start(config()));
     first.ask(server.addr(), "hello").await.unwrap();
     let busy = Err(RequestError::NotSent(SendError::Refused(Refusal::Busy)));
+    log();
     assert_eq!(second.ask(server.addr(), "hello").await, busy);
+    until("it is said why", || lines_with("127.0.0.1 may have 1 connections to this node") == 1).await;
     first.transport.close().await;
     second.ask_until_answered(server.addr()).await;
+}
+
+/// The dial is refused at home: a datagram, which has no other way to tell, leaves a warning, but one, not one each.
+#[tokio::test]
+async fn a_node_without_room_for_another_connection_says_so() {
+    log();
+    let mut narrow = config();
+    narrow.limits.max_connections = 1;
+    let (full, first, second) = (start(narrow), start(config()), start(config()));
+    full.ask(first.addr(), "hello").await.unwrap();
+    for _ in 0..3 {
+        full.transport.datagram(second.addr(), "probe".into());
+    }
+    let too_many = Err(RequestError::NotSent(SendError::TooManyConnections));
+    assert_eq!(full.ask(second.addr(), "hello").await, too_many);
+    assert_eq!(full.transport.stats().datagrams_dropped, 3);
+    let told = format!(
+        "no room for a connection with the node at {}: this node may have 1 connections",
+        second.addr()
+    );
+    assert_eq!(lines_with(&told), 1);
 }
 
 #[tokio::test]
