@@ -1,6 +1,6 @@
 //! Members over real QUIC on loopback.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +58,11 @@ fn id(n: u8) -> NodeId {
 }
 
 fn start(n: u8, gossip: Config) -> Node {
-    let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    start_at(Ipv4Addr::LOCALHOST.into(), n, gossip)
+}
+
+fn start_at(ip: IpAddr, n: u8, gossip: Config) -> Node {
+    let bind = SocketAddr::new(ip, 0);
     // Of two neighbours one knows the version before only.
     let (protocol, previous) =
         if n.is_multiple_of(2) { (PROTOCOL - 1, None) } else { (PROTOCOL, Some(PROTOCOL - 1)) };
@@ -78,7 +82,11 @@ fn cluster(n: u8) -> Vec<Node> {
 }
 
 fn cluster_with(n: u8, gossip: &Config) -> Vec<Node> {
-    let nodes: Vec<Node> = (1..=n).map(|n| start(n, gossip.clone())).collect();
+    cluster_at(Ipv4Addr::LOCALHOST.into(), n, gossip)
+}
+
+fn cluster_at(ip: IpAddr, n: u8, gossip: &Config) -> Vec<Node> {
+    let nodes: Vec<Node> = (1..=n).map(|n| start_at(ip, n, gossip.clone())).collect();
     for node in &nodes[1..] {
         node.handle.join(nodes[0].addr);
     }
@@ -155,6 +163,34 @@ async fn a_member_that_vanishes_is_declared_dead() {
     gone.transport.close().await;
     until("all know of the death", || nodes.iter().all(|node| state(node, 3) == Some(State::Dead))).await;
     assert!(nodes.iter().all(|node| live(node) == 2));
+}
+
+/// The addresses are IPv6 from the socket to what members tell of each other.
+#[tokio::test]
+async fn over_ipv6_members_find_each_other_hear_of_changes_and_notice_who_vanishes_and_who_leaves() {
+    if let Err(error) = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
+        return eprintln!(
+            "SKIPPED: this machine has no IPv6 loopback ({error}), so nothing of IPv6 was tested"
+        );
+    }
+    let mut nodes = cluster_at(Ipv6Addr::LOCALHOST.into(), 4, &config());
+    until("all know all", || nodes.iter().all(|node| live(node) == 4)).await;
+    for (n, to) in (1..).zip(&nodes) {
+        assert!(to.addr.is_ipv6());
+        assert!(nodes.iter().all(|node| member(node, n).is_some_and(|member| member.addr == to.addr)));
+    }
+    nodes[1].handle.set_tags(vec![("http".into(), "[::1]:7480".into())]).await.unwrap();
+    let told = |node| member(node, 2).is_some_and(|member| member.tags.get("http") == Some("[::1]:7480"));
+    until("all hear of the tag", || nodes.iter().all(told)).await;
+    let gone = nodes.pop().unwrap();
+    gone.handle.stop();
+    gone.transport.close().await;
+    until("all know of the death", || nodes.iter().all(|node| state(node, 4) == Some(State::Dead))).await;
+    timeout(PATIENCE, nodes[2].handle.leave()).await.unwrap();
+    nodes[2].handle.stop();
+    nodes[2].transport.close().await;
+    until("all know of the leave", || nodes[..2].iter().all(|node| state(node, 3) == Some(State::Left)))
+        .await;
 }
 
 #[tokio::test]

@@ -53,7 +53,8 @@ pub enum AdvertiseError {
     },
     /// Bound to every address, and no route tells which one others use.
     #[error(
-        "cannot tell which address of this machine other nodes should dial: say so with --advertise HOST"
+        "cannot tell which address of this machine other nodes should dial: say so with --advertise HOST, or, where it has \
+         only IPv6, listen there with --quic '[::]:7400'"
     )]
     NoRoute {
         /// Why.
