@@ -12,11 +12,12 @@
     reason = "the core takes the time as an argument, and this is who gives it"
 )]
 
-use std::env;
-use std::error::Error;
-use std::io;
+#[cfg(test)]
+mod tests;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
+use std::{env, error::Error, io};
 
 use boato_gossip::{Config, Gossip, Identity, Input, NodeId, Output};
 
@@ -30,8 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let join: Option<SocketAddr> =
         args.next().filter(|addr| addr != "-").map(|addr| addr.parse()).transpose()?;
     let seconds: Option<u64> = args.next().map(|text| text.parse()).transpose()?;
-    let socket = UdpSocket::bind(at)?;
-    let mut member = Member::new(socket)?;
+    let mut member = Member::new(UdpSocket::bind(at)?)?;
     if let Some(addr) = join {
         member.gossip.handle(Input::Join(addr), member.now())?;
     }
