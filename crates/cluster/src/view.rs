@@ -1,10 +1,11 @@
 //! Whom this process knows, and the table that follows from it.
 
+mod ended;
 mod greetings;
 mod heirs;
 mod routes;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use boato_placement::Candidate;
 
 use crate::message::{Digest, Standing};
 use crate::pid::Pid;
+use ended::Ended;
 pub use routes::Routes;
 
 /// What membership says of a process.
@@ -24,10 +26,6 @@ pub enum Liveness {
     /// Confirmed dead, or left.
     Dead,
 }
-
-/// How many dead processes are remembered; the oldest are forgotten first. A claim asks its answerers to agree
-/// on all of them, so this also bounds that message (24 KiB).
-const DEAD_MAX: usize = 1024;
 
 /// How long a process that only a peer's message speaks of is believed in before membership confirms it.
 pub(crate) const HEARSAY_TTL: Duration = Duration::from_mins(1);
@@ -71,8 +69,12 @@ pub(crate) struct View {
     peers: BTreeMap<Pid, Peer>,
     /// How many of them have not been met.
     unmet: usize,
-    dead: BTreeSet<Pid>,
-    dead_order: VecDeque<Pid>,
+    /// Who lived in this view, or lives in another's, and is dead here. Claims have it agreed on, so the bound of it
+    /// bounds that message, too (24 KiB).
+    dead: Ended,
+    /// Who was dead when it was first heard of. This process has never asked it for anything, so nobody has to know that it
+    /// is dead here; it is not passed on, or old deaths would go round for ever.
+    told: Ended,
     /// Whether somebody has died or come back since the last look.
     upheaval: bool,
     grown_at: Duration,
@@ -86,8 +88,8 @@ impl View {
             my_leaving: false,
             peers: BTreeMap::new(),
             unmet: 0,
-            dead: BTreeSet::new(),
-            dead_order: VecDeque::new(),
+            dead: Ended::default(),
+            told: Ended::default(),
             upheaval: false,
             grown_at: now,
         }
@@ -106,8 +108,7 @@ impl View {
         if liveness == Liveness::Dead || self.newer_boot(pid) {
             return self.bury(pid);
         }
-        self.upheaval |= self.dead.remove(&pid);
-        self.dead_order.retain(|&dead| dead != pid);
+        self.upheaval |= self.dead.remove(pid) | self.told.remove(pid);
         self.bury_older(pid);
         if let Some(peer) = self.peers.get_mut(&pid) {
             let changed = (peer.liveness, peer.weight) != (liveness, Some(weight));
@@ -140,7 +141,7 @@ impl View {
     pub(crate) fn learn_digest(&mut self, digest: &Digest, now: Duration) -> bool {
         let mut new = false;
         for &pid in &digest.live {
-            new |= self.learn(pid, now);
+            new |= self.learn(pid, now) || self.contest(pid);
         }
         for &pid in &digest.dead {
             // Membership's word about a member it knows stands above a peer's.
@@ -149,6 +150,14 @@ impl View {
             }
         }
         new
+    }
+
+    /// A peer may still take of a process that is dead here: from now on claims have that death agreed on. Returns whether
+    /// they did not before.
+    fn contest(&mut self, pid: Pid) -> bool {
+        let contested = pid.node != self.me.node && self.is_dead(pid) && self.dead.insert(pid);
+        self.upheaval |= contested;
+        contested
     }
 
     /// Takes a process that a message speaks of. Returns whether it was unknown.
@@ -193,19 +202,14 @@ impl View {
     }
 
     fn bury_one(&mut self, pid: Pid) -> bool {
-        let peer = self.peers.remove(&pid);
-        let was_live = peer.is_some();
-        self.upheaval |= was_live;
-        self.unmet -= usize::from(peer.is_some_and(|peer| !peer.met));
-        if pid == self.me || !self.dead.insert(pid) {
-            return was_live;
-        }
-        self.dead_order.push_back(pid);
-        if self.dead_order.len() > DEAD_MAX
-            && let Some(oldest) = self.dead_order.pop_front()
-        {
-            self.dead.remove(&oldest);
-        }
+        let Some(peer) = self.peers.remove(&pid) else {
+            if pid != self.me && !self.dead.pids().contains(&pid) {
+                self.told.insert(pid);
+            }
+            return false;
+        };
+        self.unmet -= usize::from(!peer.met);
+        self.dead.insert(pid);
         self.upheaval = true;
         true
     }
@@ -232,8 +236,7 @@ impl View {
     }
 
     fn newer_boot(&self, pid: Pid) -> bool {
-        let newer = self.dead.range((Excluded(pid), Unbounded)).next();
-        newer.is_some_and(|dead| dead.node == pid.node) || self.newer_boot_lives(pid)
+        self.dead.has_newer(pid) || self.told.has_newer(pid) || self.newer_boot_lives(pid)
     }
 
     fn newer_boot_lives(&self, pid: Pid) -> bool {
@@ -246,8 +249,12 @@ impl View {
         if pid.node == self.me.node {
             return pid != self.me;
         }
-        let same_or_newer = self.dead.range(pid..).next();
-        same_or_newer.is_some_and(|dead| dead.node == pid.node) || self.newer_boot_lives(pid)
+        self.dead.covers(pid) || self.told.covers(pid) || self.newer_boot_lives(pid)
+    }
+
+    /// Whether `pid` is known and not considered dead.
+    pub(crate) fn is_live(&self, pid: Pid) -> bool {
+        pid == self.me || (self.peers.contains_key(&pid) && !self.is_dead(pid))
     }
 
     pub(crate) fn is_leaving(&self, pid: Pid) -> bool {
@@ -259,12 +266,13 @@ impl View {
         self.peers.keys().copied()
     }
 
+    /// The dead on whom a claim needs the others to agree.
     pub(crate) fn dead(&self) -> &BTreeSet<Pid> {
-        &self.dead
+        self.dead.pids()
     }
 
     pub(crate) fn digest(&self) -> Digest {
-        Digest { live: self.live().chain([self.me]).collect(), dead: self.dead.iter().copied().collect() }
+        Digest { live: self.live().chain([self.me]).collect(), dead: self.dead().iter().copied().collect() }
     }
 
     /// Whether every known live process has sent us something.
@@ -320,7 +328,7 @@ impl View {
 
     /// Whether no other process has ever been known.
     pub(crate) fn is_lonely(&self) -> bool {
-        self.peers.is_empty() && self.dead.is_empty()
+        self.peers.is_empty() && self.dead().is_empty() && self.told.pids().is_empty()
     }
 
     /// Whether messages speak of a live process that membership has not confirmed yet.
@@ -361,7 +369,25 @@ mod tests {
         assert!(view.set(new, Liveness::Dead, 1, now));
         assert_eq!(view.live().count(), 0);
         assert_eq!(view.candidates(false).len(), 1);
-        assert!(view.dead().is_superset(&[old, new].into()));
+        assert!(view.is_dead(old) && view.is_dead(new));
         assert!(!view.set(new, Liveness::Dead, 1, now), "told twice, it is no news");
+    }
+
+    /// Deaths of which one peer tells the next would go round for ever.
+    #[test]
+    fn claims_excuse_whom_this_process_or_a_peer_took_for_alive_and_nobody_else() {
+        let now = Duration::ZERO;
+        let [me, known, told, contested] = [1, 2, 3, 4].map(|node| Pid { node, boot: 1 });
+        let mut view = View::new(me, 1, now);
+        view.set(known, Liveness::Alive, 1, now);
+        view.set(known, Liveness::Dead, 1, now);
+        view.learn_digest(&Digest { live: vec![], dead: vec![known, told, contested] }, now);
+        assert_eq!(view.dead(), &[known].into());
+        assert!(view.learn_digest(&Digest { live: vec![known, contested], dead: vec![] }, now));
+        assert_eq!(view.dead(), &[known, contested].into());
+        assert_eq!(view.digest().dead, [known, contested]);
+        assert!([known, told, contested].into_iter().all(|pid| view.is_dead(pid) && !view.is_live(pid)));
+        view.set(contested, Liveness::Alive, 1, now);
+        assert!(view.is_live(contested) && view.dead() == &[known].into());
     }
 }

@@ -206,6 +206,40 @@ fn a_crash_loses_that_nodes_slots_and_counts_them() {
     }
 }
 
+/// Four nodes, three of which have seen more processes end than a node remembers, each in an order of its own; the fourth
+/// has joined since.
+fn after_many_deaths(seed: u64) -> (World, Vec<Pid>) {
+    let mut world = World::new(seed, 0, Weather::CALM);
+    world.slots = 0..32;
+    let mut pids: Vec<Pid> = (1..=3).map(|node| world.start(node << 100, 1, 1)).collect();
+    world.run(seconds(2));
+    world.settle(seconds(20));
+    let mut ended: Vec<Pid> = (0..1100).map(|node| Pid { node: (9 << 100) + node, boot: 1 }).collect();
+    for &pid in &pids {
+        fastrand::Rng::with_seed(seed + pid.boot).shuffle(&mut ended);
+        for &about in &ended {
+            world.outlive(pid, about);
+        }
+    }
+    pids.push(world.start(4 << 100, 1, 1));
+    world.run(seconds(1));
+    world.settle(seconds(20));
+    (world, pids)
+}
+
+#[test]
+fn after_more_deaths_than_are_remembered_the_slots_of_a_crashed_node_begin_anew_at_once() {
+    for seed in SEEDS {
+        let (mut world, pids) = after_many_deaths(seed);
+        world.crash(pids[0]);
+        // Until everybody has heard of it.
+        world.run(Duration::from_millis(800));
+        world.settle(seconds(2));
+        assert_eq!(world.custody().iter().map(|&(_, slots)| slots).sum::<usize>(), 32);
+        assert!(lost(&world) > 0);
+    }
+}
+
 #[test]
 fn a_crash_in_the_middle_of_a_join_leaves_one_holder_per_slot() {
     for seed in 0..6 {

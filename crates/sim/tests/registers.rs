@@ -114,7 +114,7 @@ fn a_deliberate_bug_is_found() {
         Canary::FewMembersWrite,
         Canary::BeginAfterAStop,
     ] {
-        let found = (0..20).any(|seed| {
+        let found = (0..40).any(|seed| {
             let mut scenario = Scenario::from_seed(seed);
             scenario.canary = Some(canary);
             matches!(run(&scenario).verdict, Err(Violation::Safety(_)))

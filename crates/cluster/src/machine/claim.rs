@@ -81,7 +81,7 @@ impl Machine {
         let excused = |pid: &Pid| agreed.is_some_and(|agreed| agreed.contains(pid));
         agreed == Some(dead)
             || (dead.iter().all(|pid| excused(pid) || claiming.answered.contains(pid))
-                && agreed.into_iter().flatten().all(|&pid| self.view.is_dead(pid)))
+                && !agreed.into_iter().flatten().any(|&pid| self.view.is_live(pid)))
     }
 
     fn mint_if_answered(&mut self, cell: &mut Cell) {

@@ -43,7 +43,7 @@ impl Machine {
             self.on_claimed_peer(tells_all, unguided);
         }
         self.advance_standing(now);
-        let agreed = digest.is_none_or(|digest| digest.dead.iter().all(|&pid| self.view.is_dead(pid)));
+        let agreed = digest.is_none_or(|digest| !digest.dead.iter().any(|&pid| self.view.is_live(pid)));
         for Run { start, len, message } in &runs {
             let Range { start: first, end } = self.config.slots;
             for slot in first.max(*start)..end.min(start.saturating_add(*len)) {

@@ -6,6 +6,7 @@ mod client;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub(crate) struct World {
     pub(crate) now: Duration,
     /// Whether two nodes may serve one slot, and acknowledged writes be lost: after a false death.
     pub(crate) lenient: bool,
+    /// The slots that there are.
+    pub(crate) slots: Range<u16>,
     pub(crate) events: Vec<(Pid, Event)>,
     rng: fastrand::Rng,
     nodes: BTreeMap<Pid, Node>,
@@ -82,6 +85,7 @@ impl World {
             weather,
             now: Duration::ZERO,
             lenient: false,
+            slots: 0..16384,
             events: Vec::new(),
             rng: fastrand::Rng::with_seed(seed),
             nodes: BTreeMap::new(),
@@ -114,7 +118,8 @@ impl World {
         let pid = Pid { node, boot };
         let seed = self.rng.u64(..);
         let now = self.time();
-        let machine = Machine::new(Config { weight, ..Config::new(pid, seed) }, now);
+        let machine =
+            Machine::new(Config { weight, slots: self.slots.clone(), ..Config::new(pid, seed) }, now);
         let others: Vec<Pid> = self.nodes.keys().copied().collect();
         let slots = machine.slots();
         self.nodes.insert(pid, Node { pid, machine, slots, timer: None, left: None });
@@ -163,6 +168,13 @@ impl World {
     pub(crate) fn believe(&mut self, node: Pid, about: Pid, liveness: Liveness) {
         let weight = self.weights[&about];
         self.tell(node, about, liveness, weight);
+    }
+
+    /// Makes one node see a member come and go.
+    pub(crate) fn outlive(&mut self, node: Pid, about: Pid) {
+        for liveness in [Liveness::Alive, Liveness::Dead] {
+            self.feed(node, Input::Member { pid: about, liveness, weight: 1 });
+        }
     }
 
     fn announce(&mut self, about: Pid, liveness: Liveness, after: Duration) {
