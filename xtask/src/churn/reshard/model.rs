@@ -9,11 +9,24 @@ pub(super) struct Model {
 }
 
 /// What is known of a key: the number of its last write, even if it was a put, odd if it was a delete.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone)]
 struct Known {
     now: u64,
-    /// What it may be instead, since the outcome of a write is unknown.
-    perhaps: Option<u64>,
+    /// What it may be instead or become: writes of unknown outcome, of which none has been read. Each may be applied after
+    /// later ones were acknowledged.
+    perhaps: Vec<u64>,
+}
+
+impl Known {
+    fn possible(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(self.now).chain(self.perhaps.iter().copied())
+    }
+
+    /// It was read, or an acknowledged write: an unknown one is applied once.
+    fn settle(&mut self, number: u64) {
+        self.now = number;
+        self.perhaps.retain(|&other| other != number);
+    }
 }
 
 impl Model {
@@ -21,8 +34,10 @@ impl Model {
     pub(super) fn shares(keys: usize, value_bytes: usize, clients: u8) -> Vec<Self> {
         let share = keys.div_ceil(usize::from(clients));
         let shares = (0..keys).step_by(share);
-        let absent = Known { now: 1, perhaps: None };
-        shares.map(|first| Self { first, keys: vec![absent; share.min(keys - first)], value_bytes }).collect()
+        let absent = Known { now: 1, perhaps: Vec::new() };
+        shares
+            .map(|first| Self { first, keys: vec![absent.clone(); share.min(keys - first)], value_bytes })
+            .collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -50,30 +65,30 @@ impl Model {
     }
 
     fn next(&self, key: usize) -> u64 {
-        let Known { now, perhaps } = self.keys[key];
-        now.max(perhaps.unwrap_or(0)) + 1
+        self.keys[key].possible().max().unwrap_or(0) + 1
     }
 
     /// A write was acknowledged: whether `existed`, what it said of the value before, can be true.
     pub(super) fn wrote(&mut self, key: usize, number: u64, existed: bool) -> bool {
-        let known = std::mem::replace(&mut self.keys[key], Known { now: number, perhaps: None });
-        [Some(known.now), known.perhaps].into_iter().flatten().any(|before| is_put(before) == existed)
+        let known = &mut self.keys[key];
+        let is_possible = known.possible().any(|before| is_put(before) == existed);
+        known.settle(number);
+        is_possible
     }
 
     /// A write may have been applied.
     pub(super) fn may_have_written(&mut self, key: usize, number: u64) {
-        self.keys[key].perhaps = Some(number);
+        self.keys[key].perhaps.push(number);
     }
 
     /// Whether a read may have found this (`None`: no such key).
     pub(super) fn read(&mut self, key: usize, found: Option<&[u8]>) -> bool {
-        let Known { now, perhaps } = self.keys[key];
         let fits = |number: &u64| match found {
             Some(value) => is_put(*number) && value == self.value(key, *number),
             None => !is_put(*number),
         };
-        let Some(now) = [Some(now), perhaps].into_iter().flatten().find(fits) else { return false };
-        self.keys[key].now = now;
+        let Some(number) = self.keys[key].possible().find(fits) else { return false };
+        self.keys[key].settle(number);
         true
     }
 }
@@ -115,6 +130,20 @@ mod tests {
         assert!(model.read(1, None) && model.read(1, Some(&value)));
         let (later, after) = model.put(1);
         assert!(later > number && after != value);
-        assert!(model.wrote(1, later, true) && !model.read(1, Some(&value)));
+        assert!(model.wrote(1, later, true) && !model.read(1, Some(&value)), "it was applied before");
+    }
+
+    #[test]
+    fn each_write_of_unknown_outcome_may_be_applied_once_and_later_than_others() {
+        let mut model = model();
+        let (first, first_value) = model.put(1);
+        model.may_have_written(1, first);
+        let second = model.delete(1);
+        model.may_have_written(1, second);
+        let (third, third_value) = model.put(1);
+        assert!(first < second && second < third && model.wrote(1, third, true));
+        assert!(model.read(1, Some(&third_value)) && model.read(1, Some(&first_value)));
+        assert!(!model.read(1, Some(&third_value)), "only what is under way may follow");
+        assert!(model.read(1, None) && !model.read(1, Some(&first_value)), "not twice");
     }
 }
