@@ -62,6 +62,10 @@ const STEPS: &[Step] = &[
         "xtask churn --nodes 3 --minutes 0.1 --seed 3 --keys 200 --ballast-mib 1 --clients 2 \
          --faults join,leave,cut --loss 0.01 --delay-ms 2 --reorder 0.02 --duplicate 0.02",
     ),
+    step(
+        "deaths",
+        "xtask churn --nodes 3 --minutes 0.3 --seed 4 --keys 200 --ballast-mib 1 --clients 2 --faults kill,stall,stop",
+    ),
     step("bytes-from-outside", "xtask fuzz --rounds 1 --cases 300 --from commit"),
     step("example", "example edge_config --hosts 2000"),
     step("clients", "xtask clients"),
