@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::codec::DATAGRAM_BYTES_MIN;
 use crate::member::ATTRIBUTE_BYTES_MAX;
+use crate::user_event::OVERHEAD;
 
 /// Settings of the protocol, equal on all members. Start from [`Config::lan`], [`Config::wan`] or
 /// [`Config::local`] and change single fields. Each field tells its range (others are refused when the core is made), what
@@ -143,6 +144,11 @@ impl Config {
             leave_timeout: Duration::from_secs(2),
             ..Config::lan()
         }
+    }
+
+    /// Most user events that are kept, and so that one recall can bring.
+    pub fn events_max(&self) -> usize {
+        self.event_bytes / OVERHEAD
     }
 
     /// What is wrong with the settings, if anything.

@@ -356,6 +356,12 @@ impl Gossip {
         self.table.get(id)?.seen.as_ref().map(|seen| seen.there)
     }
 
+    /// Its settings.
+    #[cfg(feature = "quic")]
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The latest time it was told.
     #[cfg(feature = "quic")]
     pub(crate) fn now(&self) -> Duration {

@@ -28,7 +28,9 @@ use driver::Driver;
 pub const CHANNEL: Channel = Channel(0);
 /// Carries answers to queries, which are in no hurry.
 pub const BULK: Channel = Channel(5);
-/// Events kept for a subscriber that is slow. One that falls further behind is told so and reads the snapshot again.
+/// Events kept for a subscriber that is slow, beside the user events that one recall can bring at once
+/// ([`Config::events_max`](crate::Config::events_max)). One that falls further behind is told so: it has missed user events
+/// and queries, and reads the members from the snapshot.
 pub const EVENTS: usize = 1024;
 /// Most messages that wait for the driver.
 const INBOUND: usize = 4096;
@@ -139,7 +141,7 @@ pub fn spawn(gossip: Gossip, transport: Transport) -> Handle {
     });
     let (inbound, inbound_receiver) = mpsc::channel(INBOUND);
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
-    let (events, _) = broadcast::channel(EVENTS);
+    let (events, _) = broadcast::channel(EVENTS + gossip.config().events_max());
     let driver = Driver::new(gossip, transport, Arc::clone(&board), events.clone());
     tokio::spawn(driver.run(inbound_receiver, command_receiver));
     Handle(Arc::new(Shared { board, inbound, commands, events }))

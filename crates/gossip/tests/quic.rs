@@ -11,6 +11,7 @@ use boato_gossip::{
 };
 use boato_transport::{Channel, Handler, NodeKey, Peer, Responder, Transport};
 use bytes::Bytes;
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{sleep, timeout};
 
 /// Far more than anything takes, also where many others want the machine.
@@ -210,6 +211,30 @@ async fn a_stopped_driver_leaves_at_once_and_ends_subscriptions() {
     timeout(PATIENCE, node.handle.leave()).await.unwrap();
     drop(node);
     assert!(timeout(PATIENCE, events.recv()).await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_recall_brings_more_events_than_a_slow_subscriber_may_be_behind_and_none_is_missed() {
+    const COUNT: usize = 1500;
+    let old = start(1, config());
+    for n in 0..COUNT {
+        while old.handle.event(n.to_string(), Vec::new()).await.is_err() {
+            // Others have yet to be told.
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    until("none waits to be told", || old.handle.stats().queue_bytes == 0).await;
+    let new = start(3, config());
+    new.handle.join(old.addr);
+    until("both know both", || live(&old) == 2 && live(&new) == 2).await;
+    let mut events = new.handle.subscribe();
+    new.handle.recall();
+    until("all have come", || events.len() >= COUNT).await;
+    let mut told = 0;
+    while let Ok(event) = events.try_recv().inspect_err(|error| assert_eq!(*error, TryRecvError::Empty)) {
+        told += usize::from(matches!(event, Event::User(_)));
+    }
+    assert_eq!(told, COUNT);
 }
 
 /// Asks, and answers so; nothing of it has been read yet.

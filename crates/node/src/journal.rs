@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-/// Events kept for a subscriber that is slow.
+/// Events kept for a subscriber that is slow, beside the user events of one recall.
 const EVENTS: usize = 1024;
 
 /// The last events that are kept for who comes later.
@@ -38,7 +38,7 @@ pub(crate) const KINDS: [&str; 18] = [
     MISSED,
 ];
 
-/// Tells a subscriber that it was too slow.
+/// Tells a subscriber that it was too slow, or all that this node was, before it could write.
 const MISSED: &str = "missed";
 
 /// Numbers events, says when they were, passes them on and keeps the last.
@@ -56,9 +56,10 @@ struct Written {
 }
 
 impl Journal {
-    pub(crate) fn new() -> Self {
+    /// `recalled`: as many user events one recall can bring at once; so many more are kept for slow subscribers.
+    pub(crate) fn new(recalled: usize) -> Self {
         let written = Written { count: 0, last: VecDeque::with_capacity(LAST) };
-        Self { sender: broadcast::Sender::new(EVENTS), written: Mutex::new(written) }
+        Self { sender: broadcast::Sender::new(EVENTS + recalled), written: Mutex::new(written) }
     }
 
     /// `data` is an object, which is given the time as `at_ms`.
@@ -74,6 +75,16 @@ impl Journal {
         written.last.push_back(event.clone());
         // Nobody may be listening.
         let _ = self.sender.send(event);
+    }
+
+    /// Events did not get here: they came faster than this node took them.
+    pub(crate) fn miss(&self, events: u64) {
+        tracing::warn!(
+            events,
+            "events of this node were missed, user events and queries perhaps among them: they came faster than it took \
+             them; give it more processor, or send less often"
+        );
+        self.write(MISSED, serde_json::json!({ "events": events }));
     }
 
     /// The last events, oldest first, and all from then on, as [`read`](Self::read) gives them.
@@ -120,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_comes_late_reads_the_last_events_and_then_each_that_comes_once() {
-        let journal = Journal::new();
+        let journal = Journal::new(0);
         for _ in 0..=LAST {
             journal.write("joined", serde_json::json!({}));
         }
@@ -135,7 +146,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_too_slow_is_told_how_many_events_it_missed() {
-        let journal = Journal::new();
+        let journal = Journal::new(0);
         journal.write("joined", serde_json::json!({}));
         let mut events = journal.read();
         for _ in 0..EVENTS + 2 {

@@ -157,7 +157,10 @@ impl Membership {
                     }
                     self.pass_on(event, &to);
                 }
-                Err(RecvError::Lagged(_)) => self.resync(&to),
+                Err(RecvError::Lagged(missed)) => {
+                    to.journal.miss(missed);
+                    self.resync(&to);
+                }
                 Err(RecvError::Closed) => return,
             }
         }

@@ -122,6 +122,7 @@ impl Parts {
             Profile::Wan => boato_gossip::Config::wan(),
         };
         let key = Arc::new(bound.identity.key.clone());
+        let journal = Arc::new(Journal::new(settings.events_max()));
         let gossip = Gossip::new(settings, identity, fastrand::u64(..), Duration::ZERO)?.with_signer(key);
         let handle = boato_gossip::quic::spawn(gossip, bound.transport.clone());
         let machine = cluster::Config {
@@ -143,7 +144,7 @@ impl Parts {
         let listeners = Listeners {
             cluster: cluster.clone(),
             roster: Arc::new(Roster::default()),
-            journal: Arc::new(Journal::new()),
+            journal,
             replaced: CancellationToken::new(),
         };
         Ok(Self {

@@ -29,7 +29,7 @@ pub(crate) async fn write(cluster: Cluster, journal: Arc<Journal>, roster: Arc<R
                 Ok(Event::Claimed { began }) => claimed(began, &journal),
                 Ok(Event::Unanswered { pid }) => unanswered(&roster.name(pid), &journal),
                 Ok(event) => reports.add(event),
-                Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "events were missed"),
+                Err(RecvError::Lagged(missed)) => journal.miss(missed),
                 Err(RecvError::Closed) => return,
             },
             _ = ticks.tick() => {

@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use boato_api::{Action, Command, Execution, Readiness};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use node::config::Discover;
 use node::{Config, Node, Settings};
+use tokio::time::timeout;
 
 fn settings(cluster: &str, quic: &str) -> Settings {
     Settings {
@@ -86,4 +90,37 @@ async fn a_node_that_does_not_start_leaves_nothing_running() {
     let failed = Node::start(Config::new(&settings).expect("these settings are complete")).await;
     assert!(failed.is_err_and(|error| error.to_string().contains("ready file")));
     wait("the port is free", async || std::net::UdpSocket::bind(&quic).is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_replays_tells_of_all_events_that_members_keep() {
+    const COUNT: usize = 1500;
+    let start = async |replay| {
+        let settings = Settings {
+            discover: Some(Discover::Off),
+            replay: Some(replay),
+            ..settings("replay", "127.0.0.1:0")
+        };
+        Node::start(Config::new(&settings).expect("these settings are complete")).await.expect("it starts")
+    };
+    let (old, new) = (start(false).await, start(true).await);
+    let (sender, reader) = (old.backend(), new.backend());
+    for n in 0..COUNT {
+        wait("the event is taken", async || {
+            sender.membership().expect("a member").event(n.to_string(), Bytes::new()).await.is_ok()
+        })
+        .await;
+    }
+    let (_, mut events) = reader.events();
+    reader.membership().expect("a member").join(old.quic().to_string()).await.expect("it is there");
+    let mut told = 0;
+    while told < COUNT {
+        let event =
+            timeout(Duration::from_mins(1), events.next()).await.expect("all come").expect("it runs");
+        assert_ne!(event.kind, "missed", "after {told}: {}", event.data);
+        told += usize::from(event.kind == "user");
+    }
+    drop((sender, reader, events));
+    new.leave().await;
+    old.leave().await;
 }

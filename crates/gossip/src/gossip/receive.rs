@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use super::{Gossip, Phase};
 use crate::codec::{Signatures, decode};
-use crate::user_event::OVERHEAD;
 use crate::wire::{ArchivedBody, ArchivedMessage, ArchivedPacket, Body};
 use crate::{Coordinate, DecodeError, InputError, NodeId, Pid};
 
@@ -58,7 +57,7 @@ impl Gossip {
     /// Nobody keeps more events than there is room for, so nobody tells more at a time.
     fn check_events(&self, message: &ArchivedMessage<'static>) -> Result<(), DecodeError> {
         match message {
-            ArchivedMessage::Events(events) if events.list.len() > self.config.event_bytes / OVERHEAD => {
+            ArchivedMessage::Events(events) if events.list.len() > self.config.events_max() => {
                 Err(DecodeError::Range("number of events"))
             }
             _ => Ok(()),

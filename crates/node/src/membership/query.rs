@@ -103,7 +103,8 @@ pub(crate) async fn answer(handle: Handle, handler: Option<Handler>, stop: Cance
             Ok(_) => {}
             Err(RecvError::Lagged(missed)) => tracing::warn!(
                 missed,
-                "events were missed, perhaps queries: they come faster than this node takes them; give it more processor, or ask less often"
+                "events were missed, perhaps queries, which are then not answered: they come faster than this node takes them; \
+                 give it more processor, or ask less often"
             ),
             Err(RecvError::Closed) => return,
         }
