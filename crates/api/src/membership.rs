@@ -16,7 +16,8 @@ pub trait Membership: Send + Sync {
     /// Tells all members something. It is passed on from member to member: done means begun.
     fn event(&self, name: String, payload: Bytes) -> Told;
 
-    /// Asks members something. The events are `ack`, `response` and `declined` of each, and at last `done`.
+    /// Asks members something. The events are `ack`, `response` and `declined` of each, and at last `done` with those that have not answered: names
+    /// (`missing`) and ids (`missing_ids`).
     fn query(&self, query: Query) -> BoxFuture<'static, Result<BoxStream<'static, Event>, Declined>>;
 
     /// Asks all live members for a sign of life, and waits for it.

@@ -147,6 +147,8 @@ impl Driver {
     fn tell_done(&mut self, number: u64, mut missing: Vec<NodeId>) {
         let Some(Asker { events, unheard }) = self.queries.remove(&number) else { return };
         missing.extend(unheard);
+        missing.sort_unstable();
+        missing.dedup();
         // An error says that nobody waits for it any more.
         let _ = events.try_send(Waiting { event: QueryEvent::Done { missing }, _room: None });
     }

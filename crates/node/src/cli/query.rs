@@ -1,5 +1,7 @@
 //! `boato query`: ask members something.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -58,18 +60,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         relays: args.relays,
         acks: !args.no_acks,
     };
-    let (mut answers, mut silent) = (0, None);
+    let mut heard = Heard::default();
+    let mut silent = None;
     for event in args.target.client()?.query(&question)?.finite() {
         let event = event?;
+        heard.take(&event);
         if event.kind == "done" {
-            silent = Some(missing(&event.data).count());
+            silent = Some(heard.missing(&event.data).0.len());
         }
         if args.json {
             output::line(&monitor::as_json(&event))?;
-            continue;
-        }
-        answers += u64::from(event.kind == "response");
-        if let Some(text) = as_text(&event, answers) {
+        } else if let Some(text) = as_text(&event, &heard) {
             output::line(&text)?;
         }
     }
@@ -81,13 +82,36 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Names of those of whom nothing came.
-fn missing(done: &Value) -> impl Iterator<Item = &str> {
-    done["missing"].as_array().into_iter().flatten().filter_map(Value::as_str)
+/// What has come so far.
+#[derive(Default)]
+struct Heard {
+    answers: u64,
+    /// Ids of those that have said that the question is there.
+    acked: HashSet<String>,
+}
+
+impl Heard {
+    fn take(&mut self, event: &ServerEvent) {
+        match (event.kind.as_str(), event.data["id"].as_str()) {
+            ("response", _) => self.answers += 1,
+            ("ack", Some(id)) => _ = self.acked.insert(id.to_owned()),
+            _ => {}
+        }
+    }
+
+    /// Of those without a last word, the names of those of whom nothing came, and of those that have acknowledged.
+    fn missing<'a>(&self, done: &'a Value) -> (Vec<&'a str>, Vec<&'a str>) {
+        let names = done["missing"].as_array().into_iter().flatten().filter_map(Value::as_str).enumerate();
+        let (late, silent): (Vec<_>, Vec<_>) = names.partition(|(index, _)| {
+            done["missing_ids"][index].as_str().is_some_and(|id| self.acked.contains(id))
+        });
+        let names = |those: Vec<(usize, &'a str)>| those.into_iter().map(|(_, name)| name).collect();
+        (names(silent), names(late))
+    }
 }
 
 /// A line for an answer, and one for the end.
-fn as_text(event: &ServerEvent, answers: u64) -> Option<String> {
+fn as_text(event: &ServerEvent, heard: &Heard) -> Option<String> {
     let data = &event.data;
     match event.kind.as_str() {
         "response" => {
@@ -96,11 +120,14 @@ fn as_text(event: &ServerEvent, answers: u64) -> Option<String> {
             Some(format!("{from}: {}", text.trim_end()))
         }
         "done" => {
-            let missing: Vec<&str> = missing(data).collect();
-            Some(match &missing[..] {
-                [] => format!("{answers} answered"),
-                _ => format!("{answers} answered; no word from {}", missing.join(", ")),
-            })
+            let (silent, late) = heard.missing(data);
+            let mut text = format!("{} answered", heard.answers);
+            for (what, names) in [("no word from", silent), ("heard, no answer yet from", late)] {
+                if !names.is_empty() {
+                    text.extend(["; ", what, " ", &names.join(", ")]);
+                }
+            }
+            Some(text)
         }
         _ => None,
     }
@@ -113,11 +140,21 @@ mod tests {
 
     #[test]
     fn answers_and_the_end_are_lines() {
-        let line = |kind: &str, data| as_text(&ServerEvent { id: 1, kind: kind.into(), data }, 2);
+        let mut heard = Heard { answers: 2, ..Heard::default() };
+        let event = |kind: &str, data| ServerEvent { id: 1, kind: kind.into(), data };
+        heard.take(&event("ack", json!({ "from": "c", "id": "0c" })));
+        let line = |kind: &str, data| as_text(&event(kind, data), &heard);
         assert_eq!(line("response", json!({ "from": "a", "response": "x\ny\n" })).unwrap(), "a: x\ny");
         assert!(line("response", json!({ "from": "a", "base64": "/w==" })).unwrap().contains("--json"));
         assert_eq!(line("ack", json!({ "from": "a" })), None);
         assert_eq!(line("done", json!({ "missing": [] })).unwrap(), "2 answered");
-        assert_eq!(line("done", json!({ "missing": ["b", "c"] })).unwrap(), "2 answered; no word from b, c");
+        let missing = |names: &[&str], ids: &[&str]| {
+            line("done", json!({ "missing": names, "missing_ids": ids })).unwrap()
+        };
+        assert_eq!(missing(&["b", "d"], &["0b", "0d"]), "2 answered; no word from b, d");
+        assert_eq!(missing(&["c"], &["0c"]), "2 answered; heard, no answer yet from c");
+        let both = "2 answered; no word from b; heard, no answer yet from c";
+        assert_eq!(missing(&["b", "c"], &["0b", "0c"]), both);
+        assert_eq!(heard.missing(&json!({ "missing": ["c"] })).0, ["c"], "a node that tells no ids");
     }
 }

@@ -34,8 +34,9 @@ impl Membership {
         let members = self.members();
         match event {
             QueryEvent::Done { missing } => {
-                let missing: Vec<String> = missing.into_iter().map(|id| name_of(&members, id)).collect();
-                ("done", json!({ "missing": missing }))
+                let ids: Vec<String> = missing.iter().map(NodeId::to_string).collect();
+                let names: Vec<String> = missing.into_iter().map(|id| name_of(&members, id)).collect();
+                ("done", json!({ "missing": names, "missing_ids": ids }))
             }
             QueryEvent::Reply { from, reply } => {
                 let mut data = json!({ "from": name_of(&members, from.id), "id": from.id.to_string() });

@@ -102,6 +102,10 @@ fn a_query_is_answered_by_those_that_are_meant() {
     let cut = run(&http, &["query", "load", "--timeout", "1s"], 1);
     two.thaw();
     assert!(cut.ends_with("; no word from two\n"), "{cut}");
+    let slow = cluster.node("slow").arg("--on-query", "sleep 5").start();
+    Cluster::settle(&[&one, &two, &three, &slow]);
+    let late = ask(&["load", "--timeout", "1s", "--node", "slow", "--node", "three"]);
+    assert_eq!(late, ["0 answered; heard, no answer yet from slow"]);
 }
 
 #[test]
