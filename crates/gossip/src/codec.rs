@@ -13,7 +13,7 @@ use crate::member::{ATTRIBUTE_BYTES_MAX, NAME_BYTES_MAX, SHORT_BYTES_MAX, announ
 use crate::precedence::Standing;
 use crate::query::{Filter, QUERY_BYTES_MAX, QUERY_RELAYS_MAX, QUERY_TIMEOUT_MAX, RESPONSE_BYTES_MAX, Terms};
 use crate::signature::{SIGNATURE_BYTES, Words};
-use crate::user_event::{Told, USER_EVENT_BYTES_MAX};
+use crate::user_event::{EVENT_TIME_MAX, Told, USER_EVENT_BYTES_MAX};
 use crate::wire::{
     Announce, ArchivedAnnounce, ArchivedBelief, ArchivedClaim, ArchivedMessage, ArchivedPacket,
     ArchivedPushPull, ArchivedRecord, ArchivedStep, ArchivedWireAddr, ArchivedWireCoordinate,
@@ -35,8 +35,6 @@ const _: () = assert!(PACKET_BYTES + EVENT_BYTES + USER_EVENT_BYTES_MAX <= DATAG
 /// Bytes that the terms of a query add to its filter.
 pub(crate) const TERMS_BYTES: usize = size_of::<ArchivedWireTerms<'static>>();
 const _: () = assert!(PACKET_BYTES + EVENT_BYTES + TERMS_BYTES + QUERY_BYTES_MAX <= DATAGRAM_BYTES_MIN);
-/// A clock may step far, but not so far that anybody gets here.
-const EVENT_TIME_MAX: u64 = 1 << 62;
 /// Bytes that a coordinate adds.
 pub(crate) const COORDINATE_BYTES: usize = size_of::<ArchivedWireCoordinate>();
 /// Bytes that a standing adds.

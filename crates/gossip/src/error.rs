@@ -107,6 +107,12 @@ pub enum InputError {
     /// Too many events wait to be told.
     #[error("too many events are waiting to be told: send fewer, or later")]
     EventsFull,
+    /// The clock of events is at its end.
+    #[error(
+        "no event can be later than the last one: some member has driven the clock of events to its end; find and stop it, then \
+         start all nodes anew, together"
+    )]
+    EventsWorn,
     /// Too many queries of this member are under way.
     #[error("too many queries are under way: ask again when some are over")]
     QueriesFull,

@@ -9,8 +9,11 @@ use crate::query::Terms;
 
 /// Most bytes of an event, name and payload together: one fits a datagram.
 pub const USER_EVENT_BYTES_MAX: usize = 896;
-/// How far the time of an event may be ahead of the clock: further is a defect, which must not drive it to its end.
-const STEP_MAX: u64 = 1 << 32;
+/// As far one event or exchange moves the clock: further is a defect, or somebody who would drive it to its end. Who really
+/// is further behind follows in steps.
+const STEP_MAX: u64 = 1 << 20;
+/// No time is above: some 2^42 events or exchanges, each a full step, lead there.
+pub(crate) const EVENT_TIME_MAX: u64 = 1 << 62;
 /// Counted for an event beside its name and payload.
 pub(crate) const OVERHEAD: usize = 128;
 
@@ -82,13 +85,13 @@ impl UserEvents {
         }
     }
 
-    /// The time of the next own event.
-    pub(crate) fn tick(&mut self) -> u64 {
-        self.clock += 1;
-        self.clock
+    /// The time of the next own event; `None` at the end of all times.
+    pub(crate) fn tick(&mut self) -> Option<u64> {
+        self.clock = Some(self.clock + 1).filter(|time| *time <= EVENT_TIME_MAX)?;
+        Some(self.clock)
     }
 
-    /// The latest time known of.
+    /// The latest time known of, at most [`EVENT_TIME_MAX`].
     pub(crate) fn time(&self) -> u64 {
         self.clock
     }
@@ -96,7 +99,7 @@ impl UserEvents {
     /// Others have got so far. Who did not follow would be taken for telling what is long known; who is far behind gets
     /// there in several steps.
     pub(crate) fn witness(&mut self, time: u64) {
-        self.clock = self.clock.max(time.min(self.clock.saturating_add(STEP_MAX)));
+        self.clock = self.clock.max(time.min(self.clock + STEP_MAX)).min(EVENT_TIME_MAX);
     }
 
     /// Whether there is room in the queue for another own event: half of all is left to those of others.
@@ -109,14 +112,18 @@ impl UserEvents {
         self.untold_bytes
     }
 
-    /// Takes an event in, to be told to others or not. False if it is known, too old to tell, or out of range.
+    /// Takes an event in, to be told to others or not. False if it is known, too old to tell, or too far ahead, which moves the
+    /// clock all the same: the next may be within reach.
     pub(crate) fn insert(&mut self, told: Told, tell: bool) -> bool {
         let key = told.key();
         let known = self.ring.contains_key(&key) || self.forgotten.is_some_and(|last| key <= last);
-        if known || key.0 > self.clock.saturating_add(STEP_MAX) {
+        if known {
             return false;
         }
-        self.clock = self.clock.max(key.0);
+        self.witness(key.0);
+        if key.0 > self.clock {
+            return false;
+        }
         self.bytes += told.bytes() + OVERHEAD;
         if tell {
             self.untold_bytes += told.bytes() + OVERHEAD;
@@ -196,6 +203,7 @@ impl UserEvents {
         let waiting = self.ring.values().filter(|kept| kept.sent.is_some());
         assert_eq!(waiting.map(bytes).sum::<usize>(), self.untold_bytes);
         assert!(self.bytes <= self.bytes_max);
+        assert!(self.clock <= EVENT_TIME_MAX && self.ring.keys().all(|(time, _)| *time <= self.clock));
     }
 }
 
@@ -215,8 +223,29 @@ mod tests {
         let mut events = UserEvents::new(10_000);
         assert!(events.insert(event(1, 7, 10), true) && events.insert(event(2, 7, 10), true));
         assert!(!events.insert(event(1, 7, 10), true), "a duplicate");
-        assert_eq!(events.tick(), 8);
+        assert_eq!(events.tick(), Some(8));
         assert!(!events.insert(event(1, 8 + STEP_MAX + 1, 10), true), "a clock out of its mind");
+        events.check();
+    }
+
+    #[test]
+    fn who_is_far_behind_follows_in_steps_and_takes_events_again() {
+        let mut events = UserEvents::new(10_000);
+        let far = 5 * STEP_MAX;
+        let taken = (0..10).map(|n| events.insert(event(1, far + n, 10), true)).take_while(|taken| !taken);
+        assert_eq!(taken.count(), 5);
+        assert_eq!(events.time(), far + 5);
+        events.witness(EVENT_TIME_MAX);
+        assert_eq!(events.time(), far + 5 + STEP_MAX, "one exchange moves it by one step");
+    }
+
+    #[test]
+    fn a_clock_ends_within_what_others_take() {
+        let mut events = UserEvents { clock: EVENT_TIME_MAX - 1, ..UserEvents::new(10_000) };
+        assert_eq!((events.tick(), events.tick()), (Some(EVENT_TIME_MAX), None));
+        events.witness(u64::MAX);
+        assert_eq!(events.time(), EVENT_TIME_MAX, "what is told of it is in range");
+        assert!(!events.insert(event(1, EVENT_TIME_MAX + 1, 10), true));
         events.check();
     }
 

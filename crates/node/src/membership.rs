@@ -278,7 +278,7 @@ fn declined(error: &InputError) -> Declined {
     let text = error.to_string();
     match error {
         InputError::EventsFull | InputError::QueriesFull => Declined::Busy(text),
-        InputError::Ended | InputError::Lives(_) => Declined::Conflict(text),
+        InputError::Ended | InputError::Lives(_) | InputError::EventsWorn => Declined::Conflict(text),
         InputError::NoMember(_) => Declined::Unknown(text),
         _ => Declined::Invalid(text),
     }

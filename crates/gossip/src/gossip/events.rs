@@ -33,7 +33,7 @@ impl Gossip {
         if !self.events.has_room() {
             return Err(InputError::EventsFull);
         }
-        let (origin, time) = (self.me.pid(), self.events.tick());
+        let (origin, time) = (self.me.pid(), self.events.tick().ok_or(InputError::EventsWorn)?);
         let event = UserEvent { origin, time, name: name.into(), payload: payload.into() };
         self.take_told(Told { event, terms: None }, true);
         Ok(())

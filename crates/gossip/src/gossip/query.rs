@@ -64,7 +64,7 @@ impl Gossip {
         }
         let timeout = timeout.unwrap_or_else(|| self.query_timeout());
         let timeout = timeout.clamp(Duration::from_millis(1), QUERY_TIMEOUT_MAX);
-        let time = self.events.tick();
+        let time = self.events.tick().ok_or(InputError::EventsWorn)?;
         let deadline = self.now + timeout;
         let missing: BTreeSet<NodeId> =
             self.live().filter(|member| filter.includes(member)).map(|member| member.id).collect();
