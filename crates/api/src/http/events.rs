@@ -28,7 +28,7 @@ const OPENING: &[u8] = b"retry: 2000\n\n";
 pub(super) fn response(door: &Door, query: Option<&str>) -> Result<Response<Body>, Problem> {
     let [with] = query::parameters(query, ["with"])?;
     let wanted = with.map_or(Ok(Wanted::default()), Wanted::read)?;
-    let place = place(&door.subscribers)?;
+    let place = place(&door.subscribers, "read events and the log")?;
     let (before, events) = door.backend.events();
     let history = wanted.history.then(|| shown("history", &before)).flatten();
     let watched = wanted.shown.into_iter().map(|show| door.live.watch(show, &door.backend, &door.gauges));
@@ -36,10 +36,11 @@ pub(super) fn response(door: &Door, query: Option<&str>) -> Result<Response<Body
     Ok(until(door.closing.clone(), place, events, beside.boxed()))
 }
 
-/// A place among those who may read.
-pub(super) fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+/// A place among those who may do this.
+pub(super) fn place(places: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit, Problem> {
     Arc::clone(places).try_acquire_owned().map_err(|_| {
-        Problem::unavailable("as many clients as allowed read events and the log", Duration::from_secs(10))
+        let detail = format!("as many clients as allowed {what}: try again when some of them are done");
+        Problem::unavailable(detail, Duration::from_secs(10))
     })
 }
 

@@ -30,7 +30,7 @@ pub(super) fn response(door: &Door, head: &Parts) -> Result<Response<Body>, Prob
     let wait = flag("wait", wait)?.unwrap_or(false);
     door.guard.admit_admin(&head.headers)?;
     if wait {
-        let place = events::place(&door.leavers)?;
+        let place = events::place(&door.leavers, "wait until this node has left")?;
         let departed = door.backend.departed();
         door.backend.leave()?;
         return Ok(events::whole(place, progress(Arc::clone(&door.backend), departed)));

@@ -22,7 +22,7 @@ pub(super) fn response(door: &Door, query: Option<&str>) -> Result<Response<Body
     if filter.len() > FILTER_MAX {
         return Err(Problem::bad_request(format!("level has {FILTER_MAX} bytes at most")));
     }
-    let place = events::place(&door.subscribers)?;
+    let place = events::place(&door.subscribers, "read events and the log")?;
     let records = door.backend.log(&filter)?.filter_map(|logged| ready(encode(&logged)));
     Ok(events::shown_only(door, place, records.boxed()))
 }

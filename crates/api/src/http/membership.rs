@@ -84,7 +84,7 @@ pub(super) fn query(
         relays: u8::try_from(relays).unwrap_or(u8::MAX),
         timeout,
     };
-    let place = events::place(&door.askers)?;
+    let place = events::place(&door.askers, "wait for answers to queries")?;
     door.with_body(body, BODY_MAX, activity, move |door, payload| {
         async move {
             let replies = of(&door)?.query(Query { payload, ..query }).await?;

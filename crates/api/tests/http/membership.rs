@@ -38,8 +38,10 @@ impl Membership for Member {
     fn query(&self, query: Query) -> BoxFuture<'static, Result<BoxStream<'static, Event>, Declined>> {
         let event = |id, kind: &'static str| Event { id, kind: kind.into(), data: json!({}) };
         *self.query.lock().unwrap() = query;
-        let events = vec![event(1, "response"), event(2, "done")];
-        ready(Ok(stream::iter(events).boxed())).boxed()
+        let events = stream::iter([event(1, "response"), event(2, "done")]);
+        let is_open = self.query.lock().unwrap().name == "open";
+        let events = if is_open { events.chain(stream::pending()).boxed() } else { events.boxed() };
+        ready(Ok(events)).boxed()
     }
 
     fn keys(&self) -> BoxFuture<'static, Result<Vec<KeyReport>, Declined>> {
@@ -140,8 +142,11 @@ async fn readers_of_events_leave_room_for_queries_and_leaves() {
     reader.read_until("retry: 2000\n\n").await;
     door.get("/_/events").await.problem(503);
     let mut asker = door.connect().await;
-    asker.write("POST /_/query?name=load HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await;
+    asker.write("POST /_/query?name=open HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await;
     asker.read_until("event: done\n").await;
+    let refused = door.post("/_/query?name=load", "", "").await;
+    refused.problem(503);
+    assert!(refused.text().contains("wait for answers to queries"), "{}", refused.text());
     let mut leaver = door.connect().await;
     leaver.write("POST /_/leave?wait=true HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await;
     leaver.read_until("event: progress\n").await;

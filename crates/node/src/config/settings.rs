@@ -233,11 +233,11 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// One machine: [`boato_gossip::Config::local`].
+    /// One machine: what happens is noticed soonest.
     Local,
-    /// One data centre: [`boato_gossip::Config::lan`].
+    /// One data centre.
     Lan,
-    /// Several continents: [`boato_gossip::Config::wan`].
+    /// Several continents: slow answers are waited for.
     Wan,
 }
 
