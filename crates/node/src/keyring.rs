@@ -207,13 +207,15 @@ impl Keys {
     async fn check_removal(&self, id: &str, members: &[Member]) -> Result<(), Declined> {
         let reports = self.reports(members).await;
         let behind = |report: &&KeyReport| report.used.as_deref().is_none_or(|used| used == id);
-        let behind: Vec<String> = reports.iter().filter(behind).map(|report| report.name.clone()).collect();
+        let behind = reports.iter().filter(behind).map(|report| report.name.clone());
+        let behind: Vec<String> = behind.chain(gone(members).map(|name| format!("{name} (left)"))).collect();
         if behind.is_empty() {
             return Ok(());
         }
         Err(Declined::Conflict(format!(
             "of {} it is not certain that they know another secret: they could not come back once this one is removed. \
-             Use another one, wait for them, prune those that are gone for good (force-leave --prune), or say --force",
+             Use another one, wait for them, start those that have left, prune those that are gone for good (force-leave --prune), \
+             or say --force",
             behind.join(", ")
         )))
     }
@@ -236,6 +238,13 @@ impl Keys {
             }
         }
     }
+}
+
+/// Who has left and may start again with what it knew then: who a live member of its name is not.
+fn gone(members: &[Member]) -> impl Iterator<Item = &str> {
+    let is_back = |gone: &Member| members.iter().any(|member| member.is_live() && member.name == gone.name);
+    let gone = members.iter().filter(move |member| member.state == State::Left && !is_back(member));
+    gone.map(|member| &*member.name)
 }
 
 fn parsed(text: &[u8]) -> Option<Keyring> {

@@ -193,6 +193,16 @@ fn a_secret_takes_the_place_of_another_and_one_that_was_down_comes_back_with_the
         let reports = reports(&new);
         ensure(used(&reports) == [json!(second), json!(second), json!(second)], || reports.to_string())
     });
+    // Nor may one that has left meanwhile, should it start again.
+    let four = launch("four", &old, Some(&seed)).start();
+    Cluster::settle(&[&one, &two, &three, &four]);
+    four.terminate();
+    wait("four has left", || {
+        let state = one.view().members()["four"].clone();
+        ensure(state == "left", || state)
+    });
+    assert_eq!(keys(&["remove", &first], &new, 1), "");
+    run(&http, &["force-leave", "four", "--prune", "--secret-file", &new, "--cluster", "rotation"], 0);
     let table = keys(&["remove", &first], &new, 0);
     assert!(!table.contains(&first) && table.lines().all(|line| line.len() <= 80), "{table}");
     assert_eq!(keys(&["list"], &old, 1), "", "its token admits no operator any more");
