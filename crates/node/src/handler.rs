@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
+use crate::membership::Name;
 
 /// Commands at a time, of each of the settings. Others wait; more than the journal keeps are missed, which is an event, too.
 const CONCURRENCY: usize = 4;
@@ -30,7 +31,8 @@ const COMPLAINT_BYTES: u64 = 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Handler {
     command: Arc<str>,
-    name: Arc<str>,
+    /// The node's, as it is when a run begins.
+    name: Name,
     id: Arc<str>,
     places: Arc<Semaphore>,
     time_max: Duration,
@@ -79,9 +81,9 @@ pub(crate) fn on_events(handlers: Vec<Handler>, journal: &Journal, stop: &Cancel
 
 impl Handler {
     /// `name` and `id` are the node's.
-    pub(crate) fn new(command: &str, name: &str, id: &str) -> Self {
+    pub(crate) fn new(command: &str, name: &Name, id: &str) -> Self {
         let places = Arc::new(Semaphore::new(CONCURRENCY));
-        Self { command: command.into(), name: name.into(), id: id.into(), places, time_max: TIME_MAX }
+        Self { command: command.into(), name: Arc::clone(name), id: id.into(), places, time_max: TIME_MAX }
     }
 
     /// Leave to run, once there is room; `None` never comes, as the places are never closed.
@@ -116,7 +118,8 @@ impl Handler {
         let output = if output_bytes_max == 0 { Stdio::null() } else { Stdio::piped() };
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(&*self.command).envs(variables.iter().map(|(key, value)| (key, value)));
-        command.env("BOATO_NODE", &*self.name).env("BOATO_NODE_ID", &*self.id).env_remove("BOATO_SECRET");
+        command.env("BOATO_NODE", &**self.name.load_full()).env("BOATO_NODE_ID", &*self.id);
+        command.env_remove("BOATO_SECRET");
         command.stdin(Stdio::piped()).stdout(output).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         let mut child = Group(command.spawn()?);
@@ -205,11 +208,16 @@ fn told(event: &Event) -> (Vec<(String, String)>, Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arc_swap::ArcSwap;
     use serde_json::json;
+
+    fn handler(command: &str) -> Handler {
+        Handler::new(command, &Arc::new(ArcSwap::from_pointee("web1".into())), "0a")
+    }
 
     async fn run(command: &str, input: &[u8]) -> Result<String, HandlerError> {
         let variables = [("BOATO_EVENT".to_owned(), "user".to_owned())];
-        let output = Handler::new(command, "web1", "0a").run(&variables, input, 100).await?;
+        let output = handler(command).run(&variables, input, 100).await?;
         Ok(String::from_utf8(output).unwrap())
     }
 
@@ -237,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_has_no_room_in_time_is_not_run() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let handler = Handler::new(&format!("echo >> {}; sleep 60", file.path().display()), "web1", "0a");
+        let handler = handler(&format!("echo >> {}; sleep 60", file.path().display()));
         let deadline = Instant::now() + Duration::from_secs(1);
         let runs = (0..50).map(|_| handler.clone().run_before(deadline, &[], b"", 100));
         let ends = futures_util::future::join_all(runs).await;
@@ -251,7 +259,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let command = format!("sleep 1000 & echo $! > {}; wait", file.path().display());
         let time_max = Duration::from_secs(1);
-        let handler = Handler { time_max, ..Handler::new(&command, "web1", "0a") };
+        let handler = Handler { time_max, ..handler(&command) };
         assert!(matches!(handler.run(&[], b"", 100).await, Err(HandlerError::Late)));
         let child: i32 = std::fs::read_to_string(file.path()).unwrap().trim().parse().unwrap();
         let pid = rustix::process::Pid::from_raw(child).unwrap();

@@ -184,11 +184,11 @@ impl Membership {
             other = %other.addr,
             "another member has this node's name and has had it longer: calling this one {name}; give it a --name of its own"
         );
+        self.rename(name.as_str().into());
         to.journal.write(
             "name_conflict",
             json!({ "name": &*other.name, "other": other.id.to_string(), "now": name }),
         );
-        self.rename(name.into());
     }
 
     /// No live member has the name any more that this node was given: it takes it back.
@@ -199,8 +199,8 @@ impl Membership {
             return;
         }
         tracing::info!(name = &**name, "no other member has this node's name any more: it has it again");
-        to.journal.write("name_regained", json!({ "name": &**name }));
         self.rename(Arc::clone(name));
+        to.journal.write("name_regained", json!({ "name": &**name }));
     }
 
     fn rename(&self, name: Arc<str>) {

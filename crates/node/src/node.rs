@@ -109,7 +109,7 @@ impl Node {
         let writing = reports::write(cluster.clone(), Arc::clone(&journal), Arc::clone(&roster));
         tokio::spawn(stop.clone().run_until_cancelled_owned(writing));
         let id = bound.identity.id().to_string();
-        let handler = |command: &String| handler::Handler::new(command, &bound.name, &id);
+        let handler = |command: &String| handler::Handler::new(command, &bound.shown, &id);
         membership.answer_queries(config.on_query.as_ref().map(handler), &stop);
         handler::on_events(config.on_event.iter().map(handler).collect(), &journal, &stop);
         if let Some(keys) = bound.keys.clone() {

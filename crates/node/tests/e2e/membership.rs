@@ -304,7 +304,9 @@ fn the_younger_of_two_with_one_name_adds_its_id_until_the_older_is_gone() {
     let (here, elsewhere) = (Cluster::new("names"), Cluster::new("names"));
     let mut one = here.node("one").start();
     Cluster::settle(&[&one]);
-    let twin = elsewhere.node("one").arg("--join", one.quic.to_string()).start();
+    let told = elsewhere.dir().join("told");
+    let handler = format!("echo $BOATO_EVENT $BOATO_NODE >> {}", told.display());
+    let twin = elsewhere.node("one").arg("--join", one.quic.to_string()).arg("--on-event", handler).start();
     let id = format!("{:032x}", twin.id);
     wait("the younger has another name", || {
         let members = one.view().members();
@@ -314,11 +316,17 @@ fn the_younger_of_two_with_one_name_adds_its_id_until_the_older_is_gone() {
     let status = parsed(&run(&twin.http.to_string(), &["status", "--json"], 0));
     assert_eq!(status["name"], format!("one-{}", &id[..8]));
     assert!(twin.log().contains("give it a --name of its own"));
+    let heard = |line: &str| {
+        let text = fs::read_to_string(&told).map_err(|error| error.to_string())?;
+        ensure(text.lines().any(|told| told == line), || text)
+    };
+    wait("its handler is told the other name", || heard(&format!("name_conflict one-{}", &id[..8])));
     one.kill();
     wait("it has its name again", || {
         let status = parsed(&run(&twin.http.to_string(), &["status", "--json"], 0));
         ensure(status["name"] == "one", || status["name"].to_string())
     });
+    wait("and so has its handler", || heard("name_regained one"));
 }
 
 #[test]
