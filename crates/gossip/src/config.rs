@@ -6,6 +6,9 @@ use crate::codec::DATAGRAM_BYTES_MIN;
 use crate::member::ATTRIBUTE_BYTES_MAX;
 use crate::user_event::OVERHEAD;
 
+/// A query is open for so many gossip intervals for each digit of the number of members (Serf).
+const QUERY_INTERVALS: u32 = 16;
+
 /// Settings of the protocol, equal on all members. Start from [`Config::lan`], [`Config::wan`] or
 /// [`Config::local`] and change single fields. Each field tells its range (others are refused when the core is made), what
 /// more and less of it cost, and its value in `Config::lan`.
@@ -149,6 +152,12 @@ impl Config {
     /// Most user events that are kept, and so that one recall can bring.
     pub fn events_max(&self) -> usize {
         self.event_bytes / OVERHEAD
+    }
+
+    /// How long a query is open by itself, in a cluster of so many members: 16 gossip intervals for each digit of their
+    /// number, as in Serf.
+    pub fn query_timeout(&self, members: usize) -> Duration {
+        self.gossip_interval * QUERY_INTERVALS * (members.max(1).ilog10() + 1)
     }
 
     /// What is wrong with the settings, if anything.

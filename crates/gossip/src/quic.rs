@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Event, Gossip, Input, InputError, Member, NodeId, Pid, Query, QueryId, Reply, Stats};
+use crate::{Config, Event, Gossip, Input, InputError, Member, NodeId, Pid, Query, QueryId, Reply, Stats};
 use driver::Driver;
 
 /// Carries push-pulls and probes by stream.
@@ -52,6 +52,7 @@ struct Shared {
     inbound: mpsc::Sender<Inbound>,
     commands: mpsc::Sender<Command>,
     events: broadcast::Sender<Event>,
+    config: Config,
 }
 
 impl Drop for Shared {
@@ -141,13 +142,19 @@ pub fn spawn(gossip: Gossip, transport: Transport) -> Handle {
     });
     let (inbound, inbound_receiver) = mpsc::channel(INBOUND);
     let (commands, command_receiver) = mpsc::channel(COMMANDS);
-    let (events, _) = broadcast::channel(EVENTS + gossip.config().events_max());
+    let config = gossip.config().clone();
+    let (events, _) = broadcast::channel(EVENTS + config.events_max());
     let driver = Driver::new(gossip, transport, Arc::clone(&board), events.clone());
     tokio::spawn(driver.run(inbound_receiver, command_receiver));
-    Handle(Arc::new(Shared { board, inbound, commands, events }))
+    Handle(Arc::new(Shared { board, inbound, commands, events, config }))
 }
 
 impl Handle {
+    /// The settings it was started with.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
     /// All known members, sorted by id: this one, the live, and those that died or left and are not forgotten yet.
     pub fn members(&self) -> Arc<[Member]> {
         Arc::clone(&self.0.board.members.load())

@@ -3,6 +3,7 @@
 mod find;
 mod join;
 mod query;
+mod reach;
 mod requests;
 
 use std::net::SocketAddr;

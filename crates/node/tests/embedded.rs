@@ -115,8 +115,7 @@ async fn a_node_that_replays_tells_of_all_events_that_members_keep() {
     reader.membership().expect("a member").join(old.quic().to_string()).await.expect("it is there");
     let mut told = 0;
     while told < COUNT {
-        let event =
-            timeout(Duration::from_mins(1), events.next()).await.expect("all come").expect("it runs");
+        let event = timeout(Duration::from_mins(1), events.next()).await.expect("all come").expect("it runs");
         assert_ne!(event.kind, "missed", "after {told}: {}", event.data);
         told += usize::from(event.kind == "user");
     }

@@ -17,8 +17,6 @@ use crate::{Event, InputError, NodeId, Pid, Query, QueryId, Question, Reply, Use
 const ASKED_MAX: usize = 256;
 /// Most queries that the application has yet to answer; more are declined.
 const OPEN_MAX: usize = 1024;
-/// A query is open for so many gossip intervals for each digit of the number of members (Serf).
-const INTERVALS: u32 = 16;
 
 /// The queries under way.
 #[derive(Debug, Default)]
@@ -62,7 +60,7 @@ impl Gossip {
         if !self.events.has_room() {
             return Err(InputError::EventsFull);
         }
-        let timeout = timeout.unwrap_or_else(|| self.query_timeout());
+        let timeout = timeout.unwrap_or_else(|| self.config.query_timeout(self.size()));
         let timeout = timeout.clamp(Duration::from_millis(1), QUERY_TIMEOUT_MAX);
         let time = self.events.tick().ok_or(InputError::EventsWorn)?;
         let deadline = self.now + timeout;
@@ -83,10 +81,6 @@ impl Gossip {
         self.take_told(Told { event, terms: Some(terms) }, true);
         self.conclude_if_complete(time);
         Ok(())
-    }
-
-    fn query_timeout(&self) -> Duration {
-        self.config.gossip_interval * INTERVALS * (self.size().ilog10() + 1)
     }
 
     /// A query has come: it may be for this member.

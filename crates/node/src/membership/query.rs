@@ -1,6 +1,6 @@
 //! Queries: asked for a client, and answered by a command.
 
-use boato_api::{self as api, Declined, Reachability};
+use boato_api::{self as api, Declined};
 use boato_gossip::quic::{Handle, QueryEvent};
 use boato_gossip::{Event, Filter, Member, NodeId, Query, Question, RESPONSE_BYTES_MAX, Reply};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -53,30 +53,9 @@ impl Membership {
             }
         }
     }
-
-    /// Which members answer when all are asked.
-    pub(super) async fn reach(self) -> Result<Reachability, Declined> {
-        let query = Query { acks: true, ..Query::default() };
-        let mut replies = self.handle.query(query).await.map_err(|error| declined(&error))?;
-        let mut reached = Vec::new();
-        let missing = loop {
-            match replies.recv().await {
-                Some(QueryEvent::Reply { from, .. }) => reached.push(from.id),
-                Some(QueryEvent::Done { missing }) => break missing,
-                None => return Err(Declined::Busy("this node ended before all could answer".into())),
-            }
-        };
-        let members = self.members();
-        let named = |ids: Vec<NodeId>| {
-            let mut names: Vec<String> = ids.into_iter().map(|id| name_of(&members, id)).collect();
-            names.sort();
-            names
-        };
-        Ok(Reachability { reached: named(reached), missing: named(missing) })
-    }
 }
 
-fn name_of(members: &[Member], id: NodeId) -> String {
+pub(super) fn name_of(members: &[Member], id: NodeId) -> String {
     let member = members.iter().find(|member| member.id == id);
     member.map_or_else(|| id.to_string(), |member| member.name.to_string())
 }
