@@ -1,5 +1,8 @@
 //! The entries of one slot and the operations on them.
 
+mod aside;
+mod outcome;
+
 use std::collections::BinaryHeap;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -10,6 +13,9 @@ use crate::store::Shared;
 use crate::table::{self, Path, Place, Table};
 use crate::{Clock, Condition, EntryRef, Memory, Value, Version};
 
+pub use aside::{Aside, Needs};
+pub use outcome::{Delete, Put, PutError};
+
 /// Who writes, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Writer<'a> {
@@ -19,58 +25,6 @@ pub struct Writer<'a> {
     pub node: u128,
     /// The wall clock in Unix milliseconds.
     pub now_ms: u64,
-}
-
-/// What a put did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Put {
-    /// There was no live entry; there is one of this version now.
-    Created(Version),
-    /// A live entry was replaced by one of this version.
-    Replaced(Version),
-    /// The condition did not hold; nothing changed. The live entry has this version, if there is one.
-    Refused(Option<Version>),
-}
-
-/// Why a put stored nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PutError {
-    /// The store would exceed its limit.
-    #[error("the memory limit of {max_memory} bytes is reached: delete entries or raise the limit")]
-    Full {
-        /// The limit in bytes.
-        max_memory: u64,
-    },
-    /// The key is longer than [`Entries::MAX_KEY`].
-    #[error("the key has {len} bytes: shorten it to {} at most", Entries::MAX_KEY)]
-    KeyTooLong {
-        /// Its length in bytes.
-        len: usize,
-    },
-    /// The content type is longer than [`Entries::MAX_CONTENT_TYPE`].
-    #[error("the content type has {len} bytes: shorten it to {} at most", Entries::MAX_CONTENT_TYPE)]
-    ContentTypeTooLong {
-        /// Its length in bytes.
-        len: usize,
-    },
-    /// The value is longer than [`Entries::MAX_VALUE`].
-    #[error("the value has {len} bytes: split it into parts of {} at most", Entries::MAX_VALUE)]
-    ValueTooLong {
-        /// Its length in bytes.
-        len: usize,
-    },
-}
-
-/// What a delete did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delete {
-    /// The live entry is gone; its tombstone has this version.
-    Deleted(Version),
-    /// There was no live entry; nothing changed.
-    Missing,
-    /// The condition did not hold; nothing changed. The live entry has this version, if there is one.
-    Refused(Option<Version>),
 }
 
 /// The entries and tombstones of one slot.
@@ -147,6 +101,23 @@ impl Entries {
         condition: &Condition,
         writer: &Writer<'_>,
     ) -> Result<Put, PutError> {
+        self.put_from(key, value, condition, writer, None)
+    }
+
+    /// [`Entries::put`] that takes what was set aside before it takes other memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Entries::put`].
+    #[inline]
+    pub fn put_from(
+        &mut self,
+        key: &[u8],
+        value: Value<'_>,
+        condition: &Condition,
+        writer: &Writer<'_>,
+        aside: Option<&Aside>,
+    ) -> Result<Put, PutError> {
         check_lengths(key, &value)?;
         let hash = self.hash(key);
         let stored = self.find(hash, key);
@@ -159,9 +130,17 @@ impl Entries {
         let Value { bytes, content_type, expires_at_ms } = value;
         let entry = EntryRef { key, value: bytes, content_type, version, expires_at_ms, tombstone: false };
         let place = stored.map(|(place, _)| place);
-        let reserved = self.reserve(place, &entry)?;
-        self.store(hash, place, &entry, reserved);
-        Ok(if live.is_some() { Put::Replaced(version) } else { Put::Created(version) })
+        let done = if live.is_some() { Put::Replaced(version) } else { Put::Created(version) };
+        let Some(aside) = aside else {
+            let reserved = self.reserve(place, &entry)?;
+            self.store(hash, place, &entry, reserved);
+            return Ok(done);
+        };
+        aside.cover(self.growth(place, &entry) as u64)?;
+        let before = self.bytes();
+        self.store(hash, place, &entry, 0);
+        aside.pay(self.bytes().saturating_sub(before) as u64);
+        Ok(done)
     }
 
     /// Deletes the live entry under `key` if `condition` holds, leaving a tombstone until `tombstone_until_ms`
@@ -336,18 +315,25 @@ impl Entries {
     /// Counts in the totals what storing an entry takes at most, if the limit allows; returns how much that is.
     fn reserve(&self, place: Option<Place>, entry: &EntryRef<'_>) -> Result<u64, PutError> {
         let Some(max_memory) = self.shared.max_memory() else { return Ok(0) };
-        let known = self.nodes.knows(entry.version.node);
-        let needed = record::encoded_len(entry, known) + if known { 0 } else { Nodes::GROWTH_MAX };
-        let old = place.map(|place| self.table.get(place).len());
-        if old.is_some_and(|old| needed <= old) {
-            return Ok(0);
-        }
-        let growth = self.table.growth(needed, old) as u64;
-        if self.shared.totals.reserve(growth, max_memory) {
+        let growth = self.growth(place, entry) as u64;
+        if growth == 0 || self.shared.totals.reserve(growth, max_memory) {
             Ok(growth)
         } else {
             Err(PutError::Full { max_memory })
         }
+    }
+
+    /// The most bytes that storing an entry adds; 0 where it takes no more than the one it replaces.
+    fn growth(&self, place: Option<Place>, entry: &EntryRef<'_>) -> usize {
+        let needed = self.record_len_max(entry);
+        let old = place.map(|place| self.table.get(place).len());
+        if old.is_some_and(|old| needed <= old) { 0 } else { self.table.growth(needed, old) }
+    }
+
+    /// The length of an entry's record, and what its node id takes beside.
+    fn record_len_max(&self, entry: &EntryRef<'_>) -> usize {
+        let known = self.nodes.knows(entry.version.node);
+        record::encoded_len(entry, known) + if known { 0 } else { Nodes::GROWTH_MAX }
     }
 
     /// What is stored under a key: where, and what.

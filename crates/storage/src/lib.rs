@@ -14,6 +14,7 @@
 //! - An expired entry is never returned by [`Entries::get`]; [`Entries::sweep`] frees it.
 //! - [`Memory`] counts the bytes that were requested from the allocator for entries and tables, exactly. With a
 //!   limit ([`Config::max_memory`]) a put that could exceed it is refused; deletes and merges never are.
+//!   For several puts memory can be set aside beforehand ([`Entries::set_aside`]), so that all of them are stored or none.
 //! - A hit allocates nothing: an [`EntryRef`] borrows from the locked slot.
 //! - An operation on one key takes no longer in a large slot (but for moving the list of buckets, 2 bytes per
 //!   entry, when that grows); what visits all entries does
@@ -59,7 +60,7 @@
 //! | module | what |
 //! |---|---|
 //! | `store` | the slots and their locks |
-//! | `entries` | one slot: get, put, delete, merge, sweep |
+//! | `entries` | one slot: get, put, delete, merge, sweep; `aside`: memory for several puts |
 //! | `fetch` | several lookups that wait for memory together |
 //! | `entry`, `condition`, `clock` | the nouns of the interface |
 //! | `table` | the hash table of a slot: linear hashing over buckets |
@@ -81,7 +82,7 @@ mod totals;
 
 pub use clock::{Clock, TooFarAhead};
 pub use condition::Condition;
-pub use entries::{Delete, Entries, Put, PutError, Writer};
+pub use entries::{Aside, Delete, Entries, Needs, Put, PutError, Writer};
 pub use entry::{EntryRef, Value, Version};
 pub use fetch::FETCH_MAX;
 pub use store::{Config, SlotGuard, Store};

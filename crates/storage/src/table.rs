@@ -1,9 +1,13 @@
 //! The hash table of one slot: buckets that split and join one at a time.
 
+mod growth;
+
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
-use crate::bucket::{self, Bucket, Item, Span};
+use crate::bucket::{Bucket, Item, Span};
 use crate::record::{self, Encoded};
+
+pub(crate) use growth::Growth;
 
 /// Records per bucket that the table grows to. What adds a record or changes the length of one copies a bucket;
 /// a bucket costs about 40 bytes, the allocator's share included.
@@ -67,13 +71,6 @@ impl Table {
         self.bytes
             + self.buckets.capacity() * size_of::<Bucket>()
             + self.large.capacity() * size_of::<Box<[u8]>>()
-    }
-
-    /// The most that `insert` or, with the length of the `old` record, `replace` can add to `bytes`.
-    pub(crate) fn growth(&self, len: usize, old: Option<usize>) -> usize {
-        let buckets = if old.is_some() { 0 } else { step(&self.buckets) * size_of::<Bucket>() };
-        let large = if len > record::SHORT_MAX { step(&self.large) * size_of::<Box<[u8]>>() } else { 0 };
-        len.saturating_sub(old.unwrap_or(0)) + bucket::OVERHEAD_MAX + buckets + large
     }
 
     /// The first record among those with this hash for which `test` returns something.

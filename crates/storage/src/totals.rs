@@ -42,6 +42,13 @@ impl Totals {
         self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
     }
 
+    /// Takes back of what was reserved.
+    pub(crate) fn give_back(&self, bytes: u64) {
+        if bytes > 0 {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn get(&self) -> Memory {
         Memory {
             entries: self.entries.load(Ordering::Relaxed),
