@@ -6,6 +6,7 @@ mod glob;
 mod number;
 mod outcome;
 mod page;
+mod room;
 mod slice;
 
 use boato_storage::Entries;

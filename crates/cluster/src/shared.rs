@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::canary::{Bug, Canary};
 use crate::message::{SlotRun, Status};
-use crate::operation::{Applier, Effect, Operation};
+use crate::operation::{Applier, Effect, Operation, Outcome, Step};
 use crate::pid::{Epoch, Hint, Pid};
 use crate::slot::{Disposition, Header, State};
 use crate::time::Now;
@@ -67,7 +67,7 @@ impl Slots {
     fn applier(&self, unix_ms: u64) -> Applier<'_> {
         let writer = Writer { clock: &self.clock, node: self.me.writer(), now_ms: unix_ms };
         let healing_ms = if self.bug.is(Canary::NoTombstones) { 0 } else { self.healing_ms };
-        Applier { writer, healing_ms }
+        Applier { writer, healing_ms, aside: None }
     }
 
     /// Applies `operation` if this node serves its slot now: one lock, one step. `None`: it does not, or the write
@@ -115,21 +115,21 @@ impl Slots {
         {
             return refusal;
         }
-        self.apply_allowed(operation, header, entries, unix_ms)
+        self.apply_allowed(self.applier(unix_ms), operation, header, entries)
     }
 
     #[inline]
     fn apply_allowed<B: AsRef<[u8]>>(
         &self,
+        applier: Applier<'_>,
         operation: &Operation<B>,
         header: &mut Header,
         entries: &mut Entries,
-        unix_ms: u64,
     ) -> Effect {
         if operation.is_write() && header.is_copied() && !self.bug.is(Canary::DropDirtySet) {
-            operation.written_keys(entries, unix_ms, |key| header.mark_written(key));
+            operation.written_keys(entries, applier.writer.now_ms, |key| header.mark_written(key));
         }
-        self.applier(unix_ms).apply(operation, entries)
+        applier.apply(operation, entries)
     }
 
     /// What a write is answered while too few members are in view.
@@ -219,12 +219,13 @@ impl Slots {
         true
     }
 
-    /// Applies writes to the slot in one step, in their order, if this node serves it now, members enough are in view, and none has
-    /// to wait for a copy: tells `done` what came of each and returns true. False: nothing was changed.
+    /// Applies writes of keys to the slot in one step, in their order, if this node serves it now, members enough are in view, and
+    /// none has to wait for a copy: tells `done` what came of each and returns true. Where memory does not suffice for all of
+    /// them, all are refused. False: nothing was changed.
     pub fn try_apply_all<B: AsRef<[u8]>>(
         &self,
         slot: u16,
-        writes: impl Iterator<Item = Operation<B>>,
+        writes: impl Iterator<Item = Step<B>> + Clone,
         unix_ms: u64,
         mut done: impl FnMut(Effect),
     ) -> bool {
@@ -234,9 +235,15 @@ impl Slots {
         if header.serving().is_none() || header.slows_writes() || self.too_few_members().is_some() {
             return false;
         }
-        for write in writes {
+        let applier = self.applier(unix_ms);
+        let Ok(aside) = applier.set_aside(entries, writes.clone()) else {
+            writes.for_each(|_| done(Effect::Key(Outcome::Full)));
+            return true;
+        };
+        let applier = Applier { aside: aside.as_ref(), ..applier };
+        for write in writes.map(Operation::Key) {
             debug_assert!(write.is_write() && write.slot() == slot, "the caller's writes are of the slot");
-            done(self.apply_allowed(&write, header, entries, unix_ms));
+            done(self.apply_allowed(applier, &write, header, entries));
         }
         true
     }

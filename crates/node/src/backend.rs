@@ -159,10 +159,10 @@ impl Backend for NodeBackend {
         now_ms: u64,
         done: &mut dyn FnMut(Result<Outcome, api::Failure>),
     ) -> bool {
-        let operations = || (0..count).map(|place| convert::operation(&write(place)));
-        let Some(slot) = convert::together(operations()) else { return false };
+        let steps = || (0..count).map(|place| convert::step(&write(place)));
+        let Some(slot) = convert::together(steps()) else { return false };
         let asked = Asked::write();
-        self.cluster.slots().try_apply_all(slot, operations().flatten(), now_ms, |effect| {
+        self.cluster.slots().try_apply_all(slot, steps().flatten(), now_ms, |effect| {
             let result = convert::answer(effect);
             self.tally.answered(asked, Source::Local, &result);
             done(result);

@@ -97,6 +97,24 @@ async fn one_command_that_fails_leaves_the_others_applied() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_memory_does_not_suffice_for_is_refused_as_redis_does() {
+    let door = TestDoor::open().await;
+    let mut client = door.client().await;
+    for command in ["MULTI", "SET {full/t}a x", "PING", "MSET {full/t}b 1 {full/t}c 2"] {
+        client.ask(command).await;
+    }
+    assert_eq!(
+        client.ask("EXEC").await,
+        "-EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.\r\n"
+    );
+    for command in ["MULTI", "GET {full/t}a", "SET {full/t}a x"] {
+        client.ask(command).await;
+    }
+    let one_refused = "*2\r\n$-1\r\n-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+    assert_eq!(client.ask("EXEC").await, one_refused, "what was applied is told");
+}
+
+#[tokio::test]
 async fn keys_of_one_slot_are_set_in_one_step_or_not_at_all() {
     let door = TestDoor::open().await;
     let mut client = door.client().await;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use boato_storage::{Condition, Delete, Entries, EntryRef, Put, PutError, Value, Version, Writer};
+use boato_storage::{Aside, Condition, Delete, Entries, EntryRef, Put, PutError, Value, Version, Writer};
 use bytes::Bytes;
 
 use super::{
@@ -22,6 +22,8 @@ pub(crate) struct Applier<'a> {
     pub(crate) writer: Writer<'a>,
     /// How long a tombstone is kept, in milliseconds.
     pub(crate) healing_ms: u64,
+    /// Memory for what is stored.
+    pub(crate) aside: Option<&'a Aside>,
 }
 
 /// The outcome, or why nothing was written.
@@ -59,8 +61,12 @@ impl Applier<'_> {
         }
     }
 
-    /// A step whose outcome would bring too many bytes is not applied.
+    /// Where memory does not suffice for all, none is applied. A step whose outcome would bring too many bytes is not applied.
     fn steps<B: AsRef<[u8]>>(&self, steps: &[Step<B>], entries: &mut Entries) -> Vec<Outcome> {
+        let Ok(aside) = self.set_aside(entries, steps.iter()) else {
+            return vec![Outcome::Full; steps.len()];
+        };
+        let applier = Applier { aside: aside.as_ref(), ..*self };
         let outcomes = steps.len() * size_of::<rkyv::Archived<Outcome>>();
         let mut room = TRANSACTION_OUTCOMES_MAX.saturating_sub(outcomes).min(TRANSACTION_VALUES_MAX);
         let mut outcome = |step: &Step<B>| {
@@ -72,7 +78,7 @@ impl Applier<'_> {
                     None => return Outcome::TooLarge,
                 }
             }
-            self.step(step, entries)
+            applier.step(step, entries)
         };
         steps.iter().map(&mut outcome).collect()
     }
@@ -303,7 +309,7 @@ impl Applier<'_> {
         if value.bytes.len() > VALUE_MAX {
             return Err(Outcome::TooLarge);
         }
-        entries.put(key, value, condition, &self.writer).map_err(|error| match error {
+        entries.put_from(key, value, condition, &self.writer, self.aside).map_err(|error| match error {
             PutError::Full { .. } => Outcome::Full,
             _ => Outcome::TooLarge,
         })

@@ -52,11 +52,11 @@ pub(super) fn transaction<'a>(
 
 /// The slot of writes that fit a transaction; `None` where they are of several, or do not fit.
 pub(super) fn together<'a>(
-    writes: impl Iterator<Item = Result<Operation<Slice<'a>>, api::Failure>>,
+    writes: impl Iterator<Item = Result<Step<Slice<'a>>, api::Failure>>,
 ) -> Option<u16> {
     let (mut common, mut bytes) = (None, 0);
     for write in writes {
-        let write = write.ok().filter(Operation::fits)?;
+        let write = write.map(Operation::Key).ok().filter(Operation::fits)?;
         bytes += write.bytes();
         if *common.get_or_insert(write.slot()) != write.slot() || bytes > TRANSACTION_BYTES_MAX {
             return None;

@@ -177,7 +177,10 @@ fn exec(context: &mut Context<'_>, _: &Request<'_>) -> Result<Step<'static>, Ref
 pub(super) fn abort(session: &mut Session, refusal: &Refusal) -> Refusal {
     session.queue = None;
     session.watched.clear();
-    let reason = refusal.0.strip_prefix("ERR ").unwrap_or(&refusal.0);
+    aborted(refusal.0.strip_prefix("ERR ").unwrap_or(&refusal.0))
+}
+
+fn aborted(reason: &str) -> Refusal {
     format!("EXECABORT Transaction discarded because of: {reason}").into()
 }
 
@@ -201,12 +204,22 @@ fn run(backend: Arc<dyn Backend>, kind: Kind, queue: Queue, watched: Vec<Watched
         };
         let result = call.await;
         let finish: Finish = Box::new(move |session, door, out| match result {
-            Ok(Some(outcomes)) => write(&queue, parts, outcomes, session, door, out),
+            Ok(Some(outcomes)) => match nothing_applied(&outcomes) {
+                Some(reason) => out.error(&aborted(reason).0),
+                None => write(&queue, parts, outcomes, session, door, out),
+            },
             Ok(None) => out.null_array(),
             Err(failure) => form::fail(&failure, out),
         });
         finish
     })
+}
+
+/// Why a transaction was refused as a whole for want of memory.
+fn nothing_applied(outcomes: &Outcomes) -> Option<&'static str> {
+    let refused = |outcome| matches!(outcome, &Ok(Outcome::Full));
+    let all = !outcomes.is_empty() && outcomes.iter().all(refused);
+    all.then(|| form::refused(&Outcome::Full)).flatten()
 }
 
 type Outcomes = Vec<Result<Outcome, Failure>>;
