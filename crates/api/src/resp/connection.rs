@@ -1,6 +1,8 @@
 //! One connection, from its first byte to its close: read, run every command that is there, write once.
 
-use std::io::{self, ErrorKind};
+mod writing;
+
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use super::input::Input;
 use super::parser::{Bounds, Frame, Parser, ProtocolError};
 use super::request::Request;
 use crate::budget::Share;
+use writing::{drain, make_way, release, settle, write};
 
 /// With so many bytes of replies waiting, a connection writes before it runs more commands.
 const WRITE_BYTES: usize = 256 << 10;
@@ -327,70 +330,6 @@ fn bounds(door: &Door) -> Bounds {
     let limits = &door.limits;
     let (arguments, bulk_bytes, command_bytes) = (limits.arguments, limits.bulk_bytes, limits.command_bytes);
     Bounds { arguments, bulk_bytes, command_bytes, stranger: true }
-}
-
-/// Writes what the client takes now.
-fn write(stream: &TcpStream, client: &mut Client) -> io::Result<()> {
-    while !client.out.waiting().is_empty() {
-        match stream.try_write(client.out.waiting()) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(bytes) => {
-                client.door.metrics.traffic.sent(bytes);
-                client.out.advance(bytes);
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Writes what the client takes now if replies to earlier reads are among it: something is to be waited for.
-fn release(stream: &TcpStream, client: &mut Client, kept: &mut bool) -> io::Result<()> {
-    if std::mem::take(kept) { write(stream, client) } else { Ok(()) }
-}
-
-/// Has all collected commands answered, and writes meanwhile.
-async fn settle(
-    stream: &TcpStream,
-    client: &mut Client,
-    batch: &mut Batch<'_>,
-    share: &mut Share,
-    kept: &mut bool,
-) -> io::Result<()> {
-    if *kept && !batch.is_empty() {
-        batch.part(&mut client.out);
-        release(stream, client, kept)?;
-    }
-    while client.settle_some(batch).await {
-        if !share.cover(client.answer_bytes().saturating_sub(OWN_BYTES)) {
-            client.ask_one_by_one();
-        }
-        if client.out.waiting().len() > WRITE_BYTES {
-            make_way(stream, client, share).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes, and waits for the client while half of what may wait for it does. What waits is taken from the shared memory.
-async fn make_way(stream: &TcpStream, client: &mut Client, share: &mut Share) -> io::Result<()> {
-    write(stream, client)?;
-    if !share.cover(client.out.held_bytes().saturating_sub(OWN_BYTES)) {
-        return Err(io::Error::other("no memory is left for replies"));
-    }
-    let half = client.door.limits.reply_bytes / 2;
-    drain(stream, client, half).await
-}
-
-/// Writes until no more than so many bytes wait.
-async fn drain(stream: &TcpStream, client: &mut Client, most: usize) -> io::Result<()> {
-    write(stream, client)?;
-    while client.out.waiting().len() > most {
-        timeout(client.door.limits.write_timeout, stream.writable()).await??;
-        write(stream, client)?;
-    }
-    Ok(())
 }
 
 /// The memory of `parts`, for parts of another buffer.
