@@ -49,6 +49,11 @@ impl Client {
         Client { door, session, out, tally: Tally::default(), together: TOGETHER, answer_bytes: 0 }
     }
 
+    /// Whether another client has ended the connection, and not the door.
+    pub(super) fn is_killed(&self) -> bool {
+        self.session.client().is_killed() && !self.door.closing.is_cancelled()
+    }
+
     /// Runs a command of so many bytes as far as it goes without waiting; what has to be asked elsewhere goes to `batch`.
     #[inline]
     pub(super) fn start<'a>(&mut self, request: &Request<'a>, bytes: usize, batch: &mut Batch<'a>) -> Next {

@@ -80,6 +80,10 @@ impl Client {
         self.killed.cancel();
     }
 
+    pub(super) fn is_killed(&self) -> bool {
+        self.killed.is_cancelled()
+    }
+
     /// Cancelled by [`Client::kill`].
     pub(super) fn killed(&self) -> CancellationToken {
         self.killed.clone()

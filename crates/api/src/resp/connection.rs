@@ -126,18 +126,22 @@ impl Connection {
     }
 
     /// Reads what there is, meanwhile writing what is left to write. False: the client sends no more, or nothing has come and
-    /// the door closes.
+    /// the connection is to end.
     async fn read(&mut self, mut closed: Pin<&mut impl Future<Output = ()>>) -> io::Result<bool> {
         let limits = self.client.door.limits;
         loop {
             let waiting = self.client.out.waiting().len();
             let end = self.end(waiting, &limits);
+            let closing = &self.client.door.closing;
             let (mut reader, writer) = self.stream.split();
             let read = async {
                 tokio::select! {
                     biased;
                     read = self.input.read(&mut reader), if waiting <= limits.reply_bytes / 2 => read.map(Some),
-                    () = closed.as_mut(), if waiting == 0 => {
+                    () = closed.as_mut(), if waiting == 0 || !closing.is_cancelled() => {
+                        if waiting > 0 {
+                            return Ok(None);
+                        }
                         // Whether something has arrived the runtime knows only once it has looked again.
                         tokio::task::yield_now().await;
                         self.input.read_now(&reader).map(Some)
@@ -149,12 +153,13 @@ impl Connection {
                 None => read.await?,
                 Some(end) => timeout_at(end, read).await??,
             };
-            match read {
-                Some(bytes) => {
-                    self.client.door.metrics.traffic.received(bytes);
-                    return Ok(bytes > 0);
-                }
-                None => self.write()?,
+            if let Some(bytes) = read {
+                self.client.door.metrics.traffic.received(bytes);
+                return Ok(bytes > 0);
+            }
+            self.write()?;
+            if self.client.is_killed() && !self.client.out.waiting().is_empty() {
+                return Err(killed());
             }
         }
     }
@@ -324,6 +329,11 @@ impl Connection {
 /// What was left out would shift all later replies, and who gets none should have nothing done.
 fn too_long() -> io::Error {
     io::Error::other("a reply is longer than may wait")
+}
+
+/// Another client has ended the connection, and this one is not taking its replies.
+fn killed() -> io::Error {
+    io::Error::other("ended by CLIENT KILL")
 }
 
 fn bounds(door: &Door) -> Bounds {

@@ -81,3 +81,31 @@ async fn a_client_that_is_killed_is_gone() {
     assert!(one.is_closed().await);
     assert_eq!(other.ask("PING").await, "+PONG\r\n");
 }
+
+#[tokio::test]
+async fn a_client_that_is_killed_is_gone_though_it_takes_nothing() {
+    let door = TestDoor::open().await;
+    let mut other = door.client().await;
+    other.ask(&format!("SET k {}", "x".repeat(1 << 20))).await;
+    for more in [0, 100] {
+        let mut stuck = TcpStream::connect(door.addr).await.unwrap();
+        // More than the sockets take; with more it is not even read from.
+        stuck.write_all(&encoded(&["GET", "k"]).repeat(30 + more)).await.unwrap();
+        timeout(PATIENCE, stuck.readable()).await.expect("its commands are run").unwrap();
+        let from = stuck.local_addr().unwrap();
+        let listed = |list: &str| list.contains(&format!("addr={from} "));
+        assert_eq!(other.ask(&format!("CLIENT KILL ADDR {from}")).await, ":1\r\n");
+        let ended = async { while listed(&other.ask("CLIENT LIST").await) {} };
+        timeout(PATIENCE, ended).await.expect("it is gone");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_kills_itself_is_told_so() {
+    let door = TestDoor::open().await;
+    let mut client = door.client().await;
+    let from = client.addr();
+    client.send(format!("PING\r\nCLIENT KILL ADDR {from} SKIPME no\r\n").as_bytes()).await;
+    assert_eq!((client.reply().await, client.reply().await), (b"+PONG\r\n".to_vec(), b":1\r\n".to_vec()));
+    assert!(client.is_closed().await);
+}

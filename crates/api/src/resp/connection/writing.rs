@@ -64,12 +64,24 @@ pub(super) async fn make_way(stream: &TcpStream, client: &mut Client, share: &mu
     drain(stream, client, half).await
 }
 
-/// Writes until no more than so many bytes wait.
+/// Writes until no more than so many bytes wait. A client that is killed meanwhile takes what it takes at once.
 pub(super) async fn drain(stream: &TcpStream, client: &mut Client, most: usize) -> io::Result<()> {
     write(stream, client)?;
+    if client.out.waiting().len() <= most {
+        return Ok(());
+    }
+    let killed = client.session.killed();
     while client.out.waiting().len() > most {
-        timeout(client.door.limits.write_timeout, stream.writable()).await??;
+        let closing = client.door.closing.is_cancelled();
+        tokio::select! {
+            biased;
+            () = killed.cancelled(), if !closing => {}
+            writable = timeout(client.door.limits.write_timeout, stream.writable()) => writable??,
+        }
         write(stream, client)?;
+        if client.is_killed() && client.out.waiting().len() > most {
+            return Err(super::killed());
+        }
     }
     Ok(())
 }
