@@ -127,6 +127,16 @@ pub trait Backend: Send + Sync + 'static {
         let _ = keys;
     }
 
+    /// Whether a command is within the limits that hold whatever is stored. A transaction with one that is not is refused, so that a
+    /// caller who wants the others applied leaves it out. The default knows no limits.
+    ///
+    /// # Errors
+    /// [`Failure::TooLarge`], as [`Backend::execute`] would answer.
+    fn check(&self, command: &Command<'_>) -> Result<(), Failure> {
+        let _ = command;
+        Ok(())
+    }
+
     /// Runs commands on keys of one slot in one step, unless a watched key has changed: then `None`, and nothing was
     /// applied. Otherwise what came of each, in the order of the commands; one that failed does not keep the others from
     /// being applied.

@@ -138,6 +138,14 @@ pub enum Failure {
         /// The holder's limit in bytes.
         limit: u64,
     },
+    /// What is to be done in one step is more than that may be; nothing of it was.
+    #[error("too many keys or bytes for one step: at most {keys} keys and {} MiB", bytes >> 20)]
+    StepTooLarge {
+        /// The most keys, or commands.
+        keys: usize,
+        /// The most bytes, places of keys included.
+        bytes: u64,
+    },
     /// The two keys of [`Action::Rename`](crate::Action::Rename), or those of a transaction, are not of one slot.
     #[error("the keys are not of one slot; give them a common {{tag}} in braces")]
     CrossSlot,

@@ -299,6 +299,11 @@ impl<B: AsRef<[u8]>> Step<B> {
         self.key.as_ref().len() + self.action.bytes()
     }
 
+    /// Whether everything in it is within its limits, see [`Operation::fits`].
+    pub fn fits(&self) -> bool {
+        self.check().is_ok()
+    }
+
     fn check(&self) -> Result<(), Limit> {
         within(self.key.as_ref().len(), KEY_MAX)?;
         if let Action::Rename { to, .. } = &self.action {

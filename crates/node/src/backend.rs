@@ -185,6 +185,14 @@ impl Backend for NodeBackend {
         self.cluster.slots().fetch(keys.iter().copied());
     }
 
+    fn check(&self, command: &Command<'_>) -> Result<(), api::Failure> {
+        match convert::checked(command) {
+            Err(failure @ api::Failure::TooLarge { .. }) => Err(failure),
+            // What is about two slots is so whatever the others do.
+            _ => Ok(()),
+        }
+    }
+
     fn transact(
         &self,
         transaction: Transaction<'_>,

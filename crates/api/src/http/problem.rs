@@ -151,7 +151,9 @@ impl From<Failure> for Problem {
         match failure {
             Failure::Unavailable { retry_after, .. } => Problem::unavailable(detail, retry_after),
             Failure::OutcomeUnknown => Problem::new(StatusCode::GATEWAY_TIMEOUT, detail),
-            Failure::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
+            Failure::TooLarge { .. } | Failure::StepTooLarge { .. } => {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+            }
             Failure::BadCursor | Failure::CrossSlot => Problem::new(StatusCode::BAD_REQUEST, detail),
         }
     }

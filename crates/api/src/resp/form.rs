@@ -1,5 +1,6 @@
 //! How outcomes become replies.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::commands::bits;
@@ -211,18 +212,24 @@ impl Join {
     }
 }
 
-/// The text of an error for a failure.
+/// Answers by the error for a failure.
 pub(super) fn fail(failure: &Failure, out: &mut Replies) {
+    out.error(&error(failure));
+}
+
+/// The text of the error for a failure.
+pub(super) fn error(failure: &Failure) -> Cow<'static, str> {
     match failure {
-        Failure::Unavailable { reason, .. } => out.error(&format!("TRYAGAIN {reason}")),
+        Failure::Unavailable { reason, .. } => format!("TRYAGAIN {reason}").into(),
         Failure::OutcomeUnknown => {
-            out.error("UNKNOWN the holder did not answer in time: the operation may have been applied");
+            "UNKNOWN the holder did not answer in time: the operation may have been applied".into()
         }
         Failure::TooLarge { limit } => {
-            out.error(&format!("ERR string exceeds maximum allowed size ({limit} bytes)"));
+            format!("ERR string exceeds maximum allowed size ({limit} bytes)").into()
         }
-        Failure::CrossSlot => out.error("CROSSSLOT Keys in request don't hash to the same slot"),
-        Failure::BadCursor => out.error("ERR invalid cursor"),
+        Failure::StepTooLarge { .. } => format!("ERR {failure}").into(),
+        Failure::CrossSlot => "CROSSSLOT Keys in request don't hash to the same slot".into(),
+        Failure::BadCursor => "ERR invalid cursor".into(),
     }
 }
 
@@ -291,7 +298,7 @@ fn encoding(beginning: &[u8]) -> &'static [u8] {
 mod tests {
     use super::*;
 
-    fn error(write: impl FnOnce(Result<Outcome, Failure>, &mut Replies)) -> String {
+    fn told(write: impl FnOnce(Result<Outcome, Failure>, &mut Replies)) -> String {
         let mut out = Replies::new(1000);
         write(Err(Failure::TooLarge { limit: 8 }), &mut out);
         String::from_utf8(out.waiting().to_vec()).unwrap()
@@ -300,9 +307,9 @@ mod tests {
     #[test]
     fn values_that_are_stored_are_too_large_only_together() {
         let written = "-ERR string exceeds maximum allowed size (8 bytes)\r\n";
-        assert_eq!(error(|result, out| Form::Stored.write_outcome(result, out)), written);
+        assert_eq!(told(|result, out| Form::Stored.write_outcome(result, out)), written);
         let read = format!("-{TOGETHER_TOO_LARGE}\r\n");
-        assert_eq!(error(|result, out| Form::Value.write_outcome(result, out)), read);
-        assert_eq!(error(|result, out| Join::Values.write_outcomes([result].into_iter(), out)), read);
+        assert_eq!(told(|result, out| Form::Value.write_outcome(result, out)), read);
+        assert_eq!(told(|result, out| Join::Values.write_outcomes([result].into_iter(), out)), read);
     }
 }

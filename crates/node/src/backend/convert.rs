@@ -6,11 +6,16 @@ use std::time::Duration;
 use boato_api as api;
 use boato_cluster::{
     self as cluster, Action, Effect, ExpireWhen, Expiry, Guard, Operation, Outcome, Slice, Step,
-    TRANSACTION_BYTES_MAX, VALUE_MAX,
+    TRANSACTION_BYTES_MAX, TRANSACTION_LIMIT, VALUE_MAX,
 };
 
 /// When a client that was turned away should come again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+const VALUE_TOO_LARGE: api::Failure = api::Failure::TooLarge { limit: VALUE_MAX as u64 };
+
+const STEP_TOO_LARGE: api::Failure =
+    api::Failure::StepTooLarge { keys: TRANSACTION_LIMIT, bytes: TRANSACTION_BYTES_MAX as u64 };
 
 /// A command, as the holder of its key takes it; borrows what the command borrows.
 pub(super) fn operation<'a>(command: &api::Command<'a>) -> Result<Operation<Slice<'a>>, api::Failure> {
@@ -29,8 +34,8 @@ pub(super) fn step<'a>(command: &api::Command<'a>) -> Result<Step<Slice<'a>>, ap
 }
 
 /// # Errors
-/// [`api::Failure::CrossSlot`] where the keys are of several slots; [`api::Failure::TooLarge`] where it would fit no frame
-/// between nodes.
+/// [`api::Failure::CrossSlot`] where the keys are of several slots; [`api::Failure::TooLarge`] where a command is beyond its own limit;
+/// [`api::Failure::StepTooLarge`] where all of them would fit no frame between nodes.
 pub(super) fn transaction<'a>(
     transaction: &api::Transaction<'a>,
 ) -> Result<Operation<Slice<'a>>, api::Failure> {
@@ -41,13 +46,18 @@ pub(super) fn transaction<'a>(
         return Err(api::Failure::CrossSlot);
     }
     let watched = watched.iter().map(|(key, version)| (Slice(key), version.map(pair))).collect();
-    let steps = commands.iter().map(step).collect::<Result<_, _>>()?;
-    let operation = Operation::Transaction { slot, watched, steps };
-    if operation.fits() {
-        Ok(operation)
-    } else {
-        Err(api::Failure::TooLarge { limit: TRANSACTION_BYTES_MAX as u64 })
-    }
+    let steps = commands.iter().map(checked);
+    let operation = Operation::Transaction { slot, watched, steps: steps.collect::<Result<_, _>>()? };
+    if operation.fits() { Ok(operation) } else { Err(STEP_TOO_LARGE) }
+}
+
+/// A command that is within its own limits.
+///
+/// # Errors
+/// [`api::Failure::CrossSlot`] as [`step`], [`api::Failure::TooLarge`].
+pub(super) fn checked<'a>(command: &api::Command<'a>) -> Result<Step<Slice<'a>>, api::Failure> {
+    let step = step(command)?;
+    if step.fits() { Ok(step) } else { Err(VALUE_TOO_LARGE) }
 }
 
 /// The slot of writes that fit a transaction; `None` where they are of several, or do not fit.
@@ -71,6 +81,7 @@ pub(super) fn transacted(
 ) -> Result<Option<Vec<Result<api::Outcome, api::Failure>>>, api::Failure> {
     match effect {
         Effect::Transaction(outcomes) => Ok(outcomes.map(|all| all.into_iter().map(outcome).collect())),
+        Effect::Key(Outcome::TooLarge) => Err(STEP_TOO_LARGE),
         other => Err(refusal(&other)),
     }
 }
@@ -209,7 +220,7 @@ pub(super) fn outcome(outcome: Outcome) -> Result<api::Outcome, api::Failure> {
         Outcome::NotAFloat => api::Outcome::NotAFloat,
         Outcome::Overflow => api::Outcome::Overflow,
         Outcome::Full => api::Outcome::Full,
-        Outcome::TooLarge => return Err(api::Failure::TooLarge { limit: VALUE_MAX as u64 }),
+        Outcome::TooLarge => return Err(VALUE_TOO_LARGE),
     })
 }
 
@@ -220,7 +231,7 @@ pub(super) fn refusal(effect: &Effect) -> api::Failure {
             "the node that holds this key sees {members} of the {needed} live members that it needs to accept writes \
              (--min-members)"
         )),
-        Effect::Key(Outcome::TooLarge) => api::Failure::TooLarge { limit: VALUE_MAX as u64 },
+        Effect::Key(Outcome::TooLarge) => VALUE_TOO_LARGE,
         _ => unavailable("the holder speaks another protocol version"),
     }
 }

@@ -275,7 +275,7 @@ fn in_one_step(
     owned: Owned,
 ) -> Later {
     Box::pin(async move {
-        let call = match plan(&owned.request()) {
+        let call = match plan(&owned.request()).and_then(|plan| within_limits(&*backend, plan)) {
             Ok(Plan::Many(commands, join)) => {
                 Ok((backend.transact(Transaction { watched: &[], commands: &commands }), join))
             }
@@ -298,6 +298,16 @@ fn in_one_step(
         });
         finish
     })
+}
+
+/// The plan, if each of its commands is within its limits.
+pub(super) fn within_limits<'a>(backend: &dyn Backend, plan: Plan<'a>) -> Planned<'a> {
+    let commands = match &plan {
+        Plan::One(command, _) => std::slice::from_ref(command),
+        Plan::Many(commands, _) | Plan::IfAbsent(commands) => commands,
+    };
+    let check = |command| backend.check(command).map_err(|failure| Refusal(form::error(&failure)));
+    commands.iter().try_for_each(check).map(|()| plan)
 }
 
 /// Answers by an error.

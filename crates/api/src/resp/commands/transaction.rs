@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::dispatch::{refused, served_here};
+use super::dispatch::{refused, served_here, within_limits};
 use super::plan::Plan;
 use super::{Context, Owned};
 use crate::budget::Share;
@@ -232,7 +232,8 @@ fn begin(
     watched: &[Watched],
 ) -> Result<(Call, Vec<Part>), Refusal> {
     let mut commands = Vec::new();
-    let parts = queue.commands.iter().map(|(owned, spec)| part(owned, spec, &mut commands)).collect();
+    let parts =
+        queue.commands.iter().map(|(owned, spec)| part(backend, owned, spec, &mut commands)).collect();
     let requests: Vec<_> =
         watched.iter().map(|watched| (watched.command.request(), &watched.versions)).collect();
     let watched: Vec<_> = requests
@@ -250,9 +251,9 @@ fn begin(
     Ok((backend.transact(Transaction { watched: &watched, commands: &commands }), parts))
 }
 
-fn part<'a>(owned: &'a Owned, spec: &Spec, commands: &mut Vec<Command<'a>>) -> Part {
+fn part<'a>(backend: &dyn Backend, owned: &'a Owned, spec: &Spec, commands: &mut Vec<Command<'a>>) -> Part {
     let Run::Keys(plan) = spec.run else { return Part::Here };
-    match plan(&owned.request()) {
+    match plan(&owned.request()).and_then(|plan| within_limits(backend, plan)) {
         Ok(Plan::One(command, form)) => {
             commands.push(command);
             Part::One(form)
