@@ -6,6 +6,7 @@
 #[path = "../../api/tests/resp/wire.rs"]
 mod wire;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use node::config::Discover;
@@ -142,5 +143,29 @@ async fn a_command_on_two_slots_refuses_its_transaction() {
     }
     assert_eq!(client.ask("EXEC").await, "-CROSSSLOT Keys in request don't hash to the same slot\r\n");
     assert_eq!(client.ask("EXISTS {t}a").await, ":0\r\n");
+    node.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_long_keys_is_short() {
+    let (node, mut client) = start(None).await;
+    let tags =
+        (0..).map(|tag| format!("{{{tag}}}")).filter(|tag| boato_placement::slot(tag.as_bytes()) < 4096);
+    let keys: BTreeSet<String> = tags.take(300).map(|tag| format!("{tag}{}", "k".repeat(60_000))).collect();
+    for key in &keys {
+        ask(&mut client, &words(["SET", key, "v"])).await;
+    }
+    let (mut found, mut cursor) = (BTreeSet::new(), "0".to_owned());
+    loop {
+        let page = ask(&mut client, &words(["SCAN", &cursor, "COUNT", "1500"])).await;
+        assert!(page.len() < 9 << 20, "{} bytes", page.len());
+        let mut lines = page.split("\r\n").filter(|line| !line.starts_with(['*', '$']));
+        lines.next().unwrap().clone_into(&mut cursor);
+        found.extend(lines.filter(|key| !key.is_empty()).map(str::to_owned));
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert!(found == keys, "{} keys", found.len());
     node.leave().await;
 }

@@ -11,6 +11,12 @@ use super::convert::{failure, refusal};
 /// Slots asked at a time.
 const BATCH: usize = 256;
 
+/// Slots that a page asks first: what they bring tells how many can be asked at a time.
+const FIRST_BATCH: usize = 16;
+
+/// A page ends once its keys have so many bytes. A slot alone brings about as many at most.
+const PAGE_BYTES: usize = 4 << 20;
+
 /// As many keys a slot is asked for at least, where more are wanted.
 const ASKED_MIN: usize = 64;
 
@@ -65,13 +71,13 @@ impl Scan {
     }
 
     /// Looks at so many slots at a time that what is asked for should be found in them; what they have beyond it is
-    /// asked for again with the next page.
+    /// asked for again with the next page, as is what long keys leave no room for.
     pub(super) async fn page(self, cluster: Cluster) -> Result<ScanPage, api::Failure> {
         let Self { mut cursor, end, pattern, count, only, walked } = self;
         let mut page = ScanPage::default();
-        let mut seen = 0;
-        while cursor.slot < end && seen < count {
-            let until = end.min(cursor.slot + likely_slots(&cluster, count - seen));
+        let (mut seen, mut bytes, mut batch) = (0, 0, FIRST_BATCH);
+        while cursor.slot < end && seen < count && bytes < PAGE_BYTES {
+            let until = end.min(cursor.slot + likely_slots(&cluster, count - seen).min(batch));
             let slots: Vec<usize> = (cursor.slot..until).filter(|slot| walked[*slot]).collect();
             let ask = asked_of_each(count - seen, slots.len());
             let operations = slots.iter().map(|slot| {
@@ -85,8 +91,9 @@ impl Scan {
                 let (effect, _) = result.map_err(failure)?;
                 let Effect::Page(mut found) = effect else { return Err(refusal(&effect)) };
                 seen += found.seen as usize;
+                bytes += found.keys.iter().map(Bytes::len).sum::<usize>();
                 page.keys.append(&mut found.keys);
-                if seen >= count || found.next.is_some() {
+                if seen >= count || bytes >= PAGE_BYTES || found.next.is_some() {
                     cursor = match found.next {
                         Some(position) => Cursor { slot, position },
                         None => Cursor { slot: slot + 1, position: 0 },
@@ -94,6 +101,8 @@ impl Scan {
                     break;
                 }
             }
+            // More only while many times as many would not be too much.
+            batch = if bytes < PAGE_BYTES / 64 { (batch * 4).min(BATCH) } else { FIRST_BATCH };
         }
         let is_over = only.is_some() && cursor.slot >= end;
         page.cursor = if is_over { 0 } else { cursor.number() };
