@@ -32,7 +32,9 @@ pub(super) fn tips(name: &str) -> &'static [&'static str] {
         | "cluster|nodes"
         | "cluster|links"
         | "cluster|getkeysinslot" => &["nondeterministic_output"],
-        "command" | "command|docs" | "command|info" | "command|list" => &["nondeterministic_output_order"],
+        "function|list" | "command" | "command|docs" | "command|info" | "command|list" => {
+            &["nondeterministic_output_order"]
+        }
         _ => &[],
     }
 }

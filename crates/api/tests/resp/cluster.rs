@@ -42,6 +42,18 @@ async fn keys_of_several_slots_are_refused() {
 }
 
 #[tokio::test]
+async fn there_is_one_database() {
+    let door = TestDoor::for_cluster_clients().await;
+    let mut client = door.client().await;
+    assert_eq!(client.ask("SELECT 0").await, "+OK\r\n");
+    for number in ["1", "-1", "99"] {
+        let said = client.ask(&format!("SELECT {number}")).await;
+        assert_eq!(said, "-ERR SELECT is not allowed in cluster mode\r\n", "{number}");
+    }
+    assert_eq!(client.ask("SELECT x").await, "-ERR value is not an integer or out of range\r\n");
+}
+
+#[tokio::test]
 async fn a_node_lists_only_its_own_keys() {
     let door = TestDoor::for_cluster_clients().await;
     let mut client = door.client().await;

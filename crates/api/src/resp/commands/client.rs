@@ -102,7 +102,7 @@ struct Filter<'a> {
     id: Option<u64>,
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
-    /// None at all, because of a type or user that nobody has.
+    /// None at all, because of a type that nobody has.
     nobody: bool,
     even_me: bool,
 }
@@ -123,7 +123,9 @@ impl<'a> Filter<'a> {
             } else if is("TYPE") {
                 filter.nobody |= !is_normal(value)?;
             } else if is("USER") {
-                filter.nobody |= *value != b"default";
+                if *value != b"default" {
+                    return Err(format!("ERR No such user '{}'", String::from_utf8_lossy(value)).into());
+                }
             } else if is("SKIPME") && value.eq_ignore_ascii_case(b"yes") {
                 filter.even_me = false;
             } else if is("SKIPME") && value.eq_ignore_ascii_case(b"no") {

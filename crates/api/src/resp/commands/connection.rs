@@ -62,7 +62,11 @@ fn reset(context: &mut Context<'_>, _: &Request<'_>) -> Result<Step<'static>, Re
 }
 
 fn select(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Refusal> {
-    check_database(request.args()[0])?;
+    let number = request.args()[0];
+    if context.door.kind == Kind::Cluster && number::integer(number).is_some_and(|number| number != 0) {
+        return Err("ERR SELECT is not allowed in cluster mode".into());
+    }
+    check_database(number)?;
     context.out.ok();
     Ok(())
 }

@@ -42,9 +42,11 @@ static MEMORY: [Spec; 2] = [
     Spec::at_once("memory|help", 2, 0, Group::Server, memory_help).about("4.0.0", "Tells the subcommands."),
 ];
 
-static FUNCTION: [Spec; 2] = [
+static FUNCTION: [Spec; 3] = [
     Spec::new("function|flush", -2, WRITE | NOSCRIPT, Group::Scripting, Run::Here(function_flush))
         .about("7.0.0", "Does nothing: there are no functions."),
+    Spec::new("function|list", -2, NOSCRIPT, Group::Scripting, Run::Here(function_list))
+        .about("7.0.0", "Always empty: there are no functions."),
     Spec::at_once("function|help", 2, 0, Group::Scripting, function_help)
         .about("7.0.0", "Tells the subcommands."),
 ];
@@ -103,5 +105,22 @@ fn function_flush(context: &mut Context<'_>, request: &Request<'_>) -> Result<()
         _ => return Err(Refusal::subcommand_arity("FUNCTION", request.args()[0])),
     }
     context.out.ok();
+    Ok(())
+}
+
+fn function_list(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Refusal> {
+    let (mut with_code, mut named) = (false, false);
+    let mut args = request.args()[1..].iter();
+    while let Some(arg) = args.next() {
+        if !with_code && arg.eq_ignore_ascii_case(b"WITHCODE") {
+            with_code = true;
+        } else if !named && arg.eq_ignore_ascii_case(b"LIBRARYNAME") {
+            args.next().ok_or("ERR library name argument was not given")?;
+            named = true;
+        } else {
+            return Err(format!("ERR Unknown argument {}", String::from_utf8_lossy(arg)).into());
+        }
+    }
+    context.out.array(0);
     Ok(())
 }
