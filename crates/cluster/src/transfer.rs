@@ -33,17 +33,29 @@ pub struct Transfer {
     acknowledged: usize,
     /// Rounds ended: the first sends every key, each later one those written during the one before.
     pub(crate) rounds: u32,
-    /// When the last acknowledgement came.
+    /// When the other side last acknowledged something, or asked for the slot.
     pub(crate) progress_at: Duration,
-    /// When something was acknowledged or sent again.
-    pub(crate) sent_at: Duration,
 }
 
 #[derive(Clone, Hash, Debug)]
 struct Chunk {
+    /// None: it only asks what has arrived.
     keys: Vec<Bytes>,
     bytes: usize,
     acknowledged: bool,
+    /// When it was sent last.
+    sent_at: Duration,
+    /// Whether it was sent more than once, so that its acknowledgement does not tell which of them arrived.
+    again: bool,
+}
+
+/// What an acknowledgement tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Arrived {
+    /// Bytes that are no longer on their way.
+    pub(crate) bytes: usize,
+    /// When they were sent, if that is certain.
+    pub(crate) sent_at: Option<Duration>,
 }
 
 impl Transfer {
@@ -62,7 +74,6 @@ impl Transfer {
             in_flight: 0,
             rounds: 0,
             progress_at: now,
-            sent_at: now,
         }
     }
 
@@ -79,6 +90,7 @@ impl Transfer {
         &mut self,
         entries: &Entries,
         chunk_bytes: usize,
+        now: Duration,
     ) -> Option<(u32, Vec<Item>, usize)> {
         let (mut keys, mut items, mut bytes) = (Vec::new(), Vec::new(), 0);
         while bytes < chunk_bytes
@@ -100,13 +112,27 @@ impl Transfer {
         }
         let seq = self.chunks();
         self.round_keys = self.round_keys.saturating_sub(keys.len());
-        self.chunks.push(Chunk { keys, bytes, acknowledged: false });
-        self.unacknowledged += 1;
-        self.in_flight += bytes;
+        self.push(keys, bytes, now);
         if self.walked() && self.round_keys == 0 {
             self.round_end.get_or_insert(self.chunks.len());
         }
         Some((seq, items, bytes))
+    }
+
+    fn push(&mut self, keys: Vec<Bytes>, bytes: usize, sent_at: Duration) {
+        self.chunks.push(Chunk { keys, bytes, acknowledged: false, sent_at, again: false });
+        self.unacknowledged += 1;
+        self.in_flight += bytes;
+    }
+
+    /// The number of a chunk without keys: its acknowledgement tells that whatever was sent before has arrived or is
+    /// lost. The one before serves again while it is the last, and tells of what was sent before it was sent first.
+    pub(crate) fn probe(&mut self, now: Duration) -> u32 {
+        let serves = |chunk: &Chunk| chunk.keys.is_empty() && !chunk.acknowledged && !chunk.again;
+        if !self.chunks.last().is_some_and(serves) {
+            self.push(Vec::new(), 0, now);
+        }
+        self.chunks() - 1
     }
 
     /// What comes next: the walk, then the written keys.
@@ -137,27 +163,53 @@ impl Transfer {
         self.walk.is_none() && self.found.is_empty()
     }
 
-    /// The present entries of a chunk that was sent before; `None`: there is no such chunk.
-    pub(crate) fn resend(&self, seq: u32, entries: &Entries) -> Option<Vec<Item>> {
-        let chunk = self.chunks.get(seq as usize)?;
-        Some(chunk.keys.iter().filter_map(|key| entries.peek(key).map(Item::from)).collect())
+    /// The present entries of a chunk that was sent before, which is on its way again, and by how many bytes there are
+    /// more on their way now. `None`: there is no such chunk.
+    pub(crate) fn resend(
+        &mut self,
+        seq: u32,
+        entries: &Entries,
+        now: Duration,
+    ) -> Option<(Vec<Item>, usize)> {
+        let chunk = self.chunks.get_mut(seq as usize)?;
+        let more = if chunk.acknowledged { chunk.bytes } else { 0 };
+        self.unacknowledged += usize::from(chunk.acknowledged);
+        self.in_flight += more;
+        (chunk.acknowledged, chunk.again, chunk.sent_at) = (false, true, now);
+        self.acknowledged = self.acknowledged.min(seq as usize);
+        let items = chunk.keys.iter().filter_map(|key| entries.peek(key).map(Item::from)).collect();
+        Some((items, more))
     }
 
-    /// The numbers of the chunks not yet acknowledged.
-    pub(crate) fn unacknowledged(&self) -> Vec<u32> {
-        (0..).zip(&self.chunks).filter(|(_, chunk)| !chunk.acknowledged).map(|(seq, _)| seq).collect()
+    /// The chunks that were sent at `before` or earlier and are lost: the other side has acknowledged what was sent at
+    /// `reached`, and everything arrives in order.
+    pub(crate) fn lost(&self, reached: Duration, before: Duration) -> Vec<u32> {
+        let is_lost =
+            |chunk: &Chunk| !chunk.acknowledged && chunk.sent_at < reached && chunk.sent_at <= before;
+        let first = u32::try_from(self.acknowledged).unwrap_or(u32::MAX);
+        (first..).zip(&self.chunks[self.acknowledged..]).filter(|it| is_lost(it.1)).map(|it| it.0).collect()
     }
 
-    /// Notes an acknowledgement; returns the bytes that are no longer on their way.
-    pub(crate) fn acknowledge(&mut self, seq: u32, now: Duration) -> usize {
-        let Some(chunk) = self.chunks.get_mut(seq as usize).filter(|chunk| !chunk.acknowledged) else {
-            return 0;
-        };
+    /// Whether a chunk that the other side misses was sent again, and may arrive yet.
+    pub(crate) fn is_coming(&self, seq: u32, reached: Duration, before: Duration) -> bool {
+        self.chunks.get(seq as usize).is_some_and(|chunk| {
+            chunk.again && !chunk.acknowledged && (chunk.sent_at >= reached || chunk.sent_at > before)
+        })
+    }
+
+    /// Whether a chunk has been acknowledged.
+    pub(crate) fn has_arrived(&self, seq: u32) -> bool {
+        self.chunks.get(seq as usize).is_some_and(|chunk| chunk.acknowledged)
+    }
+
+    /// Notes an acknowledgement; `None`: of nothing that is on its way.
+    pub(crate) fn acknowledge(&mut self, seq: u32, now: Duration) -> Option<Arrived> {
+        let chunk = self.chunks.get_mut(seq as usize).filter(|chunk| !chunk.acknowledged)?;
         chunk.acknowledged = true;
         self.unacknowledged -= 1;
         self.in_flight -= chunk.bytes;
-        (self.progress_at, self.sent_at) = (now, now);
-        let bytes = chunk.bytes;
+        self.progress_at = now;
+        let arrived = Arrived { bytes: chunk.bytes, sent_at: (!chunk.again).then_some(chunk.sent_at) };
         while self.chunks.get(self.acknowledged).is_some_and(|chunk| chunk.acknowledged) {
             self.acknowledged += 1;
         }
@@ -166,7 +218,16 @@ impl Transfer {
             self.round_keys = self.written.len();
             self.round_end = None;
         }
-        bytes
+        Some(arrived)
+    }
+
+    /// Sets all times: when there was progress, and when chunks were sent.
+    #[cfg(feature = "model")]
+    pub(crate) fn blur(&mut self, progress_at: Duration, sent_at: Duration) {
+        self.progress_at = progress_at;
+        for chunk in &mut self.chunks {
+            (chunk.sent_at, chunk.again) = (sent_at, false);
+        }
     }
 
     /// Bytes on their way.
@@ -233,7 +294,7 @@ mod tests {
         let mut transfer = Transfer::new(1, &guard, START);
         let mut keys = BTreeSet::new();
         let mut chunks = 0;
-        while let Some((seq, items, bytes)) = transfer.next_chunk(&guard, CHUNK_BYTES) {
+        while let Some((seq, items, bytes)) = transfer.next_chunk(&guard, CHUNK_BYTES, START) {
             assert!(bytes <= CHUNK_BYTES, "a chunk of {bytes} bytes");
             assert_eq!(seq, chunks);
             chunks += 1;
@@ -241,7 +302,7 @@ mod tests {
         }
         assert_eq!(keys.len(), 1000);
         assert!(transfer.drained() && !transfer.settled());
-        assert_eq!(transfer.unacknowledged().len(), chunks as usize);
+        assert_eq!(transfer.lost(Duration::MAX, START).len(), chunks as usize);
     }
 
     #[test]
@@ -249,7 +310,7 @@ mod tests {
         let store = store(3, 2 * CHUNK_BYTES);
         let guard = store.lock(0);
         let mut transfer = Transfer::new(1, &guard, START);
-        let sizes: Vec<usize> = std::iter::from_fn(|| transfer.next_chunk(&guard, CHUNK_BYTES))
+        let sizes: Vec<usize> = std::iter::from_fn(|| transfer.next_chunk(&guard, CHUNK_BYTES, START))
             .map(|(_, items, _)| items.len())
             .collect();
         assert_eq!(sizes, [1, 1, 1]);
@@ -259,11 +320,11 @@ mod tests {
     fn a_key_written_meanwhile_goes_out_again_with_its_present_value() {
         let store = store(1, 1);
         let mut transfer = Transfer::new(1, &store.lock(0), START);
-        let (first, ..) = transfer.next_chunk(&store.lock(0), CHUNK_BYTES).expect("one chunk");
+        let (first, ..) = transfer.next_chunk(&store.lock(0), CHUNK_BYTES, START).expect("one chunk");
         put(&store, "0", b"new");
         transfer.mark(b"0");
-        assert_eq!(transfer.resend(first, &store.lock(0)).expect("known")[0].value, "new");
-        let (_, items, _) = transfer.next_chunk(&store.lock(0), CHUNK_BYTES).expect("the key again");
+        assert_eq!(transfer.resend(first, &store.lock(0), START).expect("known").0[0].value, "new");
+        let (_, items, _) = transfer.next_chunk(&store.lock(0), CHUNK_BYTES, START).expect("the key again");
         assert_eq!(items[0].value, "new");
     }
 
@@ -275,7 +336,7 @@ mod tests {
         let mut on_its_way = std::collections::VecDeque::new();
         for _ in 0..40 {
             (0..100).for_each(|key: u32| transfer.mark(key.to_string().as_bytes()));
-            on_its_way.extend(transfer.next_chunk(&guard, CHUNK_BYTES).map(|(seq, ..)| seq));
+            on_its_way.extend(transfer.next_chunk(&guard, CHUNK_BYTES, START).map(|(seq, ..)| seq));
             if on_its_way.len() > 2
                 && let Some(seq) = on_its_way.pop_front()
             {
@@ -291,12 +352,12 @@ mod tests {
         let store = store(200, 1000);
         let guard = store.lock(0);
         let mut transfer = Transfer::new(1, &guard, START);
-        transfer.next_chunk(&guard, CHUNK_BYTES);
+        transfer.next_chunk(&guard, CHUNK_BYTES, START);
         transfer.acknowledge(0, START);
         assert_eq!(transfer.rounds, 0, "most of the scan is still to come");
-        while transfer.next_chunk(&guard, CHUNK_BYTES).is_some() {}
+        while transfer.next_chunk(&guard, CHUNK_BYTES, START).is_some() {}
         transfer.mark(b"7");
-        for seq in transfer.unacknowledged() {
+        for seq in transfer.lost(Duration::MAX, START) {
             transfer.acknowledge(seq, START);
         }
         assert_eq!((transfer.rounds, transfer.in_flight(), transfer.settled()), (1, 0, true));

@@ -21,16 +21,21 @@ const FREE_ROUNDS: u32 = 2;
 /// Rounds after which a slot is frozen whatever is left.
 const ROUNDS_MAX: u32 = 32;
 
-/// Without an acknowledgement for this long, what is on its way is sent again when the target asks.
+/// A chunk that has been on its way for so long is sent again if it is lost. A target that has acknowledged nothing
+/// for so long is asked what has arrived.
 const RESEND_AFTER: Duration = Duration::from_millis(500);
 
-/// Without an acknowledgement for this long, a copy is given up.
-const STUCK_AFTER: Duration = Duration::from_secs(10);
+/// A copy of which the target has acknowledged nothing for this long, and for which it has not asked either, is given
+/// up.
+const SILENT_AFTER: Duration = Duration::from_secs(10);
+
+/// The same for a merge: the other side never asks, and both serve.
+const MERGE_SILENT_AFTER: Duration = Duration::from_mins(1);
 
 impl Machine {
     pub(super) fn on_acquire(&mut self, cell: &mut Cell, from: Pid, now: Now) {
         self.note_heir(from, now);
-        match &cell.header.state {
+        match &mut cell.header.state {
             State::Absent | State::Asking(_) | State::Claiming(_) => {
                 let (hint, floor) = (cell.header.hint, cell.header.floor);
                 let hint = hint.filter(|hint| hint.pid != from && hint.epoch > Epoch::ZERO);
@@ -44,7 +49,7 @@ impl Machine {
                 self.wanted.entry(from).or_default().insert(cell.slot, Wanted::Grant);
             }
             State::Copying(giving) if giving.target == from && giving.purpose == Purpose::HandOver => {
-                self.resend_if_stuck(cell, now);
+                giving.transfer.progress_at = now.at;
             }
             State::Committing(giving) if giving.target == from => self.send_commit(cell),
             _ => self.send(cell, from, Message::Later),
@@ -89,15 +94,14 @@ impl Machine {
     pub(super) fn tick_copying(&mut self, cell: &mut Cell, now: Now) {
         let State::Copying(giving) = &cell.header.state else { return };
         let (target, purpose) = (giving.target, giving.purpose);
-        let stuck = !giving.transfer.settled() && giving.transfer.progress_at + STUCK_AFTER <= now.at;
+        let patience = if purpose == Purpose::Merge { MERGE_SILENT_AFTER } else { SILENT_AFTER };
+        let stuck = !giving.transfer.settled() && giving.transfer.progress_at + patience <= now.at;
         let wanted = purpose == Purpose::Merge
             || (!self.view.is_leaving(target) && self.target(cell.slot) == Some(target));
         if stuck || !wanted {
             return self.abort_copying(cell);
         }
-        if purpose == Purpose::Merge {
-            self.resend_if_stuck(cell, now);
-        }
+        self.resend_lost(cell, now);
         if !self.pump(cell, now) {
             self.wanted.entry(target).or_default().insert(cell.slot, Wanted::Room);
         }
@@ -129,7 +133,7 @@ impl Machine {
                 return true;
             }
             let budget = self.budgets.entry(giving.target).or_default();
-            if budget.in_flight >= WINDOW_BYTES || !self.pace.is_open(now.at) || !self.send_chunk(cell, now) {
+            if !budget.is_open() || !self.pace.is_open(now.at) || !self.send_chunk(cell, now) {
                 return true;
             }
         }
@@ -141,33 +145,37 @@ impl Machine {
         let Some(giving) = cell.header.state.giving_mut() else { return false };
         if giving.transfer.settled() {
             // It may have waited long for its turn.
-            (giving.transfer.progress_at, giving.transfer.sent_at) = (now.at, now.at);
+            giving.transfer.progress_at = now.at;
         }
-        let Some((seq, mut items, bytes)) = giving.transfer.next_chunk(cell.entries, self.config.chunk_bytes)
-        else {
-            return false;
-        };
+        let chunk = giving.transfer.next_chunk(cell.entries, self.config.chunk_bytes, now.at);
+        let Some((seq, mut items, bytes)) = chunk else { return false };
         if self.slots.bug.is(Canary::ShipNoTombstones) {
             items.retain(|item| !item.tombstone);
         }
         if self.slots.bug.is(Canary::ShipWithoutExpiry) {
             items.iter_mut().filter(|item| !item.tombstone).for_each(|item| item.expires_at_ms = None);
         }
-        let (target, xfer, epoch) = (giving.target, giving.transfer.xfer, giving.epoch);
-        let message = match giving.purpose {
-            Purpose::Merge => Message::Merge { xfer, epoch, seq, hlc: self.slots.clock.latest(), items },
-            Purpose::HandOver => Message::Chunk { xfer, seq, items },
-        };
-        let budget = self.budgets.entry(target).or_default();
-        budget.in_flight += bytes;
+        let budget = self.budgets.entry(giving.target).or_default();
+        budget.send(bytes, now.at);
         if frozen {
             budget.frozen += bytes;
             giving.frozen += bytes;
         }
+        self.say(cell, seq, items, bytes, now);
+        true
+    }
+
+    /// Sends a chunk, and counts its bytes.
+    fn say(&mut self, cell: &Cell, seq: u32, items: Vec<Item>, bytes: usize, now: Now) {
+        let Some(giving) = cell.header.state.giving() else { return };
+        let (xfer, epoch) = (giving.transfer.xfer, giving.epoch);
+        let message = match giving.purpose {
+            Purpose::Merge => Message::Merge { xfer, epoch, seq, hlc: self.slots.clock.latest(), items },
+            Purpose::HandOver => Message::Chunk { xfer, seq, items },
+        };
         self.pace.spend(bytes, now.at);
         self.stats.bytes_given += bytes as u64;
-        self.send(cell, target, message);
-        true
+        self.send(cell, giving.target, message);
     }
 
     /// Copying to Committing: what is left goes out with the commit.
@@ -196,34 +204,34 @@ impl Machine {
         self.send(cell, giving.target, message);
     }
 
-    /// Sends again what is on its way when nothing of it has been acknowledged for a while.
-    pub(super) fn resend_if_stuck(&mut self, cell: &mut Cell, now: Now) {
-        let Some(giving) = cell.header.state.giving_mut() else { return };
-        if !giving.transfer.settled() && giving.transfer.sent_at + RESEND_AFTER <= now.at {
-            giving.transfer.sent_at = now.at;
-            let unacknowledged = giving.transfer.unacknowledged();
-            self.resend(cell, &unacknowledged);
+    /// Sends again what is lost. A target that has acknowledged nothing for a while gets a chunk without items: what it
+    /// was sent may still wait on a way that carries little, and is lost only if that arrives first.
+    pub(super) fn resend_lost(&mut self, cell: &mut Cell, now: Now) {
+        let frozen = !matches!(cell.header.state, State::Copying(_));
+        let Some(giving) = cell.header.state.giving_mut().filter(|it| !it.transfer.settled()) else { return };
+        let budget = self.budgets.entry(giving.target).or_default();
+        let lost = giving.transfer.lost(budget.reached, now.at.saturating_sub(RESEND_AFTER));
+        if lost.is_empty() && budget.quiet_since + RESEND_AFTER <= now.at {
+            budget.quiet_since = now.at;
+            let seq = giving.transfer.probe(now.at);
+            self.say(cell, seq, Vec::new(), 0, now);
+        }
+        for seq in lost {
+            if !frozen && !self.pace.is_open(now.at) {
+                return;
+            }
+            self.resend(cell, seq, now);
         }
     }
 
-    /// Sends chunks again, a window of them at most: what is still missing then is asked for again.
-    fn resend(&mut self, cell: &Cell, chunks: &[u32]) {
-        let hlc = self.slots.clock.latest();
-        let Some(giving) = cell.header.state.giving() else { return };
-        let mut sent_bytes = 0;
-        for &seq in chunks {
-            if sent_bytes >= WINDOW_BYTES {
-                return;
-            }
-            let Some(items) = giving.transfer.resend(seq, cell.entries) else { continue };
-            sent_bytes += items.iter().map(|item| Item::bytes(&item.as_entry())).sum::<usize>();
-            let xfer = giving.transfer.xfer;
-            let message = match giving.purpose {
-                Purpose::Merge => Message::Merge { xfer, epoch: giving.epoch, seq, hlc, items },
-                Purpose::HandOver => Message::Chunk { xfer, seq, items },
-            };
-            self.send(cell, giving.target, message);
-        }
+    /// Sends a chunk again; returns its bytes.
+    fn resend(&mut self, cell: &mut Cell, seq: u32, now: Now) -> usize {
+        let Some(giving) = cell.header.state.giving_mut() else { return 0 };
+        let Some((items, more)) = giving.transfer.resend(seq, cell.entries, now.at) else { return 0 };
+        self.budgets.entry(giving.target).or_default().send(more, now.at);
+        let bytes = items.iter().map(|item| Item::bytes(&item.as_entry())).sum();
+        self.say(cell, seq, items, bytes, now);
+        bytes
     }
 
     pub(super) fn on_chunk_ack(&mut self, cell: &mut Cell, from: Pid, chunk: (u64, u32), now: Now) {
@@ -244,12 +252,12 @@ impl Machine {
         if giving.target != from || giving.transfer.xfer != xfer {
             return false;
         }
-        let bytes = giving.transfer.acknowledge(seq, now.at);
-        if let Some(allowance) = &mut giving.allowance {
-            *allowance = allowance.saturating_add_unsigned(bytes / 2);
+        if let Some(arrived) = giving.transfer.acknowledge(seq, now.at) {
+            if let Some(allowance) = &mut giving.allowance {
+                *allowance = allowance.saturating_add_unsigned(arrived.bytes / 2);
+            }
+            self.budgets.entry(from).or_default().arrive(arrived, now.at);
         }
-        let budget = self.budgets.entry(from).or_default();
-        budget.in_flight = budget.in_flight.saturating_sub(bytes);
         true
     }
 
@@ -293,10 +301,31 @@ impl Machine {
         now: Now,
     ) {
         let State::Committing(giving) = &mut cell.header.state else { return };
-        if giving.target == from && giving.next == epoch && giving.transfer.xfer == xfer {
-            giving.transfer.progress_at = now.at;
-            let missing: std::collections::BTreeSet<u32> = missing.iter().copied().take(NEED_MAX).collect();
-            self.resend(cell, &missing.into_iter().collect::<Vec<_>>());
+        if giving.target != from || giving.next != epoch || giving.transfer.xfer != xfer {
+            return;
+        }
+        giving.transfer.progress_at = now.at;
+        let missing: std::collections::BTreeSet<u32> = missing.iter().copied().take(NEED_MAX).collect();
+        let mut sent_bytes = 0;
+        for seq in missing {
+            let (State::Committing(giving), Some(budget)) = (&cell.header.state, self.budgets.get(&from))
+            else {
+                break;
+            };
+            let before = now.at.saturating_sub(RESEND_AFTER);
+            let reached = if budget.quiet_since <= before { now.at } else { budget.reached };
+            if giving.transfer.is_coming(seq, reached, before) {
+                continue;
+            }
+            // What the target has dropped is on its way once more. What is still missing then is asked for again.
+            let is_full = giving.transfer.has_arrived(seq) && !budget.is_open();
+            if is_full || sent_bytes >= WINDOW_BYTES {
+                break;
+            }
+            sent_bytes += self.resend(cell, seq, now);
+        }
+        // While all of it is coming, the commit has its own time: each one makes the target ask.
+        if sent_bytes > 0 {
             self.send_commit(cell);
         }
     }

@@ -146,7 +146,7 @@ impl Machine {
     }
 
     pub(super) fn tick_merging(&mut self, cell: &mut Cell, now: Now) {
-        self.resend_if_stuck(cell, now);
+        self.resend_lost(cell, now);
         self.end_merge_if_done(cell);
     }
 

@@ -56,7 +56,7 @@ impl Machine {
     /// When everything that is pending is due, also the deadlines of operations in a model.
     pub const MODEL_LATER: Duration = Duration::from_secs(2000);
 
-    /// Long enough ago for an unacknowledged chunk to be sent again, not for the copy to be given up.
+    /// Long enough ago for a chunk to be sent again that is lost, which every chunk is that is not acknowledged.
     const RECENTLY: Duration = Duration::from_secs(999);
 
     /// How long a process may look around before it begins a cluster, in a model: hearsay is believed for longer.
@@ -212,6 +212,7 @@ impl Machine {
         self.view.blur_asked(Self::MODEL_NOW);
         (self.timers, self.deadlines) = Default::default();
         self.batch = 0;
+        self.budgets.values_mut().for_each(|budget| budget.blur(Self::MODEL_NOW));
         for slot in self.config.slots.clone() {
             let mut guard = self.slots.store.lock(usize::from(slot));
             let header = guard.header_mut();
@@ -258,8 +259,7 @@ fn blur_progress(state: &mut State, at: Duration) {
             }
         }
         State::Copying(giving) | State::Committing(giving) | State::Merging(giving) => {
-            giving.transfer.progress_at = at;
-            giving.transfer.sent_at = at.min(Machine::RECENTLY);
+            giving.transfer.blur(at, at.min(Machine::RECENTLY));
         }
         _ => {}
     }
