@@ -87,7 +87,9 @@ impl<'a, P: Peer> Run<'a, P> {
         self.advance(length, |watch| watch.converged_at().is_some());
         self.calm = self.traffic();
         if self.watch.converged_at().is_some() {
-            self.node_time = length.saturating_sub(self.engine.now()) * self.scenario.nodes;
+            // Those of a burst start now.
+            let nodes = self.scenario.nodes + self.scenario.burst;
+            self.node_time = length.saturating_sub(self.engine.now()) * nodes;
             self.stalls = Stalls::new(self.scenario, self.engine.now(), &mut self.rng);
             self.stalls.hosts().for_each(|host| self.watch.stall(host));
             self.join_burst()?;
